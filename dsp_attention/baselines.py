@@ -1,0 +1,139 @@
+"""The two attentions that DSP-Attention is compared with, behind the same call signature."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import check_heads
+from .grid import as_image, as_tokens, check_tokens, resize_positions
+from .polarity import HierarchicalPolarityProcessor, PolarityLinearAttention
+
+
+class PolaFormerAttention(nn.Module):
+    r"""Polarity-aware linear attention (Meng et al., ICLR 2025, arXiv 2501.15061), the layer of the official PVT.
+
+    ``q, g = W_qg x``; ``k, v = W_kv x``; ``k += positional_encoding``; ``q, k /= softplus(scale)``;
+    ``p = 1 + alpha·sigmoid(power)``; ``y = W_o((attend(relu(±q)^p, relu(±k)^p, v) + dwc(v)) ⊙ g)``.
+
+    Attributes are named as in the official layer (``qg``, ``kv``, ``proj``, ``scale``, ``positional_encoding``,
+    ``power``, ``dwc``), so its weights load as they are. On another grid than the one it was built for, the
+    positional encoding is interpolated; the official layer cannot run there.
+
+    Args:
+        dim: ``C``, divisible by ``num_heads``.
+        num_tokens: ``N`` that the positional encoding is built for.
+        num_heads: ``h``.
+        qkv_bias: bias of the projections. attn_drop: probability of leaving out a key token. proj_drop: dropout at the end.
+        alpha: range of the learnable power.
+        kernel_size: side of the depthwise convolution, odd.
+
+    Raises:
+        ValueError: an argument is outside its range.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_tokens: int,
+        num_heads: int = 8,
+        *,
+        qkv_bias: bool = False,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        alpha: float = 4.0,
+        kernel_size: int = 5,
+    ) -> None:
+        super().__init__()
+        head_dim = check_heads(dim, num_heads)
+        if num_tokens < 1:
+            raise ValueError(f"num_tokens={num_tokens}: must be 1 or more")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size={kernel_size}: must be odd and positive, such as 3, 5 or 7")
+        self.dim = dim
+        self.num_heads = num_heads
+        self.alpha = alpha
+        self.qg = nn.Linear(dim, 2 * dim, bias=qkv_bias)
+        self.kv = nn.Linear(dim, 2 * dim, bias=qkv_bias)
+        self.dwc = nn.Conv2d(head_dim, head_dim, kernel_size, padding=kernel_size // 2, groups=head_dim)
+        self.power = nn.Parameter(torch.zeros(1, num_heads, 1, head_dim))
+        self.scale = nn.Parameter(torch.zeros(1, 1, dim))
+        self.positional_encoding = nn.Parameter(torch.zeros(1, num_tokens, dim))
+        self.attention = PolarityLinearAttention(attn_drop)
+        self.proj = nn.Linear(dim, dim)
+        self.proj_drop = nn.Dropout(proj_drop)
+
+    def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
+        """``(B, N, C) -> (B, N, C)``; arguments and errors as for DSP-Attention.
+
+        Raises:
+            ValueError: as there; also if the encoding would have to be interpolated and was not built for a square.
+        """
+        H, W = check_tokens(x, self.dim, H, W)
+        B, N, C = x.shape
+        q, g = self.qg(x).chunk(2, dim=-1)
+        k, v = self.kv(x).chunk(2, dim=-1)
+        k = k + self._positions(N, H, W)
+        scale = F.softplus(self.scale)
+        qk = torch.stack([q / scale, k / scale]).unflatten(-1, (self.num_heads, -1)).transpose(2, 3)
+        dtype = torch.promote_types(qk.dtype, torch.float32)
+        power = (1 + self.alpha * torch.sigmoid(self.power)).to(dtype)  # (1, h, 1, d)
+        with torch.autocast(x.device.type, enabled=False):
+            qk = qk.to(dtype)  # (2, B, h, N, d)
+            features = torch.stack([F.relu(qk), F.relu(-qk)]).pow(power)  # (2, 2, B, h, N, d)
+        heads = v.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, N, d)
+        out = self.attention(features, heads, features.new_ones(B, self.num_heads, 2))
+        out = out.transpose(1, 2).flatten(2)  # (B, N, C)
+        local = self.dwc(as_image(v, H, W).reshape(B * self.num_heads, -1, H, W))
+        out = (out + as_tokens(local.reshape(B, C, H, W))) * g
+        return self.proj_drop(self.proj(out))
+
+    def _positions(self, N: int, H: int, W: int) -> Tensor:
+        built = self.positional_encoding.shape[1]
+        if built == N:
+            return self.positional_encoding
+        side = math.isqrt(built)
+        if side * side != built:
+            raise ValueError(
+                f"the positional encoding holds {built} tokens, no square, so it cannot be interpolated to {H}x{W}; "
+                f"build the layer with num_tokens={N}"
+            )
+        return resize_positions(self.positional_encoding, (side, side), (H, W))
+
+
+class SoftmaxAttention(nn.Module):
+    r"""Multi-head softmax attention, ``softmax(q kᵀ/√d) v``, by ``scaled_dot_product_attention``.
+
+    Args:
+        dim: ``C``, divisible by ``num_heads``. num_heads: ``h``. qkv_bias: bias of the projection.
+        attn_drop: dropout of the attention map. proj_drop: dropout at the end.
+
+    Raises:
+        ValueError: ``num_heads`` does not divide ``dim``.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int = 8,
+        *,
+        qkv_bias: bool = False,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_heads(dim, num_heads)
+        self.dim = dim
+        self.num_heads = num_heads
+        self.attn_drop = attn_drop
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
+        self.proj_drop = nn.Dropout(proj_drop)
+
+    def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
+        """``(B, N, C) -> (B, N, C)``; arguments and errors as for DSP-Attention. The grid plays no part."""
+        check_tokens(x, self.dim, H, W) if H or W else None
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop if self.training else 0.0)
+        return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))

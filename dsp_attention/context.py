@@ -1,0 +1,87 @@
+"""What a picture asks of each head: coefficients for the same- and the opposite-signed stream of each scale."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .grid import as_image, as_tokens
+
+#: Largest side of the pooled grid that the recurrent and the self-attention summary read.
+POOLED_SIDE = 8
+
+
+class GlobalSummary(nn.Module):
+    """Mean over all tokens: ``(B, N, C) -> (B, C)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+class LSTMSummary(nn.Module):
+    """Bidirectional LSTM over the pooled tokens, averaged: ``(B, T, C) -> (B, width)``; ``width`` is even."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(dim, width // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.lstm(tokens)[0].mean(1)
+
+
+class SelfAttentionSummary(nn.Module):
+    """Multi-head softmax self-attention over the pooled tokens, averaged: ``(B, T, C) -> (B, width)``."""
+
+    def __init__(self, dim: int, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        q, k, v = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        # The mean over queries commutes with the linear map, so it runs on one token instead of T.
+        return self.proj(F.scaled_dot_product_attention(q, k, v).mean(2).flatten(1))
+
+
+class DynamicContextEncoder(nn.Module):
+    r"""Per-picture coefficients of every head, scale and stream.
+
+    .. math:: c = 2\,\sigma\bigl(W_2\,\mathrm{GELU}(W_1 [\bar x;\ \mathrm{LSTM}(x_p);\ \mathrm{MHA}(x_p)])\bigr) \in (0, 2)
+
+    ``x_p`` is the input pooled to at most 8×8 tokens, so the cost of the two sequence summaries does not grow with
+    ``N``. ``W_2`` and its bias are zero at initialisation: ``c = 1`` exactly.
+
+    Args:
+        dim: ``C``.
+        num_heads: ``h`` of the layer that uses the coefficients.
+        num_scales: ``S``.
+    """
+
+    def __init__(self, dim: int, num_heads: int, num_scales: int) -> None:
+        super().__init__()
+        self.shape = (num_heads, num_scales, 2)
+        heads = 2 if dim >= 16 else 1
+        width = max(2 * heads, dim // 4 // (2 * heads) * 2 * heads)
+        self.global_summary = GlobalSummary()
+        self.lstm_summary = LSTMSummary(dim, width)
+        self.attention_summary = SelfAttentionSummary(dim, width, heads)
+        self.hidden = nn.Linear(dim + 2 * width, width)
+        self.out = nn.Linear(width, num_heads * num_scales * 2)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, H: int, W: int) -> Tensor:
+        """Coefficients ``c`` of a batch.
+
+        Args:
+            x: tokens ``(B, N, C)``. H: rows. W: columns of the grid.
+
+        Returns:
+            ``(B, h, S, 2)``, last axis (same, opposite), within (0, 2).
+        """
+        side = (min(H, POOLED_SIDE), min(W, POOLED_SIDE))
+        tokens = x if side == (H, W) else as_tokens(F.adaptive_avg_pool2d(as_image(x, H, W), side))
+        joined = torch.cat(
+            [self.global_summary(x), self.lstm_summary(tokens), self.attention_summary(tokens)], dim=-1
+        )
+        return 2 * torch.sigmoid(self.out(F.gelu(self.hidden(joined)))).unflatten(-1, self.shape)

@@ -1,0 +1,92 @@
+"""How the scales are added up, informed by what the loss asks of each."""
+
+import torch
+from torch import Tensor, nn
+
+from .grid import lift
+
+#: Share that is spread evenly over the scales, so that none starves.
+FLOOR = 0.05
+
+
+class MixingWeights(nn.Module):
+    r"""The share of each scale in each head.
+
+    .. math:: w = (1 - \rho)\,\mathrm{softmax}_s\bigl(\theta + \log(S \cdot \mathrm{ema})\bigr) + \rho / S,\qquad \rho = 0.05
+
+    so ``w ≥ 0.05/S`` and ``Σ_s w = 1``; with one scale ``w`` is exactly 1. ``ema`` tracks, in training alone, the
+    gradient of the loss with respect to ``w`` itself: root mean square over the batch, normalised over scales (so
+    the loss scale cancels), ``ema ← (1-β)·ema + β·t``. Heads whose gradient is zero or not finite are skipped.
+
+    Args:
+        num_heads: ``h``.
+        num_scales: ``S``.
+        adaptive_beta: ``β`` within [0, 1].
+
+    Raises:
+        ValueError: ``adaptive_beta`` is outside [0, 1].
+    """
+
+    ema: Tensor
+
+    def __init__(self, num_heads: int, num_scales: int, adaptive_beta: float = 0.1) -> None:
+        super().__init__()
+        if not 0.0 <= adaptive_beta <= 1.0:
+            raise ValueError(f"adaptive_beta={adaptive_beta}: must lie within 0 and 1")
+        self.adaptive_beta = adaptive_beta
+        self.theta = nn.Parameter(torch.zeros(num_heads, num_scales))
+        self.register_buffer("ema", torch.full((num_heads, num_scales), 1.0 / num_scales))
+
+    def forward(self, batch: int) -> Tensor:
+        """Weights ``(B, h, S)``; a row for each sample, so that its gradient can be told apart."""
+        S = self.theta.shape[1]
+        informed = self.theta + torch.log((S * self.ema).clamp_min(1e-6))
+        w = (1 - FLOOR) * torch.softmax(informed, dim=-1) + FLOOR / S
+        w = w.expand(batch, -1, -1)
+        if self.training and w.requires_grad:
+            w.register_hook(self._track)
+        return w
+
+    @torch.no_grad()
+    def _track(self, grad: Tensor) -> None:
+        # Gradients per sample carry 1/B of a mean loss; any common factor cancels in the normalisation.
+        rms = grad.to(self.ema.dtype).square().mean(0).sqrt()  # (h, S)
+        total = rms.sum(-1, keepdim=True)
+        usable = torch.isfinite(total) & (total > 0)
+        target = torch.where(usable, rms / total, self.ema)
+        self.ema.lerp_(target, self.adaptive_beta)
+
+
+class GradientInformedMixer(nn.Module):
+    """``Σ_s w_{h,s} · U_s O_s``: lifts the output of every scale to the full grid and adds them up.
+
+    Args:
+        num_heads: ``h``. num_scales: ``S``. adaptive_beta: see :class:`MixingWeights`.
+    """
+
+    def __init__(self, num_heads: int, num_scales: int, adaptive_beta: float = 0.1) -> None:
+        super().__init__()
+        self.weights = MixingWeights(num_heads, num_scales, adaptive_beta)
+
+    def forward(self, outputs: list[Tensor], grids: list[tuple[int, int]]) -> Tensor:
+        """Mix.
+
+        Args:
+            outputs: for each scale ``(B, h, N_s, d)``.
+            grids: for each scale ``(H_s, W_s)``; the first is the full grid.
+
+        Returns:
+            ``(B, N, h, d)``.
+        """
+        B = outputs[0].shape[0]
+        w = self.weights(B).to(outputs[0].dtype)[..., None, None]  # (B, h, S, 1, 1)
+        full = outputs[0].transpose(1, 2)  # (B, N, h, d)
+        if len(outputs) == 1:
+            return full * w[:, :, 0].transpose(1, 2)
+        # Weighting before lifting: both are linear, and the coarse grids are the smaller.
+        lifted = [
+            lift((o * w[:, :, s]).transpose(1, 2).flatten(2), grids[s], grids[0])
+            for s, o in enumerate(outputs)
+            if s > 0
+        ]
+        return torch.addcmul(sum(lifted[1:], lifted[0]).view_as(full), full, w[:, :, 0].transpose(1, 2))

@@ -1,0 +1,230 @@
+"""Transformers built from the attentions: blocks, a token classifier, an image classifier."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .attention import DynamicSpectralPolarityAttention
+from .baselines import PolaFormerAttention, SoftmaxAttention
+from .grid import as_tokens, check_tokens, resize_positions
+
+#: Attentions that a model can be built with.
+ATTENTIONS = ("dsp", "polaformer", "softmax")
+
+
+class DSPTransformerBlock(nn.Module):
+    """Pre-norm transformer block: ``x + attn(norm1(x))``, then ``x + mlp(norm2(x))``.
+
+    Args:
+        attn: any layer ``(x, H, W) -> (B, N, C)``.
+        dim: ``C``.
+        mlp_ratio: hidden width of the MLP in units of ``C``.
+    """
+
+    def __init__(self, attn: nn.Module, dim: int, *, mlp_ratio: float = 4.0) -> None:
+        super().__init__()
+        hidden = int(dim * mlp_ratio)
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = attn
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor, H: int, W: int) -> Tensor:
+        """``(B, N, C) -> (B, N, C)``."""
+        x = x + self.attn(self.norm1(x), H, W)
+        return x + self.mlp(self.norm2(x))
+
+
+class DSPModel(nn.Module):
+    """Transformer over tokens: ``(B, N, C)`` → logits ``(B, num_classes)``, by the mean over tokens.
+
+    Args:
+        dim: ``C``. num_heads: ``h``. depth: number of blocks. num_classes: of the last layer.
+        mlp_ratio: hidden width of the MLPs in units of ``C``.
+        attention: ``"dsp"``, ``"polaformer"`` or ``"softmax"``.
+        num_tokens: ``N`` that PolaFormer's positional encodings are built for; the others ignore it.
+        options: further arguments of the attention layer, such as ``spectral_modes``; an unknown one is a ``TypeError``.
+
+    Raises:
+        ValueError: an unknown ``attention``, a size below 1, or an argument outside its range.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        *,
+        depth: int,
+        num_classes: int,
+        mlp_ratio: float = 4.0,
+        attention: str = "dsp",
+        num_tokens: int = 196,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if attention not in ATTENTIONS:
+            raise ValueError(f"attention={attention!r}: must be one of {', '.join(ATTENTIONS)}")
+        if depth < 1 or num_classes < 1:
+            raise ValueError(f"depth={depth}, num_classes={num_classes}: must be 1 or more")
+        self.dim = dim
+
+        def layer() -> nn.Module:
+            if attention == "dsp":
+                return DynamicSpectralPolarityAttention(dim, num_heads, **options)
+            if attention == "polaformer":
+                return PolaFormerAttention(dim, num_tokens, num_heads, **options)
+            return SoftmaxAttention(dim, num_heads, **options)
+
+        self.blocks = nn.ModuleList([DSPTransformerBlock(layer(), dim, mlp_ratio=mlp_ratio) for _ in range(depth)])
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, num_classes)
+
+    def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
+        """Logits ``(B, num_classes)`` of tokens ``(B, N, C)``.
+
+        Raises:
+            ValueError: ``x`` is not ``(B, N, C)`` or does not fit the grid.
+        """
+        H, W = check_tokens(x, self.dim, H, W)
+        for block in self.blocks:
+            x = block(x, H, W)
+        return self.head(self.norm(x.mean(1)))
+
+
+def create_dsp_model(
+    dim: int = 384,
+    num_heads: int = 6,
+    depth: int = 12,
+    num_classes: int = 1000,
+    spectral_modes: int = 16,
+    num_scales: int = 3,
+    **options: Any,
+) -> DSPModel:
+    """A :class:`DSPModel` with DSP-Attention, by default of the size of DeiT-S.
+
+    Args:
+        dim: ``C``. num_heads: ``h``. depth: blocks. num_classes: classes.
+        spectral_modes: ``M``. num_scales: ``S``.
+        options: further arguments of :class:`DSPModel` or :class:`DynamicSpectralPolarityAttention`.
+
+    Raises:
+        ValueError: an argument is outside its range.
+    """
+    return DSPModel(
+        dim,
+        num_heads,
+        depth=depth,
+        num_classes=num_classes,
+        spectral_modes=spectral_modes,
+        num_scales=num_scales,
+        **options,
+    )
+
+
+class PatchEmbedding(nn.Module):
+    """Convolutional stem: halves the picture with 3×3 convolutions until a token spans ``patch`` pixels.
+
+    Args:
+        dim: ``C``. patch: side of a token in pixels, a power of two, 2 or more.
+    """
+
+    def __init__(self, dim: int, patch: int) -> None:
+        super().__init__()
+        steps = patch.bit_length() - 1
+        widths = [3] + [max(8, dim >> (steps - 1 - i)) for i in range(steps)]
+        layers: list[nn.Module] = []
+        for i in range(steps):
+            last = i == steps - 1
+            layers.append(nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1, bias=last))
+            if not last:
+                layers += [nn.BatchNorm2d(widths[i + 1]), nn.GELU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(B, 3, height, width) -> (B, C, H, W)``."""
+        return self.layers(image.contiguous(memory_format=torch.channels_last))
+
+
+class DSPImageClassifier(nn.Module):
+    """Image classifier: convolutional patch embedding, position embedding, :class:`DSPModel`.
+
+    The position embedding is interpolated, so any picture whose sides are multiples of ``patch`` can be classified.
+
+    Args:
+        image_size: side in pixels that the position embedding is built for, a multiple of ``patch``.
+        patch: side of a token in pixels, a power of two.
+        dim: ``C``. num_heads: ``h``. depth: blocks. num_classes: classes.
+        attention: ``"dsp"``, ``"polaformer"`` or ``"softmax"``.
+        options: further arguments of :class:`DSPModel` or of the attention layer.
+
+    Raises:
+        ValueError: an argument is outside its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 128,
+        patch: int = 8,
+        dim: int = 128,
+        num_heads: int = 4,
+        depth: int = 6,
+        num_classes: int = 10,
+        attention: str = "dsp",
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if patch < 2 or patch & (patch - 1):
+            raise ValueError(f"patch={patch}: must be a power of two, 2 or more")
+        if image_size < patch or image_size % patch:
+            raise ValueError(f"image_size={image_size}: must be a multiple of patch={patch}")
+        self.patch = patch
+        self.side = image_size // patch
+        self.embed = PatchEmbedding(dim, patch)
+        self.positions = nn.Parameter(torch.empty(1, self.side**2, dim).normal_(std=0.02))
+        self.model = DSPModel(
+            dim,
+            num_heads,
+            depth=depth,
+            num_classes=num_classes,
+            attention=attention,
+            num_tokens=self.side**2,
+            **options,
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits ``(B, num_classes)`` of pictures ``(B, 3, height, width)``.
+
+        Raises:
+            ValueError: not a batch of RGB pictures, or a side is no multiple of ``patch``.
+        """
+        if image.dim() != 4 or image.shape[1] != 3 or image.shape[2] % self.patch or image.shape[3] % self.patch:
+            raise ValueError(
+                f"image has shape {tuple(image.shape)}; expected (B, 3, height, width) with height and width "
+                f"multiples of {self.patch}"
+            )
+        x = self.embed(image)
+        H, W = x.shape[2:]
+        x = as_tokens(x) + resize_positions(self.positions, (self.side, self.side), (H, W))
+        return self.model(x, H, W)
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for AdamW: weight decay for the matrices and kernels of linear maps alone.
+
+    Exempt are biases, norms, position embeddings, and what has a meaning at zero: powers, spectral filters, θ,
+    the softmax weights of the kernels.
+
+    Args:
+        model: any model of this package. weight_decay: of the first group.
+
+    Returns:
+        Two groups that hold each trainable parameter once.
+    """
+    exempt_names = ("filters.weight", "positions", "positional_encoding", "power", "scale", "theta", "mix", "bias")
+    decayed, exempt = [], []
+    for name, parameter in model.named_parameters():
+        matrix = parameter.dim() > 1 and not name.endswith(exempt_names) and ".lstm.bias" not in name
+        (decayed if matrix else exempt).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": exempt, "weight_decay": 0.0}]

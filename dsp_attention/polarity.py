@@ -1,0 +1,135 @@
+"""Polarity features and the linear attention between them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+#: Added to the mean of the normaliser, as in PolaFormer.
+EPS = 1e-6
+
+
+class _PolarityPower(torch.autograd.Function):
+    """``relu(s·x)^p``, with a backward pass that takes one logarithm and no second power.
+
+    Autograd's own rule for ``pow`` computes ``x^(p-1)`` and the logarithm of zeros, which is several times slower.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sign: Tensor, power: Tensor) -> Tensor:
+        base = (x * sign).relu_()
+        out = base.pow(power)
+        ctx.save_for_backward(base, sign, power, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, Tensor]:
+        base, sign, power, out = ctx.saved_tensors
+        # Where the base is zero, so is the output (p > 1), and with it both gradients.
+        base = base.clamp_min(torch.finfo(base.dtype).tiny)
+        weighted = grads[0] * out
+        grad_power = (weighted * base.log()).sum_to_size(power.shape)
+        return weighted.div_(base).mul_(power * sign), None, grad_power
+
+
+class HierarchicalPolarityProcessor(nn.Module):
+    r"""Turns filtered fields of one scale into non-negative polarity features.
+
+    .. math:: \varphi^+ = \mathrm{relu}(q^+)^p,\quad \varphi^- = \mathrm{relu}(-q^-)^p,\quad p = 1 + \alpha\,\sigma(w)
+
+    (PolaFormer, Meng et al., ICLR 2025, arXiv 2501.15061: a power above 1 lowers the entropy of the maps.)
+
+    Args:
+        num_heads: ``h``.
+        head_dim: ``d``.
+        alpha: range of the learnable power, ``p`` within (1, 1 + alpha); positive.
+        scale_factor: ``f``, how many tokens of the full grid one token of this scale spans per axis.
+
+    Raises:
+        ValueError: ``alpha`` is not positive or ``scale_factor`` is below 1.
+    """
+
+    def __init__(self, num_heads: int, head_dim: int, *, alpha: float = 4.0, scale_factor: int = 1) -> None:
+        super().__init__()
+        if not alpha > 0:
+            raise ValueError(f"alpha={alpha}: the range of the power must be positive")
+        if scale_factor < 1:
+            raise ValueError(f"scale_factor={scale_factor}: must be 1 or more")
+        self.alpha = alpha
+        self.scale_factor = scale_factor
+        self.power = nn.Parameter(torch.zeros(num_heads, head_dim))
+
+    def forward(self, filtered: Tensor) -> Tensor:
+        """Features of both polarities.
+
+        Args:
+            filtered: ``(2, F, B, h, N_s, d)``, the fields filtered for the positive and for the negative polarity.
+
+        Returns:
+            ``(2, F, B, h, N_s, d)``, non-negative, in the dtype of ``filtered``.
+        """
+        power = 1 + self.alpha * torch.sigmoid(self.power.to(filtered.dtype))  # (h, d)
+        sign = filtered.new_tensor([1.0, -1.0]).view(2, 1, 1, 1, 1, 1)
+        return _PolarityPower.apply(filtered, sign, power[:, None])
+
+
+def feature_product(phi_k: Tensor, v: Tensor) -> Tensor:
+    """What the keys hand to every query: ``φ(k)ᵀ[v₁, v₂, 1]`` averaged over tokens, streams arranged.
+
+    Args:
+        phi_k: features of the keys ``(2, B, h, N, d)``. v: values ``(B, h, N, d)``.
+
+    Returns:
+        ``(2, B, h, d, d + 2)``. Contracted with ``[φ⁺(q); φ⁻(q)]`` over both polarities and ``d`` it gives the
+        numerators of the same-signed stream (``⌈d/2⌉`` columns) and of the opposite-signed one (``⌊d/2⌋``), and
+        the two normalisers. The opposite stream is the same product with the polarities of the keys exchanged.
+    """
+    N, d = v.shape[-2:]
+    first = (d + 1) // 2
+    kv = phi_k.mT @ (v / N)  # (2, B, h, d, d)
+    mean = phi_k.mean(-2).unsqueeze(-1)  # (2, B, h, d, 1)
+    return torch.cat([kv[..., :first], kv.flip(0)[..., first:], mean, mean.flip(0)], dim=-1)
+
+
+class PolarityLinearAttention(nn.Module):
+    r"""Same- and opposite-signed linear attention, linear in the number of tokens. Has no parameters.
+
+    With ``φ(q)_same = [φ⁺(q); φ⁻(q)]``, ``φ(q)_opp = [φ⁻(q); φ⁺(q)]``, ``φ(k) = [φ⁺(k); φ⁻(k)]`` and ``v = [v₁, v₂]``:
+
+    .. math:: A_{ij} = \frac{\varphi(q_i)\cdot\varphi(k_j)}{\sum_{j'} \varphi(q_i)\cdot\varphi(k_{j'}) + N\epsilon},\qquad
+              O = [c_\mathrm{same}\,A_\mathrm{same} v_1,\ c_\mathrm{opp}\,A_\mathrm{opp} v_2]
+
+    computed as ``φ(q)·(φ(k)ᵀ v)``, never as ``N×N`` (PolaFormer, arXiv 2501.15061, section 4). ``ε = 1e-6``.
+
+    Args:
+        attn_drop: probability with which a key token of a head is left out, in numerator and normaliser alike.
+    """
+
+    def __init__(self, attn_drop: float = 0.0) -> None:
+        super().__init__()
+        self.attn_drop = nn.Dropout(attn_drop)
+
+    def forward(self, features: Tensor, v: Tensor, coefficients: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            features: ``(2, 2, B, h, N, d)``: polarity, (q, k), then the tokens' features.
+            v: values ``(B, h, N, d)``.
+            coefficients: ``c`` ``(B, h, 2)``, (same, opposite).
+
+        Returns:
+            ``(B, h, N, d)`` in the dtype of ``features``: the same-signed half, then the opposite-signed one.
+        """
+        phi_q, phi_k = features.unbind(1)  # (2, B, h, N, d) each
+        if self.training and self.attn_drop.p > 0:
+            # One draw for each key token; what dropout rescales by cancels in the normaliser.
+            phi_k = phi_k * self.attn_drop(torch.ones_like(phi_k[:1, ..., :1]))
+        with torch.autocast(features.device.type, enabled=False):
+            product = feature_product(phi_k, v.to(features.dtype))
+            joined = phi_q[0] @ product[0] + phi_q[1] @ product[1]  # (B, h, N, d + 2)
+            d = v.shape[-1]
+            scale = coefficients.to(features.dtype).unsqueeze(-2) / (joined[..., d:] + EPS)  # (B, h, N, 2)
+            first = (d + 1) // 2
+            return torch.cat([joined[..., :first] * scale[..., :1], joined[..., first:d] * scale[..., 1:]], dim=-1)

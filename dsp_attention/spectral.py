@@ -1,0 +1,117 @@
+"""Two learnable spectral filters per head, one for each polarity, applied over the token grid."""
+
+import torch
+from torch import Tensor, nn
+
+
+def kept_frequencies(size: int, modes: int) -> int:
+    """How many non-negative frequencies of an axis have a learnable gain: ``min(M, ⌈size/2⌉)``.
+
+    Frequencies count cycles per image, from 0; the Nyquist frequency ``size/2`` of an even axis is never among them.
+    """
+    return min(modes, (size + 1) // 2)
+
+
+class SpectralFilters(nn.Module):
+    r"""The learnable part ``D`` of the filters ``F = 1 + D``.
+
+    ``D`` is indexed by integer frequency in cycles per image, so one filter serves every resolution. A real field
+    has a conjugate-symmetric spectrum; the half-plane ``kx ≥ 0`` describes it, and on its edge ``kx = 0`` the
+    symmetry ``D(-ky) = conj D(ky)`` is enforced by averaging the two sides. ``D = 0`` at initialisation.
+
+    Args:
+        num_heads: ``h``.
+        modes: ``M ≥ 1``; ``|ky| < M`` and ``0 ≤ kx < M`` are learnable.
+    """
+
+    def __init__(self, num_heads: int, modes: int) -> None:
+        super().__init__()
+        self.modes = modes
+        # A real tensor (…, re/im): optimisers, EMA and float16 storage treat it like any other parameter.
+        self.weight = nn.Parameter(torch.zeros(2, num_heads, 2 * modes - 1, modes, 2))
+
+    def forward(self) -> Tensor:
+        """``D`` as a complex tensor ``(2, h, 2M-1, M)``: polarity (+, -), head, ``ky = -(M-1)…M-1``, ``kx = 0…M-1``."""
+        D = torch.view_as_complex(self.weight.double() if self.weight.dtype == torch.double else self.weight.float())
+        edge = D[..., :1]
+        edge = (edge + edge.flip(-2).conj()) / 2
+        return torch.cat([edge, D[..., 1:]], dim=-1)
+
+
+class SpectralPolarityMixer(nn.Module):
+    r"""Filters a field over the token grid, once for each polarity.
+
+    .. math:: q^\pm = \mathcal F^{-1}\bigl[(1 + D^\pm)\,\mathcal F q\bigr] = q + \mathcal F^{-1}[D^\pm\,\mathcal F q]
+
+    with the 2-D discrete Fourier transform over ``(H, W)``. ``D`` is zero but for ``|ky| < M``, ``0 ≤ kx < M``
+    (and their mirror images), so only those modes are transformed: the truncated DFT is two small matrix products
+    per direction, exact, in ``O(N·M)``, and needs no copy into an FFT's layout. All other modes pass unchanged.
+    Runs in float32 (float64 for float64 input) whatever the autocast dtype.
+
+    Args:
+        num_heads: ``h``.
+        modes: ``M``, learnable frequencies per axis, in cycles per image.
+
+    Raises:
+        ValueError: ``modes`` is below 1.
+    """
+
+    def __init__(self, num_heads: int, modes: int) -> None:
+        super().__init__()
+        if modes < 1:
+            raise ValueError(f"spectral_modes={modes}: at least 1 frequency per axis is needed")
+        self.num_heads = num_heads
+        self.filters = SpectralFilters(num_heads, modes)
+
+    def forward(self, field: Tensor) -> Tensor:
+        """Filter ``F`` fields (such as q and k) with both filters.
+
+        Args:
+            field: ``(B, H, W, F, h, d)``.
+
+        Returns:
+            ``(2, F, B, h, H·W, d)``, float32 or float64: the field filtered by ``F⁺``, then by ``F⁻``. Polarity leads so that the
+            features of one polarity are one contiguous block.
+        """
+        device_type = field.device.type
+        with torch.autocast(device_type, enabled=False):
+            if field.dtype != torch.double:
+                field = field.float()
+            return self._filter(field)
+
+    def _filter(self, field: Tensor) -> Tensor:
+        B, H, W, _, h, d = field.shape
+        M = self.filters.modes
+        Ky, Kx = kept_frequencies(H, M), kept_frequencies(W, M)
+        D = self.filters()[..., M - Ky : M + Ky - 1, :Kx].to(field.device)  # (2, h, 2Ky-1, Kx)
+
+        ky = torch.arange(1 - Ky, Ky, device=field.device, dtype=field.dtype)
+        kx = torch.arange(Kx, device=field.device, dtype=field.dtype)
+        rows = _waves(H, ky)  # (H, 2Ky-1) complex, e^{+2πi ky y / H}
+        columns = torch.view_as_real(_waves(W, kx))  # (W, Kx, 2)
+
+        # Forward along x as one real product, then along y as a complex one over few modes.
+        analysis = torch.cat([columns[..., 0], -columns[..., 1]], dim=1).mT  # (2Kx, W)
+        X = analysis @ field.flatten(3)  # (B, H, 2Kx, F·h·d)
+        X = torch.complex(X[:, :, :Kx], X[:, :, Kx:])
+        Z = rows.mH @ X.flatten(2)  # (B, 2Ky-1, Kx·F·h·d)
+        Z = Z.unflatten(2, (Kx, -1, h, d)).permute(3, 0, 4, 1, 2, 5).contiguous()  # (F, B, h, 2Ky-1, Kx, d)
+
+        # Back: modes kx > 0 stand for their mirror images too.
+        mirror = torch.full_like(kx, 2.0 / (H * W))
+        mirror[0] = 1.0 / (H * W)
+        Z = Z * (D * mirror)[:, None, None, ..., None]  # (2, F, B, h, 2Ky-1, Kx, d)
+        Y = rows @ Z.flatten(-2)  # (2, F, B, h, H, Kx·d)
+        Y = Y.unflatten(-1, (Kx, d))
+        synthesis = torch.cat([columns[..., 0], -columns[..., 1]], dim=1)  # (W, 2Kx)
+        y = synthesis @ torch.cat([Y.real, Y.imag], dim=-2)  # (2, F, B, h, H, W, d)
+        # In place: the product needs nothing of its own output for its gradient.
+        return y.add_(field.permute(3, 0, 4, 1, 2, 5)).flatten(4, 5)
+
+
+def _waves(size: int, frequencies: Tensor) -> Tensor:
+    """Complex exponentials ``e^{2πi·k·n/size}``, ``(size, len(frequencies))``."""
+    n = torch.arange(size, device=frequencies.device, dtype=frequencies.dtype)
+    # k·n mod size keeps the angle small, hence exact in float32 at any size.
+    angle = torch.outer(n, frequencies).remainder(size) * (2 * torch.pi / size)
+    return torch.polar(torch.ones_like(angle), angle)

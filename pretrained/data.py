@@ -1,0 +1,121 @@
+"""A folder of pictures as uint8 tensors, and the augmentation that runs on them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.datasets import ImageFolder, Imagenette
+from torchvision.transforms import v2
+from tqdm import tqdm
+
+#: Where ``--data imagenette`` is downloaded to.
+CACHE = Path.home() / ".cache" / "dsp-attention"
+
+
+class DataError(ValueError):
+    """A data folder that cannot be used; the message names the folder or the file."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures ``(n, 3, size, size)`` uint8, labels ``(n,)`` int64, folder names and display names of the classes."""
+
+    images: Tensor
+    labels: Tensor
+    directories: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    def to(self, device: torch.device) -> "Split":
+        return Split(self.images.to(device), self.labels.to(device), self.directories, self.classes)
+
+
+def resolve(data: str) -> Path:
+    """The root of a data set: a folder with ``train/`` and ``val/``, or ``imagenette``, which is downloaded.
+
+    Raises:
+        DataError: the folder lacks ``train/`` or ``val/``.
+    """
+    if data == "imagenette":
+        CACHE.mkdir(parents=True, exist_ok=True)
+        Imagenette(CACHE, split="val", size="160px", download=not (CACHE / "imagenette2-160").is_dir())
+        return CACHE / "imagenette2-160"
+    root = Path(data)
+    for split in ("train", "val"):
+        if not (root / split).is_dir():
+            raise DataError(f"{root} has no folder {split}/; expected {root}/train/CLASS/… and {root}/val/CLASS/…")
+    return root
+
+
+def read_split(root: Path, split: str, size: int) -> Split:
+    """Decode ``root/split/CLASS/*`` once: shorter side to ``size``, centre crop.
+
+    Raises:
+        DataError: no pictures, or one that cannot be decoded (it is named).
+    """
+    try:
+        folder = ImageFolder(root / split)
+    except FileNotFoundError as error:
+        raise DataError(f"{root / split}: {error}") from error
+    fit = v2.Compose([v2.Resize(size), v2.CenterCrop(size), v2.PILToTensor()])
+    images = torch.empty(len(folder), 3, size, size, dtype=torch.uint8)
+    for i, (path, _) in enumerate(tqdm(folder.samples, desc=f"reading {split}", leave=False)):
+        try:
+            with Image.open(path) as picture:
+                images[i] = fit(picture.convert("RGB"))
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
+    return Split(images, torch.tensor(folder.targets), tuple(folder.classes), _names(root, folder.classes))
+
+
+def _names(root: Path, directories: list[str]) -> tuple[str, ...]:
+    listing = root / "classes.json"
+    if listing.is_file():
+        named = {entry["dir"]: entry["name"] for entry in json.loads(listing.read_text())["classes"]}
+    else:
+        named = {wnid: names[0] for wnid, names in Imagenette._WNID_TO_CLASS.items()}
+    return tuple(named.get(d, d) for d in directories)
+
+
+class Augmentation:
+    """Random crop and flip, TrivialAugment, then for half of the batches MixUp or CutMix.
+
+    Pictures are cropped one by one on a CPU; on a GPU, where launches dominate, ``group`` pictures share a draw.
+
+    Args:
+        num_classes: of the soft labels. mean, std: per channel, white is 1. group: pictures that share a draw.
+    """
+
+    def __init__(self, num_classes: int, mean: Tensor, std: Tensor, *, group: int) -> None:
+        self.group = group
+        self.normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean.tolist(), std.tolist())])
+        self.mix = v2.RandomChoice([v2.MixUp(alpha=0.2, num_classes=num_classes), v2.CutMix(num_classes=num_classes)])
+        self.num_classes = num_classes
+
+    def batches(self, split: Split, size: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch in a random order: normalised pictures ``(batch, 3, size, size)`` and soft labels.
+
+        Draws from torch's global generator, so a seed set before fixes the epoch. A last partial batch is left out.
+        """
+        crop = v2.Compose(
+            [
+                v2.RandomResizedCrop(size, scale=(0.35, 1.0), antialias=True),
+                v2.RandomHorizontalFlip(),
+                v2.TrivialAugmentWide(),
+            ]
+        )
+        order = torch.randperm(len(split.labels)).to(split.labels.device)
+        for chosen in order.split(batch):
+            if len(chosen) < batch:
+                return
+            groups = split.images[chosen].split(self.group)
+            images = self.normalise(torch.cat([crop(g) for g in groups]))
+            labels = split.labels[chosen]
+            if torch.rand(()) < 0.5:
+                images, labels = self.mix(images, labels)
+            else:
+                labels = torch.nn.functional.one_hot(labels, self.num_classes).float()
+            yield images, labels
