@@ -13,7 +13,8 @@ from .spectral import SpectralPolarityMixer
 class DynamicSpectralPolarityAttention(nn.Module):
     r"""Dynamic Spectral-Polarity Linear Attention (DSP-Attention).
 
-    .. math:: y = W_o\,\mathrm{LN}\Bigl(\sum_s w_s\,U_s\,[c_{s,1} A^s_\mathrm{same} v^s_1,\ c_{s,2} A^s_\mathrm{opp} v^s_2] + K * v^0\Bigr)
+    .. math:: y = W_o\,\mathrm{LN}\Bigl(K * v^0 +
+              \sum_s w_s\,U_s\,[c_{s,1} A^s_\mathrm{same} v^s_1,\ c_{s,2} A^s_\mathrm{opp} v^s_2]\Bigr)
 
     per head: each scale ``s`` pools the tokens ``2^s × 2^s``, projects its own q, k, v, filters q and k over the
     grid for both polarities, and attends same- and opposite-signed; a context encoder sets the coefficients ``c``

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .attention import check_heads
 from .grid import as_image, as_tokens, check_tokens, resize_positions
-from .polarity import HierarchicalPolarityProcessor, PolarityLinearAttention
+from .polarity import PolarityLinearAttention
 
 
 class PolaFormerAttention(nn.Module):
@@ -25,7 +25,9 @@ class PolaFormerAttention(nn.Module):
         dim: ``C``, divisible by ``num_heads``.
         num_tokens: ``N`` that the positional encoding is built for.
         num_heads: ``h``.
-        qkv_bias: bias of the projections. attn_drop: probability of leaving out a key token. proj_drop: dropout at the end.
+        qkv_bias: bias of the projections.
+        attn_drop: probability of leaving out a key token.
+        proj_drop: dropout at the end.
         alpha: range of the learnable power.
         kernel_size: side of the depthwise convolution, odd.
 

@@ -46,10 +46,10 @@ class SelfAttentionSummary(nn.Module):
 class DynamicContextEncoder(nn.Module):
     r"""Per-picture coefficients of every head, scale and stream.
 
-    .. math:: c = 2\,\sigma\bigl(W_2\,\mathrm{GELU}(W_1 [\bar x;\ \mathrm{LSTM}(x_p);\ \mathrm{MHA}(x_p)])\bigr) \in (0, 2)
+    .. math:: c = 2\,\sigma\bigl(W_2\,\mathrm{GELU}(W_1 [\bar x;\ \mathrm{LSTM}(x_p);\ \mathrm{MHA}(x_p)])\bigr)
 
     ``x_p`` is the input pooled to at most 8×8 tokens, so the cost of the two sequence summaries does not grow with
-    ``N``. ``W_2`` and its bias are zero at initialisation: ``c = 1`` exactly.
+    ``N``. ``W_2`` and its bias are zero at initialisation: ``c = 1`` exactly; always ``0 < c < 2``.
 
     Args:
         dim: ``C``.
@@ -81,7 +81,5 @@ class DynamicContextEncoder(nn.Module):
         """
         side = (min(H, POOLED_SIDE), min(W, POOLED_SIDE))
         tokens = x if side == (H, W) else as_tokens(F.adaptive_avg_pool2d(as_image(x, H, W), side))
-        joined = torch.cat(
-            [self.global_summary(x), self.lstm_summary(tokens), self.attention_summary(tokens)], dim=-1
-        )
+        joined = torch.cat([self.global_summary(x), self.lstm_summary(tokens), self.attention_summary(tokens)], dim=-1)
         return 2 * torch.sigmoid(self.out(F.gelu(self.hidden(joined)))).unflatten(-1, self.shape)

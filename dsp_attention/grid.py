@@ -34,7 +34,7 @@ def grid_size(num_tokens: int, H: int | None = None, W: int | None = None) -> tu
                 f"{num_tokens} tokens do not form a square grid; pass the grid as H and W with H*W == {num_tokens}"
             )
         return side, side
-    if H < 1 or W < 1 or H * W != num_tokens:
+    if min(H, W) < 1 or num_tokens != H * W:
         raise ValueError(f"H={H}, W={W} hold {H * W} tokens, but x has {num_tokens}; H*W must equal {num_tokens}")
     return H, W
 

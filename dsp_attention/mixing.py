@@ -12,11 +12,12 @@ FLOOR = 0.05
 class MixingWeights(nn.Module):
     r"""The share of each scale in each head.
 
-    .. math:: w = (1 - \rho)\,\mathrm{softmax}_s\bigl(\theta + \log(S \cdot \mathrm{ema})\bigr) + \rho / S,\qquad \rho = 0.05
+    .. math:: w = (1 - \rho)\,\mathrm{softmax}_s\bigl(\theta + \log(S \cdot \mathrm{ema})\bigr) + \rho / S
 
-    so ``w ≥ 0.05/S`` and ``Σ_s w = 1``; with one scale ``w`` is exactly 1. ``ema`` tracks, in training alone, the
-    gradient of the loss with respect to ``w`` itself: root mean square over the batch, normalised over scales (so
-    the loss scale cancels), ``ema ← (1-β)·ema + β·t``. Heads whose gradient is zero or not finite are skipped.
+    with ``ρ = 0.05``, so ``w ≥ 0.05/S`` and ``Σ_s w = 1``; with one scale ``w`` is exactly 1. ``ema`` tracks, in
+    training alone, the gradient of the loss with respect to ``w`` itself: root mean square over the batch,
+    normalised over scales (so the loss scale cancels), ``ema ← (1-β)·ema + β·t``. Heads whose gradient is zero or
+    not finite are skipped.
 
     Args:
         num_heads: ``h``.

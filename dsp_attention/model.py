@@ -44,10 +44,11 @@ class DSPModel(nn.Module):
         mlp_ratio: hidden width of the MLPs in units of ``C``.
         attention: ``"dsp"``, ``"polaformer"`` or ``"softmax"``.
         num_tokens: ``N`` that PolaFormer's positional encodings are built for; the others ignore it.
-        options: further arguments of the attention layer, such as ``spectral_modes``; an unknown one is a ``TypeError``.
+        options: further arguments of the attention layer, such as ``spectral_modes``.
 
     Raises:
         ValueError: an unknown ``attention``, a size below 1, or an argument outside its range.
+        TypeError: an option that the attention does not have.
     """
 
     def __init__(
@@ -223,7 +224,8 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         Two groups that hold each trainable parameter once.
     """
     exempt_names = ("filters.weight", "positions", "positional_encoding", "power", "scale", "theta", "mix", "bias")
-    decayed, exempt = [], []
+    decayed: list[Tensor] = []
+    exempt: list[Tensor] = []
     for name, parameter in model.named_parameters():
         matrix = parameter.dim() > 1 and not name.endswith(exempt_names) and ".lstm.bias" not in name
         (decayed if matrix else exempt).append(parameter)

@@ -98,8 +98,9 @@ class PolarityLinearAttention(nn.Module):
 
     With ``φ(q)_same = [φ⁺(q); φ⁻(q)]``, ``φ(q)_opp = [φ⁻(q); φ⁺(q)]``, ``φ(k) = [φ⁺(k); φ⁻(k)]`` and ``v = [v₁, v₂]``:
 
-    .. math:: A_{ij} = \frac{\varphi(q_i)\cdot\varphi(k_j)}{\sum_{j'} \varphi(q_i)\cdot\varphi(k_{j'}) + N\epsilon},\qquad
-              O = [c_\mathrm{same}\,A_\mathrm{same} v_1,\ c_\mathrm{opp}\,A_\mathrm{opp} v_2]
+    .. math:: A_{ij} = \frac{\varphi(q_i)\cdot\varphi(k_j)}{\sum_{j'} \varphi(q_i)\cdot\varphi(k_{j'}) + N\epsilon}
+
+    .. math:: O = [c_\mathrm{same}\,A_\mathrm{same} v_1,\ c_\mathrm{opp}\,A_\mathrm{opp} v_2]
 
     computed as ``φ(q)·(φ(k)ᵀ v)``, never as ``N×N`` (PolaFormer, arXiv 2501.15061, section 4). ``ε = 1e-6``.
 

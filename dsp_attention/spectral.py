@@ -70,8 +70,8 @@ class SpectralPolarityMixer(nn.Module):
             field: ``(B, H, W, F, h, d)``.
 
         Returns:
-            ``(2, F, B, h, H·W, d)``, float32 or float64: the field filtered by ``F⁺``, then by ``F⁻``. Polarity leads so that the
-            features of one polarity are one contiguous block.
+            ``(2, F, B, h, H·W, d)``, float32 or float64: the field filtered by ``F⁺``, then by ``F⁻``. Polarity
+            leads so that the features of one polarity are one contiguous block.
         """
         device_type = field.device.type
         with torch.autocast(device_type, enabled=False):
@@ -80,7 +80,7 @@ class SpectralPolarityMixer(nn.Module):
             return self._filter(field)
 
     def _filter(self, field: Tensor) -> Tensor:
-        B, H, W, _, h, d = field.shape
+        _, H, W, _, h, d = field.shape
         M = self.filters.modes
         Ky, Kx = kept_frequencies(H, M), kept_frequencies(W, M)
         D = self.filters()[..., M - Ky : M + Ky - 1, :Kx].to(field.device)  # (2, h, 2Ky-1, Kx)

@@ -1,0 +1,25 @@
+"""See what DSP-Attention does with a picture: exact maps of linear attention, filters, coefficients, weights.
+
+>>> import dsp_viz
+>>> model = dsp_viz.load("dsp_tiny")
+>>> result = dsp_viz.analyse(model, "photo.jpg")
+>>> result.top(1)
+"""
+
+from . import images, maps, trace
+from .analysis import Analysis, analyse
+from .checkpoint import CheckpointError, LoadedModel, available, load
+from .images import ImageError
+
+__all__ = [
+    "Analysis",
+    "CheckpointError",
+    "ImageError",
+    "LoadedModel",
+    "analyse",
+    "available",
+    "images",
+    "load",
+    "maps",
+    "trace",
+]

@@ -110,7 +110,7 @@ def load(name_or_path: str | Path) -> LoadedModel:
     return LoadedModel(classifier, config, path.stem, hashlib.sha256(data).hexdigest()[:12])
 
 
-def save(path: Path, classifier: DSPImageClassifier, config: Config) -> None:
+def save(path: Path, classifier: torch.nn.Module, config: Config) -> None:
     """Write ``path`` (``.safetensors``, float16) and its ``.json``.
 
     Raises:

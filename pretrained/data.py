@@ -62,7 +62,7 @@ def read_split(root: Path, split: str, size: int) -> Split:
         raise DataError(f"{root / split}: {error}") from error
     fit = v2.Compose([v2.Resize(size), v2.CenterCrop(size), v2.PILToTensor()])
     images = torch.empty(len(folder), 3, size, size, dtype=torch.uint8)
-    for i, (path, _) in enumerate(tqdm(folder.samples, desc=f"reading {split}", leave=False)):
+    for i, (path, _) in enumerate(tqdm(folder.samples, desc=f"reading {split}", leave=False, disable=None)):
         try:
             with Image.open(path) as picture:
                 images[i] = fit(picture.convert("RGB"))

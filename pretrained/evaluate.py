@@ -16,7 +16,7 @@ from .data import DataError, Split, read_split, resolve
 def logits(model: nn.Module, split: Split, size: int, mean: Tensor, std: Tensor, *, batch: int = 128) -> Tensor:
     """Logits of every picture of a split, resized to ``size``, ``(n, num_classes)``."""
     outputs = []
-    for images in tqdm(split.images.split(batch), desc="evaluating", leave=False):
+    for images in tqdm(split.images.split(batch), desc="evaluating", leave=False, disable=None):
         if images.shape[-1] != size:
             images = TF.resize(images, [size, size], antialias=True)
         normalised = TF.normalize(TF.to_dtype(images, torch.float32, scale=True), mean.tolist(), std.tolist())

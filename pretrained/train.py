@@ -64,9 +64,7 @@ class Run:
         recipe: see :class:`Recipe`. train, val: splits on ``device``. out: folder of the run. name: of the weights.
     """
 
-    def __init__(
-        self, recipe: Recipe, train: Split, val: Split, out: Path, *, name: str, device: torch.device
-    ) -> None:
+    def __init__(self, recipe: Recipe, train: Split, val: Split, out: Path, *, name: str, device: torch.device) -> None:
         self.recipe, self.train, self.val, self.out, self.name, self.device = recipe, train, val, out, name, device
         torch.manual_seed(recipe.seed)
         self.build: dict[str, Any] = {
@@ -81,9 +79,7 @@ class Run:
         if recipe.attention == "dsp":
             self.build |= {"spectral_modes": 8, "num_scales": 3}
         self.model = DSPImageClassifier(**self.build).to(device)
-        self.average = AveragedModel(
-            self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True
-        ).eval()
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True).eval()
         self.optimizer = torch.optim.AdamW(decay_groups(self.model, recipe.weight_decay), lr=recipe.lr)
         sample = train.images[:: max(1, len(train.images) // 1000)].double() / 255
         self.mean, self.std = sample.mean((0, 2, 3)).float().cpu(), sample.std((0, 2, 3)).float().cpu()
@@ -142,7 +138,7 @@ class Run:
         self.model.train()
         batches = augmentation.batches(self.train, size, recipe.batch)
         for step, (images, labels) in enumerate(
-            tqdm(batches, total=steps, desc=f"epoch {epoch + 1}/{len(recipe.sizes)} at {size} px", mininterval=5)
+            tqdm(batches, total=steps, desc=f"epoch {epoch + 1}/{len(recipe.sizes)} at {size} px", disable=None)
         ):
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.rate(epoch + step / steps)
@@ -219,9 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder for weights, log and state")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument("--attention", choices=ATTENTIONS, default="dsp")
-    parser.add_argument(
-        "--sizes", type=_sizes, default="64x14,96x3,128x2", help="SIDExEPOCHS,… (default %(default)s)"
-    )
+    parser.add_argument("--sizes", type=_sizes, default="64x14,96x3,128x2", help="SIDExEPOCHS,… (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

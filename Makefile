@@ -1,0 +1,33 @@
+# One command starts the app, one runs the tests; both install what they need into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: app test check clean
+
+app: .venv/app.stamp
+	$(BIN)/python app.py
+
+test: .venv/dev.stamp
+	$(BIN)/python tests/browser.py
+	$(BIN)/python -m pytest
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+# torch and torchvision are resolved together, in one call: torchvision's wheels need the torch they were built for.
+.venv/app.stamp: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/dev.stamp: requirements.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,34 @@
+"""Start the explorer: ``python app.py [--model NAME] [--host H] [--port P]``."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+# Before gradio is imported: it reads these once. Nothing of anyone's use of the app leaves the machine.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="See what DSP-Attention does with a picture, in the browser.")
+    parser.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default %(default)s)")
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+    import dsp_viz
+    from dsp_viz import ui
+
+    try:
+        model = dsp_viz.load(args.model)
+    except dsp_viz.CheckpointError as error:
+        parser.error(str(error))
+    examples = sorted((Path(__file__).parent / "examples").glob("*.jpg"))
+    ui.launch(ui.build(model, examples), host=args.host, port=args.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Time and memory of the three attentions, side by side in one run: ``python -m benchmarks.attention``.
+
+Input ``(2, N, 384)``, 6 heads, float32, one CPU thread, inference. The attentions take turns, so a machine that slows
+down slows them all; each time is the median of the rounds. Absolute times move with the machine: quote the ratios.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention, SoftmaxAttention
+
+DIM, HEADS, BATCH = 384, 6, 2
+SIZES = {196: 15, 784: 9, 3136: 5, 12544: 3}  # tokens: rounds
+
+NAMES = ("dsp", "polaformer", "softmax")
+
+
+def build(name: str, N: int) -> nn.Module:
+    torch.manual_seed(0)
+    if name == "dsp":
+        return DynamicSpectralPolarityAttention(DIM, HEADS, spectral_modes=16, num_scales=3)
+    return PolaFormerAttention(DIM, N, HEADS) if name == "polaformer" else SoftmaxAttention(DIM, HEADS)
+
+
+def rounds(runs: dict[str, Callable[[], object]], count: int) -> dict[str, float]:
+    """Median milliseconds of each run; the runs take turns, after one turn that is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(count + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if turn:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the number of elements of the largest tensor that any operator returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        for item in out if isinstance(out, tuple | list) else [out]:
+            if isinstance(item, Tensor):
+                self.elements = max(self.elements, item.numel())
+        return out
+
+
+def peak(name: str, N: int) -> tuple[float, int]:
+    """Growth of the resident peak in MiB over one forward, and the largest tensor; run in a process of its own."""
+    layer, x = build(name, N).eval(), torch.randn(BATCH, N, DIM)
+    with torch.inference_mode():
+        layer(x[:, :49].contiguous())  # thread pools and kernels are set up
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        layer(x)
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with LargestTensor() as watch:
+            layer(x)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return (after - before) / unit, watch.elements
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peak", nargs=2, metavar=("NAME", "N"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    if args.peak:
+        print(*peak(args.peak[0], int(args.peak[1])))
+        return
+
+    print(f"torch {torch.__version__}, one thread, ({BATCH}, N, {DIM}), {HEADS} heads, float32, forward, ms (median)")
+    print("| N | DSP | PolaFormer | softmax | DSP/PolaFormer | DSP/softmax | growth per 4× tokens, same order |")
+    print("|---|---|---|---|---|---|---|")
+    previous: dict[str, float] = {}
+    for N, count in SIZES.items():
+        x = torch.randn(BATCH, N, DIM)
+        layers = {name: build(name, N).eval() for name in NAMES}
+        with torch.inference_mode():
+            ms = rounds({name: lambda layer=layer, x=x: layer(x) for name, layer in layers.items()}, count)
+        growth = " ".join(f"{ms[n] / previous[n]:.2f}×" for n in NAMES if previous)
+        row = [f"{ms[n]:.1f}" for n in NAMES]
+        ratios = [f"{ms['dsp'] / ms['polaformer']:.2f}", f"{ms['dsp'] / ms['softmax']:.2f}"]
+        print("|", " | ".join([str(N), *row, *ratios, growth]), "|", flush=True)
+        previous = ms
+
+    def step(layer: nn.Module, x: Tensor) -> None:
+        layer(x).square().mean().backward()
+
+    x = torch.randn(BATCH, 196, DIM)
+    layers = {name: build(name, 196) for name in NAMES}
+    ms = rounds({name: lambda layer=layer: step(layer, x) for name, layer in layers.items()}, 15)
+    print(
+        f"\nforward + backward at N = 196: {', '.join(f'{n} {ms[n]:.1f} ms' for n in NAMES)}; "
+        f"DSP/PolaFormer {ms['dsp'] / ms['polaformer']:.2f}"
+    )
+
+    print("\n| N | peak MiB above the input: DSP | PolaFormer | softmax | largest tensor of DSP / N² |")
+    print("|---|---|---|---|---|")
+    for N in SIZES:
+        cells = []
+        for name in NAMES:
+            command = [sys.executable, "-m", "benchmarks.attention", "--peak", name, str(N)]
+            mib, elements = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+            cells.append(f"{float(mib):.0f}")
+            if name == "dsp":
+                share = int(elements) / N**2
+        print("|", " | ".join([str(N), *cells, f"{share:.3g}"]), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()

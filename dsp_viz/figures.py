@@ -1,0 +1,318 @@
+"""Arrays → plotly figures. Never displays, knows no torch and no gradio.
+
+One colour language throughout: teal for the same-signed stream (and gains above 1), orange for the opposite-signed
+one (and gains below 1), nothing for zero. The ramps are single-hued, monotone in lightness and told apart by people
+with the common colour-vision deficiencies. Backgrounds are transparent, so the page's light or dark shows through.
+"""
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Array = NDArray[np.floating]
+
+#: Ends of the diverging scale, as (R, G, B).
+SAME = (15, 138, 128)
+OPPOSITE = (217, 108, 20)
+INK = "#7b8794"
+
+#: Scales, finest first: blues, which mean nothing else here.
+SCALES = ("#3a6ea5", "#7fa8d1", "#c3d7ea", "#8893a0")
+
+#: Width in pixels of the picture that a query is chosen on.
+STAGE_SIDE = 528
+
+_DIVERGING = [
+    [0.0, "rgb(150,62,0)"],
+    [0.2, f"rgb{OPPOSITE}"],
+    [0.5, "rgba(128,140,150,.07)"],
+    [0.8, f"rgb{SAME}"],
+    [1.0, "rgb(0,84,82)"],
+]
+
+
+def _layout(height: int, **extra: object) -> go.Layout:
+    return go.Layout(
+        template=None,
+        height=height,
+        margin={"l": 58, "r": 12, "t": 56, "b": 64},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "IBM Plex Sans, sans-serif", "size": 12, "color": INK},
+        hoverlabel={"font": {"family": "IBM Plex Mono, monospace"}},
+        **extra,
+    )
+
+
+def _colour_bar(title: str, ticks: list[float], labels: list[str]) -> dict[str, object]:
+    return {
+        "title": {"text": title + "<br>", "side": "top", "font": {"size": 12}},
+        "orientation": "h",
+        "tickvals": ticks,
+        "ticktext": labels,
+        "outlinewidth": 0,
+        "thickness": 10,
+        "len": 0.7,
+        "y": 0,
+        "yref": "container",
+        "yanchor": "bottom",
+    }
+
+
+def _stitch(panels: list[list[Array]], gap: int) -> tuple[Array, list[float], list[float]]:
+    """Panels of equal size in one array with NaN between them, and the centres of its columns and rows."""
+    height, width = panels[0][0].shape
+    rows, columns = len(panels), len(panels[0])
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
+    for r, row in enumerate(panels):
+        for c, panel in enumerate(row):
+            top, left = r * (height + gap), c * (width + gap)
+            sheet[top : top + height, left : left + width] = panel
+    centres_x = [c * (width + gap) + (width - 1) / 2 for c in range(columns)]
+    centres_y = [r * (height + gap) + (height - 1) / 2 for r in range(rows)]
+    return sheet, centres_x, centres_y
+
+
+def _panel_axes(figure: go.Figure, x: list[float], columns: list[str], y: list[float], rows: list[str]) -> None:
+    plain = {"ticks": "", "showgrid": False, "zeroline": False, "constrain": "domain"}
+    figure.update_xaxes(tickvals=x, ticktext=columns, side="top", tickangle=0, **plain)
+    figure.update_yaxes(tickvals=y, ticktext=rows, autorange="reversed", scaleanchor="x", **plain)
+
+
+def density(maps: Array) -> Array:
+    """Maps ``(…, H_s, W_s)`` in units of the uniform map: 1 is what every key would get if all were alike."""
+    return maps * maps.shape[-2] * maps.shape[-1]
+
+
+def shared_limit(maps: list[Array]) -> float:
+    """Upper end of the colour scale that all maps of a panel share, in units of the uniform map; at least 1."""
+    return max(1.0, *(float(density(m).max()) for m in maps))
+
+
+def _grow(panel: Array, grid: tuple[int, int]) -> Array:
+    """A coarse map on the full grid, each value repeated over the tokens that it pools."""
+    factor = -(-grid[0] // panel.shape[0])
+    return panel.repeat(factor, 0).repeat(factor, 1)[: grid[0], : grid[1]]
+
+
+def map_panel(maps: list[Array]) -> go.Figure:
+    """All maps of one block for one query, on one colour scale: a row a head, a column a scale and stream.
+
+    Args:
+        maps: for each scale ``(2, h, H_s, W_s)``, (same, opposite), each summing to 1; the first on the full grid.
+
+    Returns:
+        A single-trace heatmap. Opposite-signed maps go to the orange end; the hover shows their positive value.
+    """
+    grid = maps[0].shape[-2:]
+    heads = maps[0].shape[1]
+    panels, hovers, columns = [], [], []
+    for scale in range(len(maps)):
+        columns += [f"{2**scale}×<br>same", f"{2**scale}×<br>opposite"]
+    for head in range(heads):
+        cells = [(stream, density(m[stream, head]), m[stream, head]) for m in maps for stream in (0, 1)]
+        panels.append([_grow(d, grid) * (1 - 2 * stream) for stream, d, _ in cells])
+        hovers.append([_grow(weight, grid) for _, _, weight in cells])
+    sheet, x, y = _stitch(panels, gap=max(1, grid[0] // 8))
+    values, _, _ = _stitch(hovers, gap=max(1, grid[0] // 8))
+    limit = shared_limit(maps)
+    ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
+    figure = go.Figure(
+        go.Heatmap(
+            z=sheet,
+            customdata=np.stack([np.abs(sheet), values], -1),
+            zmin=-limit,
+            zmax=limit,
+            colorscale=_DIVERGING,
+            colorbar=_colour_bar("← opposite   × uniform   same →", ticks, [f"{abs(t):.3g}" for t in ticks]),
+            hovertemplate="%{customdata[0]:.3g} × uniform<br>weight %{customdata[1]:.3g}<extra></extra>",
+            hoverongaps=False,
+        ),
+        _layout(96 * heads + 120),
+    )
+    _panel_axes(figure, x, columns, y, [f"head {i + 1}" for i in range(heads)])
+    return figure
+
+
+def query_picture(
+    picture: Image.Image,
+    grid: tuple[int, int],
+    query: tuple[int, int] | None,
+    chosen: Array,
+    *,
+    stream: int,
+    limit: float,
+    opacity: float,
+) -> Image.Image:
+    """The picture as the model saw it, under one map, with the query's token framed.
+
+    Args:
+        picture: RGB. grid: ``(H, W)`` tokens. query: ``(row, column)``, or None for all tokens.
+        chosen: one map ``(H_s, W_s)``. stream: 0 same, 1 opposite. limit: of the colour scale, in units of the
+            uniform map. opacity: of the map where it reaches the limit, within [0, 1].
+
+    Returns:
+        RGB, :data:`STAGE_SIDE` pixels wide.
+    """
+    H, W = grid
+    size = (STAGE_SIDE, round(STAGE_SIDE * H / W))
+    share = np.clip(_grow(density(chosen), grid) / limit, 0, 1) ** 0.6
+    alpha = Image.fromarray((255 * opacity * share).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+    # The picture fades a little to gray, so that the map's colour is never mistaken for the picture's.
+    muted = Image.blend(picture, picture.convert("L").convert("RGB"), 0.65).resize(size, Image.Resampling.BICUBIC)
+    result = Image.composite(Image.new("RGB", size, (SAME, OPPOSITE)[stream]), muted, alpha)
+    if query is not None:
+        row, column = query
+        cell = (size[0] / W, size[1] / H)
+        box = [column * cell[0], row * cell[1], (column + 1) * cell[0] - 1, (row + 1) * cell[1] - 1]
+        draw = ImageDraw.Draw(result)
+        draw.rectangle([box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3], outline=(0, 0, 0), width=2)
+        draw.rectangle([box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], outline=(255, 255, 255), width=2)
+    return result
+
+
+def filter_gain(gain: Array, phase: Array) -> go.Figure:
+    """Gain ``|1 + D|`` of every head and polarity, zero frequency in the middle, log scale around gain 1.
+
+    Args:
+        gain, phase: ``(2, h, K, K)``, polarity (+, -); phase in radians; ``K = 2M - 1`` frequencies per axis.
+    """
+    polarities, heads, K, _ = gain.shape
+    octaves = np.log2(np.maximum(gain, 1e-6))
+    limit = max(0.25, float(np.abs(octaves).max()))
+    gap = 2
+    sheet, x, y = _stitch([[octaves[p, h] for h in range(heads)] for p in range(polarities)], gap)
+    k = np.arange(K) - K // 2
+    ky, kx = np.meshgrid(k, k, indexing="ij")
+
+    def tiled(a: Array) -> Array:
+        return _stitch([[a.astype(float)] * heads] * polarities, gap)[0]
+
+    hover = np.stack(
+        [
+            _stitch([[gain[p, h] for h in range(heads)] for p in range(polarities)], gap)[0],
+            _stitch([[phase[p, h] for h in range(heads)] for p in range(polarities)], gap)[0],
+            tiled(kx),
+            tiled(ky),
+        ],
+        -1,
+    )
+    ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
+    figure = go.Figure(
+        go.Heatmap(
+            z=sheet,
+            customdata=hover,
+            zmin=-limit,
+            zmax=limit,
+            colorscale=_DIVERGING,
+            colorbar=_colour_bar("gain |1+D|", ticks, [f"{2**t:.3g}" for t in ticks]),
+            hovertemplate="kx %{customdata[2]}, ky %{customdata[3]} cycles/image<br>gain %{customdata[0]:.3f}"
+            "<br>phase %{customdata[1]:.2f} rad<extra></extra>",
+            hoverongaps=False,
+        ),
+        _layout(460),
+    )
+    _panel_axes(figure, x, [f"head {i + 1}" for i in range(heads)], y, ["filter F⁺", "filter F⁻"])
+    figure.add_annotation(
+        text=f"each panel: kx → and ky ↓ from {-(K // 2)} to {K // 2} cycles per image",
+        x=0.5,
+        y=0,
+        xref="paper",
+        yref="paper",
+        yshift=-14,
+        showarrow=False,
+    )
+    return figure
+
+
+def radial_gain(profile: Array) -> go.Figure:
+    """Gain against frequency, averaged over directions: a line per head and polarity.
+
+    Args:
+        profile: ``(2, h, M)``, polarity (+, -), entry ``r`` at ``r`` cycles per image.
+    """
+    figure = go.Figure(layout=_layout(300, hovermode="x unified"))
+    for polarity, (label, dash) in enumerate((("F⁺", "solid"), ("F⁻", "dot"))):
+        for head, line in enumerate(profile[polarity]):
+            shade = 0.35 + 0.65 * head / max(1, profile.shape[1] - 1)
+            base = np.array((SAME, OPPOSITE)[polarity]) * shade + 128 * (1 - shade)
+            r, g, b = (int(v) for v in base)
+            figure.add_scatter(
+                y=line,
+                mode="lines+markers",
+                name=f"{label} head {head + 1}",
+                line={"color": f"rgb({r},{g},{b})", "dash": dash, "width": 2},
+                hovertemplate="%{y:.3f}",
+            )
+    figure.update_xaxes(title={"text": "cycles per image"}, showgrid=False, zeroline=False, dtick=1)
+    figure.update_yaxes(title={"text": "gain (1 = unchanged)"}, type="log", gridcolor="rgba(128,128,128,.25)", nticks=6)
+    figure.add_hline(y=1, line={"color": INK, "width": 1})
+    return figure
+
+
+def coefficients(values: Array) -> go.Figure:
+    """Dynamic coefficients: a row a stream and head, a column a block and scale.
+
+    Args:
+        values: ``(blocks, h, S, 2)``, (same, opposite), within (0, 2); 1 is the value at initialisation.
+    """
+    blocks, heads, scales, _ = values.shape
+    sheet, centres, _ = _stitch([[values[b, ..., stream] for b in range(blocks)] for stream in (0, 1)], gap=1)
+    spread = max(0.05, float(np.abs(values - 1).max()))
+    ticks = [1 - spread, 1 - spread / 2, 1.0, 1 + spread / 2, 1 + spread]
+    columns = np.add.outer(np.arange(blocks) * (scales + 1), np.arange(scales)).ravel()
+    rows = [*range(heads), *range(heads + 1, 2 * heads + 1)]
+    names = [f"{stream} · head {i + 1}" for stream in ("same", "opposite") for i in range(heads)]
+    figure = go.Figure(
+        go.Heatmap(
+            z=sheet,
+            zmin=1 - spread,
+            zmax=1 + spread,
+            colorscale=_DIVERGING,
+            colorbar=_colour_bar("coefficient c (1 = as initialised)", ticks, [f"{t:.3g}" for t in ticks]),
+            hovertemplate="scale %{x}, %{y}<br>c = %{z:.3f}<extra></extra>",
+            hoverongaps=False,
+            xgap=1,
+            ygap=1,
+        ),
+        _layout(180 + 60 * heads),
+    )
+    for b, centre in enumerate(centres):
+        figure.add_annotation(text=f"<b>block {b + 1}</b>", x=centre, y=1, yref="paper", yshift=30, showarrow=False)
+    plain = {"ticks": "", "showgrid": False, "zeroline": False}
+    figure.update_xaxes(tickvals=columns, ticktext=[f"{2**s}×" for s in range(scales)] * blocks, side="top", **plain)
+    figure.update_yaxes(tickvals=rows, ticktext=names, autorange="reversed", **plain)
+    figure.update_layout(margin_l=118)
+    return figure
+
+
+def mixer_weights(weights: Array, tracked: Array) -> go.Figure:
+    """Share of each scale in every block and head, as stacked bars; the tracked gradient shares on hover.
+
+    Args:
+        weights: ``(blocks, h, S)``, sums to 1 over scales. tracked: same shape, the ``ema`` that informs it.
+    """
+    blocks, heads, scales = weights.shape
+    labels = [
+        [f"block {b + 1}" for b in range(blocks) for _ in range(heads)],
+        [f"{i + 1}" for _ in range(blocks) for i in range(heads)],
+    ]
+    figure = go.Figure(
+        layout=_layout(
+            360, barmode="stack", bargap=0.25, legend={"orientation": "h", "y": 1.14, "traceorder": "normal"}
+        )
+    )
+    for s in range(scales):
+        figure.add_bar(
+            x=labels,
+            y=weights[..., s].ravel(),
+            name=f"scale {2**s}×",
+            marker={"color": SCALES[s % len(SCALES)], "line": {"width": 0}},
+            customdata=tracked[..., s].ravel(),
+            hovertemplate=f"scale {2**s}×: weight %{{y:.3f}}<br>tracked gradient share %{{customdata:.3f}}"
+            "<extra></extra>",
+        )
+    figure.update_yaxes(title={"text": "mixing weight w"}, range=[0, 1], gridcolor="rgba(128,128,128,.25)")
+    figure.update_xaxes(title={"text": "head"}, dividerwidth=0)
+    return figure

@@ -1,0 +1,168 @@
+"""Maps of linear attention, exactly, from its factors: any row in ``O(N·d)``, never the ``N×N`` map.
+
+A *query* is a token of the full grid, given as ``(row, column)``, or ``"all"``: the average over all tokens. At a
+coarser scale the layer lifts its output by bilinear interpolation, so a token asks up to four coarse queries; their
+rows are added up with the same weights here, and the row shown is what reached the token.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dsp_attention.polarity import EPS
+
+from .trace import Block, Trace
+
+#: Streams of a layer, in the order of the coefficients.
+POLARITIES = ("same", "opposite")
+
+Query = tuple[int, int] | str
+
+
+def block_maps(block: Block, query: Query, *, sample: int = 0) -> list[Tensor]:
+    """Every map of one block for one query: all heads, scales and streams.
+
+    Args:
+        block: of a trace. query: ``(row, column)`` on the full grid, or ``"all"``. sample: index in the batch.
+
+    Returns:
+        For each scale ``(2, h, H_s, W_s)``: same, opposite. Each map is non-negative and sums to 1 (up to ``ε``).
+
+    Raises:
+        ValueError: the query lies outside the grid.
+    """
+    maps = []
+    for grid, features in zip(block.grids, block.features, strict=True):
+        phi_q, phi_k = features[:, :, sample].unbind(1)  # (2, h, N_s, d)
+        share = _query_share(query, block.grids[0], grid).to(phi_q)  # (N_s,)
+        mean = phi_k.mean(2)  # (2, h, d)
+        rows = []
+        for opposite in (False, True):
+            # φ(q)_opp·φ(k) exchanges the polarities of one side; for the normaliser the keys', for the row the query's.
+            keys, swap = (mean.flip(0), (0,)) if opposite else (mean, ())
+            normaliser = torch.einsum("phnd,phd->hn", phi_q, keys) + EPS
+            asked = torch.einsum("phnd,hn->phd", phi_q, share / normaliser)
+            rows.append(torch.einsum("phd,phnd->hn", asked.flip(swap), phi_k))
+        maps.append((torch.stack(rows) / phi_k.shape[2]).unflatten(-1, grid))
+    return maps
+
+
+def query_map(
+    trace: Trace, *, block: int, scale: int, head: int, polarity: str, query: Query, sample: int = 0
+) -> Tensor:
+    """One map: where a query looks, in one block, scale, head and stream.
+
+    Args:
+        trace: of a forward pass. block, scale, head: indices from 0. polarity: ``"same"`` or ``"opposite"``.
+        query: ``(row, column)`` on the full grid, or ``"all"`` for the average over all queries.
+        sample: index in the batch.
+
+    Returns:
+        ``(H_s, W_s)``, non-negative, sums to 1 (up to ``ε``).
+
+    Raises:
+        ValueError: an index or a name outside its range; the message says which and what is allowed.
+    """
+    b = _item(trace.blocks, block, "block")
+    _item(b.grids, scale, "scale")
+    _item(range(b.coefficients.shape[1]), head, "head")
+    _item(range(b.coefficients.shape[0]), sample, "sample")
+    if polarity not in POLARITIES:
+        raise ValueError(f"polarity={polarity!r}: must be one of {', '.join(POLARITIES)}")
+    return block_maps(b, query, sample=sample)[scale][POLARITIES.index(polarity), head]
+
+
+def layer_map(block: Block, query: Query, *, sample: int = 0) -> Tensor:
+    r"""The effective map of a layer: every scale with its weight and coefficients, on the full grid.
+
+    .. math:: E = \sum_s w_s\,c_s\,(U_s A_s P_s)
+
+    ``P_s`` is the pooling that made the keys of scale ``s``, so a coarse key's share is spread evenly over the
+    tokens it pools.
+
+    Args:
+        block: of a trace. query: see :func:`query_map`. sample: index in the batch.
+
+    Returns:
+        ``(2, h, H, W)``: same, opposite; each sums to ``Σ_s w_s c_s``.
+    """
+    H, W = block.grids[0]
+    total = None
+    for s, maps in enumerate(block_maps(block, query, sample=sample)):
+        factor = 2**s
+        weight = block.weights[sample, :, s] * block.coefficients[sample, :, s].T  # (2, h)
+        counts = _spread(torch.ones(1, *maps.shape[-2:], dtype=maps.dtype, device=maps.device), factor, H, W)
+        size = F.avg_pool2d(torch.ones_like(counts), factor, ceil_mode=True, divisor_override=1)
+        spread = _spread((maps / size).flatten(0, 1), factor, H, W).unflatten(0, maps.shape[:2])
+        term = weight[..., None, None].to(maps) * spread
+        total = term if total is None else total + term
+    assert total is not None
+    return total
+
+
+def _spread(maps: Tensor, factor: int, H: int, W: int) -> Tensor:
+    return maps.repeat_interleave(factor, -2).repeat_interleave(factor, -1)[..., :H, :W]
+
+
+def entropy(maps: Tensor) -> Tensor:
+    """Entropy of each map over its last two axes, divided by that of the uniform map: 0 one token, 1 all alike.
+
+    A map of one token, and a map that is zero throughout, have entropy 1 by convention.
+    """
+    p = maps.flatten(-2)
+    n = p.shape[-1]
+    total = p.sum(-1, keepdim=True)
+    p = p / total.clamp_min(torch.finfo(p.dtype).tiny)
+    nats = -torch.special.xlogy(p, p).sum(-1)
+    return torch.where(total[..., 0] > 0, nats / math.log(n), 1.0) if n > 1 else torch.ones_like(nats)
+
+
+def full_spectrum(filters: Tensor) -> Tensor:
+    """The filters ``F = 1 + D`` over both signs of ``kx``, zero frequency in the middle.
+
+    Args:
+        filters: ``D`` ``(2, h, 2M-1, M)`` complex.
+
+    Returns:
+        ``(2, h, 2M-1, 2M-1)`` complex; the last axes are ``ky`` and ``kx``, ``-(M-1)…M-1`` cycles per image.
+    """
+    mirrored = filters[..., 1:].flip(-1).flip(-2).conj()  # D(-k) = conj D(k): the field is real
+    return 1 + torch.cat([mirrored, filters], dim=-1)
+
+
+def radial_profile(gain: Tensor) -> Tensor:
+    """Mean over directions, ``(…, 2M-1, 2M-1)`` → ``(…, M)``: entry ``r`` is that of ``|k|`` rounded to ``r``."""
+    M = (gain.shape[-1] + 1) // 2
+    k = torch.arange(1 - M, M, device=gain.device)
+    radius = torch.hypot(k[:, None].double(), k[None].double()).round().long()
+    return torch.stack([gain[..., radius == r].mean(-1) for r in range(M)], dim=-1)
+
+
+def _query_share(query: Query, full: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+    """How much of each token of a scale a query of the full grid asks, ``(N_s,)``, sums to 1."""
+    rows, columns = (_interpolation(coarse, fine) for coarse, fine in zip(grid, full, strict=True))
+    if query == "all":
+        y, x = rows.mean(0), columns.mean(0)
+    elif isinstance(query, str) or len(query) != 2:
+        raise ValueError(f"query={query!r}: must be (row, column) or 'all'")
+    else:
+        row, column = query
+        if not (0 <= row < full[0] and 0 <= column < full[1]):
+            raise ValueError(f"query={query}: the grid has rows 0…{full[0] - 1} and columns 0…{full[1] - 1}")
+        y, x = rows[row], columns[column]
+    return torch.outer(y, x).flatten()
+
+
+def _interpolation(coarse: int, fine: int) -> Tensor:
+    """Linear interpolation with half-pixel centres as a matrix ``(fine, coarse)``, float64."""
+    identity = torch.eye(coarse, dtype=torch.float64)
+    return F.interpolate(identity[None], size=fine, mode="linear", align_corners=False)[0].T
+
+
+def _item(items: object, index: int, what: str) -> object:
+    length = len(items)  # type: ignore[arg-type]
+    if not isinstance(index, int) or not 0 <= index < length:
+        raise ValueError(f"{what}={index!r}: must be within 0 and {length - 1}")
+    return items[index]  # type: ignore[index]

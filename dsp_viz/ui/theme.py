@@ -1,0 +1,70 @@
+"""Looks: colours, type, and the few rules that Gradio's themes cannot express."""
+
+from pathlib import Path
+
+import gradio as gr
+
+# Weights 400 and 700 alone: the shipped 600 files of these families hold no Latin letters.
+_SANS = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700))
+_MONO = gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700))
+
+THEME = gr.themes.Base(
+    primary_hue=gr.themes.colors.teal,
+    secondary_hue=gr.themes.colors.teal,
+    neutral_hue=gr.themes.colors.slate,
+    radius_size=gr.themes.sizes.radius_sm,
+    spacing_size=gr.themes.sizes.spacing_sm,
+    font=[_SANS, "system-ui", "sans-serif"],
+    font_mono=[_MONO, "ui-monospace", "monospace"],
+).set(
+    body_background_fill="#f6f8f9",
+    body_background_fill_dark="#10151b",
+    block_background_fill="#ffffff",
+    block_background_fill_dark="#171e26",
+    block_border_color="#dde4e8",
+    block_border_color_dark="#26313b",
+    block_label_text_weight="400",
+    block_title_text_weight="700",
+    button_large_text_weight="700",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    body_text_color_subdued="#51606c",
+    body_text_color_subdued_dark="#a3b1bd",
+    slider_color="*primary_600",
+)
+
+
+def css() -> str:
+    """The app's style sheet."""
+    return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+
+
+def launch(demo: gr.Blocks, *, host: str, port: int, block: bool = True) -> str:
+    """Serve the app, hardened for a public address.
+
+    Args:
+        demo: from :func:`dsp_viz.ui.build`. host, port: where to listen. block: whether to wait until it is stopped.
+
+    Returns:
+        Its address.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    demo.queue(max_size=32)
+    _, address, _ = demo.launch(
+        server_name=host,
+        server_port=port,
+        prevent_thread_lock=not block,
+        theme=THEME,
+        css=css(),
+        footer_links=["api"],
+        run_history=False,  # the default copies every result into the browser's storage
+        enable_monitoring=False,
+        max_file_size="32mb",
+        state_session_capacity=32,
+        strict_cors=True,
+        ssr_mode=False,
+        quiet=not block,
+    )
+    return address

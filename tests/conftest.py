@@ -1,0 +1,61 @@
+"""Shared by the tests that use the app: one server and one browser for the whole run."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+import pytest
+from browser import FLAGS, find
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import dsp_viz
+from dsp_viz import ui
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def model() -> dsp_viz.LoadedModel:
+    return dsp_viz.load("dsp_tiny")
+
+
+@pytest.fixture(scope="session")
+def address(model: dsp_viz.LoadedModel) -> Iterator[str]:
+    """The running app."""
+    demo = ui.build(model, EXAMPLES)
+    yield ui.launch(demo, host="127.0.0.1", port=0, block=False)
+    demo.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = find()
+    assert program, "no Chromium or Chrome found: run `make test`, or set CHROMIUM to the path of its program"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The app, opened; fails on a console error, an exception, or a request to another host."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    opened = context.new_page()
+    faults: list[str] = []
+    opened.on("console", lambda m: faults.append(f"console: {m.text}") if m.type == "error" else None)
+    opened.on("pageerror", lambda e: faults.append(f"exception: {e}"))
+    opened.on("request", lambda r: faults.append(f"request: {r.url}") if _leaves(r.url, address) else None)
+    opened.goto(address)
+    yield opened
+    context.close()
+    assert faults == []
+
+
+def _leaves(url: str, address: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(address).netloc

@@ -1,0 +1,137 @@
+"""The app as people and programs use it: through its API, and in a real browser."""
+
+import logging
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import EXAMPLES
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from playwright.sync_api import Page, expect
+
+import dsp_viz
+
+DATA = Path(__file__).parent / "data"
+READY = 20_000
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Client:
+    return Client(address, verbose=False)
+
+
+def test_api_offers_analyse_alone(client: Client) -> None:
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/analyse"]
+
+
+def test_api_gives_what_python_gives(client: Client, model: dsp_viz.LoadedModel) -> None:
+    answer = client.predict(handle_file(EXAMPLES[1]), api_name="/analyse")
+    direct = dsp_viz.analyse(model, EXAMPLES[1])
+    assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
+    assert math.isclose(sum(direct.probabilities), 1.0, abs_tol=1e-9)
+    for sent, block in zip(answer["coefficients"], direct.trace.blocks, strict=True):
+        torch.testing.assert_close(torch.tensor(sent), block.coefficients[0])
+    for sent, block in zip(answer["mixing_weights"], direct.trace.blocks, strict=True):
+        torch.testing.assert_close(torch.tensor(sent), block.weights[0])
+
+
+def test_api_refuses_a_bad_file_with_a_sentence_and_one_log_line(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.WARNING, logger="dsp_viz"),
+        pytest.raises(AppError, match="text.jpg|not a picture|read"),
+    ):
+        client.predict(handle_file(DATA / "text.jpg"), api_name="/analyse")
+    assert len([r for r in caplog.records if r.name == "dsp_viz"]) == 1
+    assert client.predict(handle_file(EXAMPLES[0]), api_name="/analyse")["top"]
+
+
+def drawn(page: Page, plot: str) -> None:
+    """Wait until a plot has its heatmap, lines or bars."""
+    marks = page.locator(f"#{plot} .js-plotly-plot").locator(
+        ".hm image, .heatmaplayer image, .scatterlayer path, .points path"
+    )
+    expect(marks.first).to_be_attached(timeout=READY)
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def test_first_screen_shows_the_first_example_analysed(page: Page, model: dsp_viz.LoadedModel) -> None:
+    best, p = dsp_viz.analyse(model, EXAMPLES[0]).top(1)[0]
+    first = page.locator("#prediction .row").first
+    expect(first).to_contain_text(best, timeout=READY)
+    expect(first).to_contain_text(f"{100 * p:.1f} %")
+    expect(page.locator("#prediction .row")).to_have_count(5)
+    drawn(page, "panel")
+    expect(page.locator("#stage img")).to_be_visible()
+    for name in model.config.classes:
+        expect(page.get_by_text(re.compile("knows 10 classes"))).to_contain_text(name)
+
+
+def test_every_tab_shows_its_figure(page: Page) -> None:
+    drawn(page, "panel")
+    for name, plots in (
+        ("Spectral filters", ["gain", "radial"]),
+        ("Coefficients", ["dynamic"]),
+        ("Mixer weights", ["mixing"]),
+    ):
+        tab(page, name)
+        for plot in plots:
+            drawn(page, plot)
+            expect(page.locator(f"#{plot} .js-plotly-plot")).to_be_visible()
+
+
+def test_upload_changes_the_prediction(page: Page, model: dsp_viz.LoadedModel) -> None:
+    drawn(page, "panel")
+    chosen = max(EXAMPLES[1:], key=lambda path: dsp_viz.analyse(model, path).top(1)[0][1])
+    best, p = dsp_viz.analyse(model, chosen).top(1)[0]
+    page.locator("#picture").get_by_label("Clear").or_(
+        page.locator("#picture button[aria-label='Remove Image']")
+    ).first.click()
+    page.locator("#picture input[type=file]").set_input_files(chosen)
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
+    expect(page.locator("#prediction .row").first).to_contain_text(best)
+
+
+def test_click_asks_that_token(page: Page) -> None:
+    drawn(page, "panel")
+    image = page.locator("#stage img")
+    box = image.bounding_box()
+    assert box is not None
+    side = min(box["width"], box["height"])
+    image.click(
+        position={"x": box["width"] / 2 + side * (2.5 / 16 - 0.5), "y": box["height"] / 2 + side * (12.5 / 16 - 0.5)}
+    )
+    expect(page.locator("#readout")).to_contain_text("token row 13, column 3", timeout=READY)
+
+
+def test_controls_change_the_map(page: Page) -> None:
+    drawn(page, "panel")
+    readout = page.locator("#readout")
+    expect(readout).to_contain_text("head 1 · scale 1× · same")
+    before = page.locator("#stage img").get_attribute("src")
+    page.get_by_role("radio", name="opposite").check()
+    expect(readout).to_contain_text("opposite", timeout=READY)
+    page.get_by_role("radio", name="2×").check()
+    expect(readout).to_contain_text("scale 2×", timeout=READY)
+    page.get_by_label("Average over all queries").check()
+    expect(readout).to_contain_text("all queries", timeout=READY)
+    expect(page.locator("#stage img")).not_to_have_attribute("src", before or "")
+
+
+def test_a_bad_file_leaves_the_result_and_says_why(page: Page) -> None:
+    drawn(page, "panel")
+    before = page.locator("#prediction").inner_text()
+    page.locator("#picture").get_by_label("Clear").or_(
+        page.locator("#picture button[aria-label='Remove Image']")
+    ).first.click()
+    page.locator("#picture input[type=file]").set_input_files(DATA / "truncated.png")
+    expect(page.get_by_role("alert")).to_be_visible(timeout=READY)
+    assert page.locator("#prediction").inner_text() == before
+    expect(page.locator("#stage img")).to_be_visible()

@@ -1,0 +1,142 @@
+"""The maps are rebuilt exactly: against explicit N×N products in float64."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from dsp_attention import DynamicSpectralPolarityAttention
+from dsp_viz import maps
+from dsp_viz.trace import Block, trace
+
+# Prime and unequal: C = 21 = 3 heads × 7 channels (odd d), grid 5 × 7, two scales with cut windows.
+H, W, HEADS, DIM, SCALES = 5, 7, 3, 21, 3
+
+
+@pytest.fixture(scope="module")
+def layer() -> DynamicSpectralPolarityAttention:
+    torch.manual_seed(3)
+    layer = DynamicSpectralPolarityAttention(DIM, HEADS, spectral_modes=3, num_scales=SCALES).double().eval()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return layer
+
+
+@pytest.fixture(scope="module")
+def block(layer: DynamicSpectralPolarityAttention) -> Block:
+    x = torch.randn(2, H * W, DIM, dtype=torch.double, generator=torch.Generator().manual_seed(5))
+    return trace(layer, x, H, W).blocks[0]
+
+
+def dense(block: Block, scale: int, sample: int) -> Tensor:
+    """Explicit maps ``(2, h, N_s, N_s)`` from the definition, without factorising."""
+    phi = block.features[scale][:, :, sample]
+    q, k = torch.cat([phi[0, 0], phi[1, 0]], -1), torch.cat([phi[0, 1], phi[1, 1]], -1)
+    q_opposite = torch.cat([phi[1, 0], phi[0, 0]], -1)
+    products = torch.stack([q @ k.mT, q_opposite @ k.mT])
+    n = products.shape[-1]
+    return products / (products.sum(-1, keepdim=True) + n * 1e-6)
+
+
+def interpolation(coarse: int, fine: int) -> Tensor:
+    """Bilinear weights along one axis, written out: half-pixel centres, edges repeated."""
+    result = torch.zeros(fine, coarse, dtype=torch.double)
+    for i in range(fine):
+        position = max(0.0, (i + 0.5) * coarse / fine - 0.5)
+        low = min(int(position), coarse - 1)
+        high = min(low + 1, coarse - 1)
+        result[i, low] += 1 - (position - low)
+        result[i, high] += position - low
+    return result
+
+
+def lifted(block: Block, scale: int, sample: int) -> Tensor:
+    """``U_s A_s`` ``(2, h, N, N_s)``."""
+    h, w = block.grids[scale]
+    lift = torch.kron(interpolation(h, H), interpolation(w, W))
+    return lift @ dense(block, scale, sample)
+
+
+@pytest.mark.parametrize("query", [(0, 0), (2, 3), (4, 6)])
+@pytest.mark.parametrize("sample", [0, 1])
+def test_rows_equal_the_dense_maps(block: Block, query: tuple[int, int], sample: int) -> None:
+    got = maps.block_maps(block, query, sample=sample)
+    for scale in range(SCALES):
+        want = lifted(block, scale, sample)[:, :, query[0] * W + query[1]]
+        torch.testing.assert_close(got[scale].flatten(2), want, rtol=1e-11, atol=1e-14)
+
+
+def test_average_over_queries_equals_the_mean_of_all_rows(block: Block) -> None:
+    got = maps.block_maps(block, "all")
+    for scale in range(SCALES):
+        torch.testing.assert_close(got[scale].flatten(2), lifted(block, scale, 0).mean(2), rtol=1e-11, atol=1e-14)
+
+
+def test_layer_map_equals_the_weighted_dense_maps(block: Block) -> None:
+    want = torch.zeros(2, HEADS, H * W, dtype=torch.double)
+    for scale in range(SCALES):
+        f, (h, w) = 2**scale, block.grids[scale]
+        pooling = torch.zeros(h * w, H * W, dtype=torch.double)
+        for y in range(H):
+            for x in range(W):
+                pooling[(y // f) * w + x // f, y * W + x] = 1
+        pooling /= pooling.sum(1, keepdim=True)
+        row = lifted(block, scale, 1)[:, :, 3 * W + 5] @ pooling
+        want += (block.weights[1, :, scale] * block.coefficients[1, :, scale].T)[..., None] * row
+    got = maps.layer_map(block, (3, 5), sample=1)
+    torch.testing.assert_close(got.flatten(2), want, rtol=1e-11, atol=1e-14)
+
+
+def test_one_map_is_the_same_as_in_the_block(layer: DynamicSpectralPolarityAttention) -> None:
+    x = torch.randn(1, H * W, DIM, dtype=torch.double)
+    traced = trace(layer, x, H, W)
+    everything = maps.block_maps(traced.blocks[0], (1, 6))
+    one = maps.query_map(traced, block=0, scale=1, head=2, polarity="opposite", query=(1, 6))
+    assert one.shape == (3, 4)
+    assert torch.equal(one, everything[1][1, 2])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"block": 1}, "block=1: must be within 0 and 0"),
+        ({"scale": -1}, "scale=-1"),
+        ({"head": 3}, "head=3: must be within 0 and 2"),
+        ({"polarity": "negative"}, "same, opposite"),
+        ({"query": (5, 0)}, "rows 0…4 and columns 0…6"),
+        ({"query": "some"}, "must be \\(row, column\\) or 'all'"),
+        ({"sample": 2}, "sample=2"),
+    ],
+)
+def test_bad_arguments_say_what_is_allowed(
+    layer: DynamicSpectralPolarityAttention, change: dict[str, object], message: str
+) -> None:
+    traced = trace(layer, torch.randn(2, H * W, DIM, dtype=torch.double), H, W)
+    good: dict[str, object] = {"block": 0, "scale": 0, "head": 0, "polarity": "same", "query": (0, 0)}
+    with pytest.raises(ValueError, match=message):
+        maps.query_map(traced, **{**good, **change})  # type: ignore[arg-type]
+
+
+def test_entropy_by_hand() -> None:
+    spike = torch.zeros(2, 3, dtype=torch.double)
+    spike[1, 2] = 5.0
+    halves = torch.tensor([[0.5, 0.0, 0.0], [0.5, 0.0, 0.0]], dtype=torch.double)
+    stacked = torch.stack([spike, halves, torch.full((2, 3), 7.0, dtype=torch.double), torch.zeros(2, 3).double()])
+    want = torch.tensor([0.0, 0.38685280723454163, 1.0, 1.0], dtype=torch.double)  # ln 2 / ln 6
+    torch.testing.assert_close(maps.entropy(stacked), want, rtol=1e-12, atol=1e-12)
+
+
+def test_full_spectrum_is_that_of_a_real_kernel(block: Block) -> None:
+    spectrum = maps.full_spectrum(block.filters)
+    assert spectrum.shape == (2, HEADS, 5, 5)
+    torch.testing.assert_close(spectrum, spectrum.flip(-1, -2).conj())
+    torch.testing.assert_close(spectrum[..., 2:], 1 + block.filters)
+
+
+def test_radial_profile_by_hand() -> None:
+    gain = torch.arange(25, dtype=torch.double).view(5, 5)
+    # Radius 0: the middle. Rounded radius 1: the eight around it. 2: all others but the corners (2.83 → 3).
+    around = [6, 7, 8, 11, 13, 16, 17, 18]
+    outer = [1, 2, 3, 5, 9, 10, 14, 15, 19, 21, 22, 23]
+    want = torch.tensor([12.0, sum(around) / 8, sum(outer) / 12], dtype=torch.double)
+    torch.testing.assert_close(maps.radial_profile(gain), want)

@@ -1,0 +1,165 @@
+"""Hooks: names, that every one fires, isolation between threads, and no trace after an error."""
+
+import copy
+import threading
+
+import pytest
+import torch
+
+from dsp_attention import DSPImageClassifier, SoftmaxAttention
+from dsp_viz import trace as tracing
+
+SMALL = {
+    "image_size": 40,
+    "dim": 12,
+    "num_heads": 3,
+    "depth": 2,
+    "num_classes": 5,
+    "spectral_modes": 3,
+    "num_scales": 2,
+}
+
+#: Frozen: people address hooks, and checkpoints their keys, by these paths.
+LAYER_NAMES = [
+    "context",
+    "context.global_summary",
+    "context.lstm_summary",
+    "context.attention_summary",
+    "qkv.0",
+    "qkv.1",
+    "spectral",
+    "spectral.filters",
+    "polarity.0",
+    "polarity.1",
+    "attention.0",
+    "attention.1",
+    "mixer.weights",
+    "mixer",
+    "convolution",
+    "norm",
+]
+
+
+@pytest.fixture
+def model() -> DSPImageClassifier:
+    torch.manual_seed(0)
+    return DSPImageClassifier(**SMALL).eval()
+
+
+def test_hook_names_are_frozen(model: DSPImageClassifier) -> None:
+    want = [f"model.blocks.{b}.attn.{name}" for b in range(2) for name in LAYER_NAMES]
+    assert tracing.names(model) == want
+
+
+def test_every_hook_fires_once_per_scale_or_layer(model: DSPImageClassifier) -> None:
+    with tracing.recording(model) as calls:
+        model(torch.randn(1, 3, 40, 24))
+    assert sorted(calls) == sorted(tracing.names(model))
+    shared = {n for n in calls if n.endswith(("spectral", "spectral.filters"))}  # one mixer serves both scales
+    assert {n: len(c) for n, c in calls.items()} == {n: 2 if n in shared else 1 for n in calls}
+
+
+def test_trace_holds_what_the_layer_computed(model: DSPImageClassifier) -> None:
+    x = torch.randn(2, 3, 40, 24)
+    result = tracing.trace(model, x)
+    with torch.inference_mode():
+        torch.testing.assert_close(result.output, model(x), rtol=0, atol=0)
+    block = result.blocks[1]
+    assert block.name == "model.blocks.1.attn"
+    assert block.grids == ((5, 3), (3, 2))
+    assert [tuple(f.shape) for f in block.features] == [(2, 2, 2, 3, 15, 4), (2, 2, 2, 3, 6, 4)]
+    assert [tuple(f.shape) for f in block.fields] == [(2, 5, 3, 2, 3, 4), (2, 3, 2, 2, 3, 4)]
+    assert [tuple(f.shape) for f in block.filtered] == [tuple(f.shape) for f in block.features]
+    assert [tuple(v.shape) for v in block.values] == [(2, 3, 15, 4), (2, 3, 6, 4)]
+    assert block.coefficients.shape == (2, 3, 2, 2)
+    assert block.weights.shape == (2, 3, 2)
+    assert block.filters.shape == (2, 3, 5, 3)
+    assert set(block.summaries) == {"global", "lstm", "attention"}
+    assert block.mixed.shape == block.local.shape == (2, 15, 12)
+
+
+def test_tracing_changes_nothing(model: DSPImageClassifier) -> None:
+    x = torch.randn(1, 3, 40, 40)
+    before, state = model(x), copy.deepcopy(model.state_dict())
+    tracing.trace(model, x)
+    assert not model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert torch.equal(model(x), before)
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+def test_unknown_name_is_refused(model: DSPImageClassifier) -> None:
+    wrong = "model.blocks.0.attn.contexts"
+    with pytest.raises(ValueError, match=r"unknown hook name 'model\.blocks\.0\.attn\.contexts'; known are"):
+        tracing.recording(model, [wrong]).__enter__()
+
+
+def test_hook_that_never_fired_is_an_error(model: DSPImageClassifier) -> None:
+    with pytest.raises(RuntimeError, match="never fired"), tracing.recording(model):
+        model.embed(torch.randn(1, 3, 40, 40))
+
+
+def test_model_without_the_layer_is_refused() -> None:
+    with pytest.raises(ValueError, match="no DynamicSpectralPolarityAttention"):
+        tracing.trace(SoftmaxAttention(12, 3), torch.randn(1, 4, 12))
+
+
+def test_nothing_is_recorded_after_an_error(model: DSPImageClassifier) -> None:
+    kept = []
+
+    def fail() -> None:
+        with tracing.recording(model) as calls:
+            kept.append(calls)
+            model(torch.randn(1, 3, 40, 40))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    recorded = {name: len(c) for name, c in kept[0].items()}
+    assert recorded
+    model(torch.randn(1, 3, 40, 40))
+    assert {name: len(c) for name, c in kept[0].items()} == recorded
+    assert tracing._current.get() is None
+
+
+def test_hooks_are_installed_once_and_survive_a_copy(model: DSPImageClassifier) -> None:
+    tracing.trace(model, torch.randn(1, 3, 40, 40))
+    twin = copy.deepcopy(model)
+    for network in (model, twin):
+        with tracing.recording(network) as calls:
+            network(torch.randn(1, 3, 40, 40))
+        assert len(calls["model.blocks.0.attn.context"]) == 1
+
+
+def test_a_hook_may_replace_what_it_reads(model: DSPImageClassifier) -> None:
+    x = torch.randn(1, 3, 40, 40)
+    before = model(x)
+    handle = model.model.blocks[0].attn.context.register_forward_hook(lambda m, i, out: out * 0)
+    assert not torch.allclose(model(x), before)
+    handle.remove()
+    torch.testing.assert_close(model(x), before, rtol=0, atol=0)
+
+
+def test_two_threads_never_mix(model: DSPImageClassifier) -> None:
+    pictures = [torch.randn(1, 3, 40, 40, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+    alone = [tracing.trace(model, x) for x in pictures]
+    wrong: list[int] = []
+    barrier = threading.Barrier(2)
+
+    def work(i: int) -> None:
+        barrier.wait()
+        for _ in range(25):
+            got = tracing.trace(model, pictures[i])
+            same = all(
+                torch.equal(a.features[0], b.features[0]) and torch.equal(a.coefficients, b.coefficients)
+                for a, b in zip(got.blocks, alone[i].blocks, strict=True)
+            )
+            if not (same and torch.equal(got.output, alone[i].output)):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
