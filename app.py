@@ -19,6 +19,14 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError) as error:
+        raise SystemExit(
+            f"error: the installed torch and torchvision do not match ({error}). A torchvision works with the torch it "
+            "was built for alone: run `pip install --upgrade torch torchvision` in one call."
+        ) from error
+
     import dsp_viz
     from dsp_viz import ui
 

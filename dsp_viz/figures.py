@@ -23,12 +23,11 @@ SCALES = ("#3a6ea5", "#7fa8d1", "#c3d7ea", "#8893a0")
 #: Width in pixels of the picture that a query is chosen on.
 STAGE_SIDE = 528
 
+# Opacity carries the magnitude, so larger stands out more on light and on dark alike; zero is almost the page itself.
 _DIVERGING = [
-    [0.0, "rgb(150,62,0)"],
-    [0.2, f"rgb{OPPOSITE}"],
+    [0.0, "rgba({},{},{},1)".format(*OPPOSITE)],
     [0.5, "rgba(128,140,150,.07)"],
-    [0.8, f"rgb{SAME}"],
-    [1.0, "rgb(0,84,82)"],
+    [1.0, "rgba({},{},{},1)".format(*SAME)],
 ]
 
 
@@ -77,7 +76,9 @@ def _stitch(panels: list[list[Array]], gap: int) -> tuple[Array, list[float], li
 def _panel_axes(figure: go.Figure, x: list[float], columns: list[str], y: list[float], rows: list[str]) -> None:
     plain = {"ticks": "", "showgrid": False, "zeroline": False, "constrain": "domain"}
     figure.update_xaxes(tickvals=x, ticktext=columns, side="top", tickangle=0, **plain)
-    figure.update_yaxes(tickvals=y, ticktext=rows, autorange="reversed", scaleanchor="x", **plain)
+    figure.update_yaxes(
+        tickvals=y, ticktext=rows, autorange="reversed", scaleanchor="x", constraintoward="top", **plain
+    )
 
 
 def density(maps: Array) -> Array:
@@ -86,8 +87,14 @@ def density(maps: Array) -> Array:
 
 
 def shared_limit(maps: list[Array]) -> float:
-    """Upper end of the colour scale that all maps of a panel share, in units of the uniform map; at least 1."""
-    return max(1.0, *(float(density(m).max()) for m in maps))
+    """Upper end of the colour scale that all maps of a panel share, in units of the uniform map; at least 1.
+
+    The 99.5th percentile over the area of all maps: one outstanding token would otherwise bleach all others. What
+    lies above keeps the end's colour, and the colour bar says so.
+    """
+    grid = maps[0].shape[-2:]
+    area = [_grow(density(m[stream, head]), grid) for m in maps for stream in (0, 1) for head in range(m.shape[1])]
+    return max(1.0, float(np.quantile(np.stack(area), 0.995)))
 
 
 def _grow(panel: Array, grid: tuple[int, int]) -> Array:
@@ -118,6 +125,8 @@ def map_panel(maps: list[Array]) -> go.Figure:
     values, _, _ = _stitch(hovers, gap=max(1, grid[0] // 8))
     limit = shared_limit(maps)
     ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
+    above = "≥" if max(float(density(m).max()) for m in maps) > limit else ""
+    labels = [f"{above}{limit:.3g}", f"{limit / 2:.3g}", "0", f"{limit / 2:.3g}", f"{above}{limit:.3g}"]
     figure = go.Figure(
         go.Heatmap(
             z=sheet,
@@ -125,7 +134,7 @@ def map_panel(maps: list[Array]) -> go.Figure:
             zmin=-limit,
             zmax=limit,
             colorscale=_DIVERGING,
-            colorbar=_colour_bar("← opposite   × uniform   same →", ticks, [f"{abs(t):.3g}" for t in ticks]),
+            colorbar=_colour_bar("← opposite   × uniform   same →", ticks, labels),
             hovertemplate="%{customdata[0]:.3g} × uniform<br>weight %{customdata[1]:.3g}<extra></extra>",
             hoverongaps=False,
         ),

@@ -6,6 +6,8 @@ rows are added up with the same weights here, and the row shown is what reached 
 """
 
 import math
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,8 @@ from .trace import Block, Trace
 POLARITIES = ("same", "opposite")
 
 Query = tuple[int, int] | str
+
+T = TypeVar("T")
 
 
 def block_maps(block: Block, query: Query, *, sample: int = 0) -> list[Tensor]:
@@ -161,8 +165,7 @@ def _interpolation(coarse: int, fine: int) -> Tensor:
     return F.interpolate(identity[None], size=fine, mode="linear", align_corners=False)[0].T
 
 
-def _item(items: object, index: int, what: str) -> object:
-    length = len(items)  # type: ignore[arg-type]
-    if not isinstance(index, int) or not 0 <= index < length:
-        raise ValueError(f"{what}={index!r}: must be within 0 and {length - 1}")
-    return items[index]  # type: ignore[index]
+def _item(items: Sequence[T], index: int, what: str) -> T:
+    if not 0 <= index < len(items):
+        raise ValueError(f"{what}={index!r}: must be within 0 and {len(items) - 1}")
+    return items[index]

@@ -1,6 +1,7 @@
 """Shared by the tests that use the app: one server and one browser for the whole run."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,8 +27,10 @@ def model() -> dsp_viz.LoadedModel:
 @pytest.fixture(scope="session")
 def address(model: dsp_viz.LoadedModel) -> Iterator[str]:
     """The running app."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     demo = ui.build(model, EXAMPLES)
-    yield ui.launch(demo, host="127.0.0.1", port=0, block=False)
+    yield ui.launch(demo, host="127.0.0.1", port=port, block=False)
     demo.close()
 
 

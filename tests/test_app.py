@@ -17,6 +17,9 @@ import dsp_viz
 DATA = Path(__file__).parent / "data"
 READY = 20_000
 
+# The server's and the client's libraries warn about each other; those warnings are not this project's.
+pytestmark = pytest.mark.filterwarnings("default")
+
 
 @pytest.fixture(scope="module")
 def client(address: str) -> Client:
@@ -43,7 +46,7 @@ def test_api_refuses_a_bad_file_with_a_sentence_and_one_log_line(
 ) -> None:
     with (
         caplog.at_level(logging.WARNING, logger="dsp_viz"),
-        pytest.raises(AppError, match="text.jpg|not a picture|read"),
+        pytest.raises(AppError, match="picture"),
     ):
         client.predict(handle_file(DATA / "text.jpg"), api_name="/analyse")
     assert len([r for r in caplog.records if r.name == "dsp_viz"]) == 1

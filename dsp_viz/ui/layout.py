@@ -9,6 +9,7 @@ import gradio as gr
 from ..analysis import Analysis, analyse
 from ..checkpoint import LoadedModel
 from ..images import ImageError
+from ..trace import layers
 from . import views
 from .picture import Picture
 
@@ -48,8 +49,8 @@ def build(model: LoadedModel, examples: list[Path]) -> gr.Blocks:
     Returns:
         Blocks that are ready to launch.
     """
-    layer = model.classifier.model.blocks[0].attn
-    depth, side = len(model.classifier.model.blocks), model.config.image_size // model.classifier.patch
+    layer, *others = layers(model).values()
+    depth, side = 1 + len(others), model.config.image_size // model.classifier.patch
     scales = [f"{factor}×" for factor in layer.factors]
 
     with gr.Blocks(
@@ -191,16 +192,9 @@ def build(model: LoadedModel, examples: list[Path]) -> gr.Blocks:
         silent: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         complete = [message, result, predicted, *map_outputs, *filter_outputs, dynamic, mixing]
         progress = {"show_progress": "minimal", "show_progress_on": [predicted], "api_visibility": "private"}
-        gr.on(
-            [picture.change, demo.load],
-            run,
-            [picture, *choice],
-            complete,
-            trigger_mode="always_last",
-            **busy,
-            **progress,
-        )
-        gallery.select(offer, None, picture, **silent)
+        analysing = {"fn": run, "inputs": [picture, *choice], "outputs": complete, **busy, **progress}
+        gr.on([picture.input, demo.load], trigger_mode="always_last", **analysing)
+        gallery.select(offer, None, picture, **silent).then(**analysing)
         block.input(show_filters, [result, block], filter_outputs, trigger_mode="always_last", **silent)
         gr.on(
             [

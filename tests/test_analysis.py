@@ -1,0 +1,79 @@
+"""The public names, and that an analysis is the model's own forward pass."""
+
+import inspect
+import io
+
+import pytest
+import torch
+from conftest import EXAMPLES
+from PIL import Image
+
+import dsp_viz
+from dsp_viz import images
+
+
+def test_public_names() -> None:
+    assert sorted(dsp_viz.__all__) == [
+        "Analysis",
+        "CheckpointError",
+        "ImageError",
+        "LoadedModel",
+        "analyse",
+        "available",
+        "images",
+        "load",
+        "maps",
+        "trace",
+    ]
+    assert issubclass(dsp_viz.ImageError, ValueError)
+    assert issubclass(dsp_viz.CheckpointError, ValueError)
+    assert list(inspect.signature(dsp_viz.load).parameters) == ["name_or_path"]
+    assert list(inspect.signature(dsp_viz.analyse).parameters) == ["model", "picture"]
+    assert next(iter(inspect.signature(images.read_image).parameters)) == "source"
+    assert list(inspect.signature(dsp_viz.trace.trace).parameters)[:2] == ["model", "x"]
+    parameters = inspect.signature(dsp_viz.maps.query_map).parameters
+    named = [n for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert named[:5] == ["block", "scale", "head", "polarity", "query"]
+
+
+def test_analysis_is_the_plain_forward_pass(model: dsp_viz.LoadedModel) -> None:
+    result = dsp_viz.analyse(model, EXAMPLES[0])
+    config = model.config
+    cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=config.image_size, patch=8)
+    with torch.inference_mode():
+        logits = model(images.to_tensor(cut, config.mean, config.std))[0]
+    torch.testing.assert_close(
+        torch.tensor(result.probabilities).double(), logits.double().softmax(0), rtol=1e-6, atol=1e-9
+    )
+    assert result.frame.grid == result.trace.blocks[0].grids[0]
+    assert len(result.trace.blocks) == config.model["depth"]
+
+
+def test_best_classes_come_first(model: dsp_viz.LoadedModel) -> None:
+    result = dsp_viz.analyse(model, EXAMPLES[0])
+    top = result.top(10)
+    assert [p for _, p in top] == sorted(result.probabilities, reverse=True)
+    assert dict(top) == dict(zip(result.classes, result.probabilities, strict=True))
+    assert result.top() == top[:5]
+
+
+def test_path_bytes_and_picture_give_the_same(model: dsp_viz.LoadedModel) -> None:
+    data = EXAMPLES[2].read_bytes()
+    with Image.open(io.BytesIO(data)) as picture:
+        results = [dsp_viz.analyse(model, source) for source in (EXAMPLES[2], str(EXAMPLES[2]), data, picture)]
+    assert len({r.probabilities for r in results}) == 1
+
+
+def test_maps_of_a_real_picture_are_distributions(model: dsp_viz.LoadedModel) -> None:
+    result = dsp_viz.analyse(model, EXAMPLES[0])
+    for block in result.trace.blocks:
+        for maps in dsp_viz.maps.block_maps(block, (3, 12)):
+            assert (maps >= 0).all()
+            sums = maps.sum((-1, -2))
+            assert (sums <= 1 + 1e-5).all()
+            assert sums.min() > 0.9  # ε in the normaliser takes the rest
+
+
+def test_a_picture_that_cannot_be_read_is_an_image_error(model: dsp_viz.LoadedModel) -> None:
+    with pytest.raises(dsp_viz.ImageError):
+        dsp_viz.analyse(model, b"no picture")
