@@ -58,6 +58,7 @@ class DynamicSpectralPolarityAttention(nn.Module):
     ) -> None:
         super().__init__()
         head_dim = check_heads(dim, num_heads)
+        check_dropout(attn_drop=attn_drop, proj_drop=proj_drop)
         if num_scales < 1:
             raise ValueError(f"num_scales={num_scales}: must be 1 or more")
         self.dim = dim
@@ -113,3 +114,14 @@ def check_heads(dim: int, num_heads: int) -> int:
     if dim < 1 or num_heads < 1 or dim % num_heads:
         raise ValueError(f"dim={dim}, num_heads={num_heads}: num_heads must divide dim, both 1 or more")
     return dim // num_heads
+
+
+def check_dropout(**rates: float) -> None:
+    """Refuse a dropout rate outside [0, 1).
+
+    Raises:
+        ValueError: names the rate and what is allowed.
+    """
+    for name, rate in rates.items():
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"{name}={rate}: must be within 0 and 1, below 1")

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import check_heads
+from .attention import check_dropout, check_heads
 from .grid import as_image, as_tokens, check_tokens, resize_positions
 from .polarity import PolarityLinearAttention
 
@@ -49,6 +49,7 @@ class PolaFormerAttention(nn.Module):
     ) -> None:
         super().__init__()
         head_dim = check_heads(dim, num_heads)
+        check_dropout(attn_drop=attn_drop, proj_drop=proj_drop)
         if num_tokens < 1:
             raise ValueError(f"num_tokens={num_tokens}: must be 1 or more")
         if kernel_size < 1 or kernel_size % 2 == 0:
@@ -112,7 +113,7 @@ class SoftmaxAttention(nn.Module):
         attn_drop: dropout of the attention map. proj_drop: dropout at the end.
 
     Raises:
-        ValueError: ``num_heads`` does not divide ``dim``.
+        ValueError: an argument is outside its range.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class SoftmaxAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_heads(dim, num_heads)
+        check_dropout(attn_drop=attn_drop, proj_drop=proj_drop)
         self.dim = dim
         self.num_heads = num_heads
         self.attn_drop = attn_drop
@@ -135,7 +137,7 @@ class SoftmaxAttention(nn.Module):
 
     def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
         """``(B, N, C) -> (B, N, C)``; arguments and errors as for DSP-Attention. The grid plays no part."""
-        check_tokens(x, self.dim, H, W) if H or W else None
+        check_tokens(x, self.dim, H, W)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop if self.training else 0.0)
         return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))

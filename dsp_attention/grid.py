@@ -22,9 +22,11 @@ def grid_size(num_tokens: int, H: int | None = None, W: int | None = None) -> tu
         ``(H, W)`` with ``H·W == num_tokens``.
 
     Raises:
-        ValueError: only one of ``H``, ``W`` is given, ``H·W != num_tokens``, or neither is given and
+        ValueError: there is no token, only one of ``H``, ``W`` is given, ``H·W != num_tokens``, or neither is given and
             ``num_tokens`` is no square.
     """
+    if num_tokens < 1:
+        raise ValueError("x has no tokens; at least 1 token is needed")
     if (H is None) != (W is None):
         raise ValueError(f"H={H} and W={W}: pass both or neither")
     if H is None or W is None:
@@ -77,7 +79,7 @@ def pool(x: Tensor, H: int, W: int, factor: int) -> Tensor:
     """
     if factor == 1:
         return x
-    return as_tokens(F.avg_pool2d(as_image(x, H, W), factor, ceil_mode=True, count_include_pad=False))
+    return as_tokens(F.avg_pool2d(as_image(x, H, W), factor, ceil_mode=True))
 
 
 def lift(x: Tensor, grid: tuple[int, int], full: tuple[int, int]) -> Tensor:

@@ -20,11 +20,16 @@ class DSPTransformerBlock(nn.Module):
         attn: any layer ``(x, H, W) -> (B, N, C)``.
         dim: ``C``.
         mlp_ratio: hidden width of the MLP in units of ``C``.
+
+    Raises:
+        ValueError: ``mlp_ratio`` leaves no hidden unit.
     """
 
     def __init__(self, attn: nn.Module, dim: int, *, mlp_ratio: float = 4.0) -> None:
         super().__init__()
         hidden = int(dim * mlp_ratio)
+        if hidden < 1:
+            raise ValueError(f"mlp_ratio={mlp_ratio}: leaves {hidden} hidden units, at least 1 is needed")
         self.norm1 = nn.LayerNorm(dim)
         self.attn = attn
         self.norm2 = nn.LayerNorm(dim)
@@ -200,7 +205,8 @@ class DSPImageClassifier(nn.Module):
         Raises:
             ValueError: not a batch of RGB pictures, or a side is no multiple of ``patch``.
         """
-        if image.dim() != 4 or image.shape[1] != 3 or image.shape[2] % self.patch or image.shape[3] % self.patch:
+        sides = image.shape[2:]
+        if image.dim() != 4 or image.shape[1] != 3 or any(side < 1 or side % self.patch for side in sides):
             raise ValueError(
                 f"image has shape {tuple(image.shape)}; expected (B, 3, height, width) with height and width "
                 f"multiples of {self.patch}"

@@ -41,15 +41,15 @@ def block_maps(block: Block, query: Query, *, sample: int = 0) -> list[Tensor]:
     for grid, features in zip(block.grids, block.features, strict=True):
         phi_q, phi_k = features[:, :, sample].unbind(1)  # (2, h, N_s, d)
         share = _query_share(query, block.grids[0], grid).to(phi_q)  # (N_s,)
+        (asking,) = share.nonzero(as_tuple=True)  # one to four tokens, unless all are asked
+        phi_q = phi_q[:, :, asking]  # (2, h, n, d)
         mean = phi_k.mean(2)  # (2, h, d)
-        rows = []
-        for opposite in (False, True):
-            # φ(q)_opp·φ(k) exchanges the polarities of one side; for the normaliser the keys', for the row the query's.
-            keys, swap = (mean.flip(0), (0,)) if opposite else (mean, ())
-            normaliser = torch.einsum("phnd,phd->hn", phi_q, keys) + EPS
-            asked = torch.einsum("phnd,hn->phd", phi_q, share / normaliser)
-            rows.append(torch.einsum("phd,phnd->hn", asked.flip(swap), phi_k))
-        maps.append((torch.stack(rows) / phi_k.shape[2]).unflatten(-1, grid))
+        # φ(q)_opp·φ(k) exchanges the polarities of one side; for the normaliser the keys', for the row the query's.
+        normaliser = (phi_q @ torch.stack([mean, mean.flip(0)], -1)).sum(0) + EPS  # (h, n, 2)
+        asked = phi_q.mT @ (share[asking, None] / normaliser)  # (2, h, d, 2)
+        asked = torch.stack([asked[..., 0], asked[..., 1].flip(0)], -1)
+        rows = (phi_k @ asked).sum(0) / phi_k.shape[2]  # (h, N_s, 2)
+        maps.append(rows.movedim(-1, 0).unflatten(-1, grid))
     return maps
 
 

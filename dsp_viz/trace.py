@@ -17,37 +17,27 @@ from torch import Tensor, nn
 
 from dsp_attention import DynamicSpectralPolarityAttention
 
-#: Submodules of a DSP-Attention layer that are recorded; ``{s}`` stands for each scale. Names are module paths.
-POINTS = (
-    "context",
-    "context.global_summary",
-    "context.lstm_summary",
-    "context.attention_summary",
-    "qkv.{s}",
-    "spectral",
-    "spectral.filters",
-    "polarity.{s}",
-    "attention.{s}",
-    "mixer.weights",
-    "mixer",
-    "convolution",
-    "norm",
-)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a module: its positional inputs and its output."""
-
-    inputs: tuple[Any, ...]
-    output: Any
+#: What is recorded of a DSP-Attention layer, by module path (``{s}`` stands for each scale): the submodule's output,
+#: or its positional input of that index. Nothing else is held, so that tracing costs little memory.
+POINTS: dict[str, int | None] = {
+    "context": None,
+    "context.global_summary": None,
+    "context.lstm_summary": None,
+    "context.attention_summary": None,
+    "spectral": 0,
+    "spectral.filters": None,
+    "polarity.{s}": None,
+    "attention.{s}": 1,
+    "mixer.weights": None,
+    "convolution": None,
+    "norm": 0,
+}
 
 
 @dataclass
 class _Recorder:
-    model: nn.Module
     names: frozenset[str]
-    calls: dict[str, list[Call]] = field(default_factory=dict)
+    calls: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
 _current: ContextVar[_Recorder | None] = ContextVar("dsp_viz_recorder", default=None)
@@ -57,13 +47,15 @@ _installing = Lock()
 class _Probe:
     """A forward hook that records for the current context's recorder, if there is one."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, kept: int | None) -> None:
         self.name = name
+        self.kept = kept
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         recorder = _current.get()
         if recorder is not None and self.name in recorder.names:
-            recorder.calls.setdefault(self.name, []).append(Call(inputs, output))
+            value = output if self.kept is None else inputs[self.kept]
+            recorder.calls.setdefault(self.name, []).append(value)
 
 
 def layers(model: nn.Module) -> dict[str, DynamicSpectralPolarityAttention]:
@@ -78,39 +70,44 @@ def layers(model: nn.Module) -> dict[str, DynamicSpectralPolarityAttention]:
     return found
 
 
-def names(model: nn.Module) -> list[str]:
-    """Module paths that can be recorded, in the order of :data:`POINTS`, layer by layer."""
-    result = []
-    for path, layer in layers(model).items():
+def _points(found: dict[str, DynamicSpectralPolarityAttention]) -> dict[str, int | None]:
+    result = {}
+    for path, layer in found.items():
         prefix = f"{path}." if path else ""
-        for point in POINTS:
+        for point, kept in POINTS.items():
             scales = range(len(layer.factors)) if "{s}" in point else range(1)
-            result += [prefix + point.format(s=s) for s in scales]
+            result |= {prefix + point.format(s=s): kept for s in scales}
     return result
 
 
+def names(model: nn.Module) -> list[str]:
+    """Module paths that can be recorded, in the order of :data:`POINTS`, layer by layer."""
+    return list(_points(layers(model)))
+
+
 @contextmanager
-def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterator[dict[str, list[Call]]]:
-    """Record what named submodules compute while the body runs, in this context alone.
+def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterator[dict[str, list[Tensor]]]:
+    """Record named submodules while the body runs, in this context alone.
 
     Args:
         model: any module with DSP-Attention layers.
         wanted: module paths, see :func:`names`; all of them by default.
 
     Yields:
-        A dictionary from module path to the calls so far, filled while the body runs.
+        A dictionary from module path to what was recorded (see :data:`POINTS`), call by call, filled while the body
+        runs.
 
     Raises:
         ValueError: an unknown name (it and the nearest known ones are listed).
         RuntimeError: a wanted module was never called.
     """
-    known = names(model)
+    known = _points(layers(model))
     chosen = frozenset(known if wanted is None else wanted)
-    unknown = sorted(chosen - set(known))
+    unknown = sorted(chosen - known.keys())
     if unknown:
-        raise ValueError(f"unknown hook name {unknown[0]!r}; known are {', '.join(known[:20])}, …")
+        raise ValueError(f"unknown hook name {unknown[0]!r}; known are {', '.join(list(known)[:20])}, …")
     _install(model, known)
-    recorder = _Recorder(model, chosen)
+    recorder = _Recorder(chosen)
     token = _current.set(recorder)
     try:
         yield recorder.calls
@@ -121,13 +118,13 @@ def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterat
         raise RuntimeError(f"hook {silent[0]!r} never fired (and {len(silent) - 1} more): was the model run?")
 
 
-def _install(model: nn.Module, known: list[str]) -> None:
+def _install(model: nn.Module, known: dict[str, int | None]) -> None:
     # Looked up on the modules themselves, so that a deep copy of a model, which carries its hooks, is not hooked twice.
     with _installing:
-        for name in known:
+        for name, kept in known.items():
             module = model.get_submodule(name)
             if not any(isinstance(hook, _Probe) and hook.name == name for hook in module._forward_hooks.values()):
-                module.register_forward_hook(_Probe(name))
+                module.register_forward_hook(_Probe(name, kept))
 
 
 @dataclass(frozen=True)
@@ -138,8 +135,7 @@ class Block:
         name: module path of the layer.
         grids: ``(H_s, W_s)``; the first is the grid of the tokens.
         fields: q and k before the filters, ``(B, H_s, W_s, 2, h, d)``.
-        filtered: after them, ``(2, 2, B, h, N_s, d)``: polarity, (q, k).
-        features: ``φ``, same axes.
+        features: ``φ`` of the filtered q and k, ``(2, 2, B, h, N_s, d)``: polarity, (q, k).
         values: ``v``, ``(B, h, N_s, d)``.
         coefficients: ``c``, ``(B, h, S, 2)``, (same, opposite).
         summaries: the context's summaries by name, ``(B, width)``.
@@ -153,7 +149,6 @@ class Block:
     name: str
     grids: tuple[tuple[int, int], ...]
     fields: tuple[Tensor, ...]
-    filtered: tuple[Tensor, ...]
     features: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
     coefficients: Tensor
@@ -192,26 +187,25 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
     return Trace(output, tuple(_block(path, layer, calls) for path, layer in layers(model).items()))
 
 
-def _block(path: str, layer: DynamicSpectralPolarityAttention, calls: dict[str, list[Call]]) -> Block:
+def _block(path: str, layer: DynamicSpectralPolarityAttention, calls: dict[str, list[Tensor]]) -> Block:
     prefix = f"{path}." if path else ""
     scales = range(len(layer.factors))
 
-    def one(point: str) -> Call:
+    def one(point: str) -> Tensor:
         return calls[prefix + point][-1]
 
-    spectral = calls[prefix + "spectral"][-len(scales) :]
+    fields = tuple(calls[prefix + "spectral"][-len(scales) :])
     return Block(
         name=path,
-        grids=tuple(one("mixer").inputs[1]),
-        fields=tuple(call.inputs[0] for call in spectral),
-        filtered=tuple(call.output for call in spectral),
-        features=tuple(one(f"polarity.{s}").output for s in scales),
-        values=tuple(one(f"attention.{s}").inputs[1] for s in scales),
-        coefficients=one("context").output,
-        summaries={n: one(f"context.{n}_summary").output for n in ("global", "lstm", "attention")},
-        weights=one("mixer.weights").output,
-        filters=one("spectral.filters").output,
+        grids=tuple((q.shape[1], q.shape[2]) for q in fields),
+        fields=fields,
+        features=tuple(one(f"polarity.{s}") for s in scales),
+        values=tuple(one(f"attention.{s}") for s in scales),
+        coefficients=one("context"),
+        summaries={n: one(f"context.{n}_summary") for n in ("global", "lstm", "attention")},
+        weights=one("mixer.weights"),
+        filters=one("spectral.filters"),
         ema=layer.mixer.weights.ema.clone(),
-        local=one("convolution").output,
-        mixed=one("norm").inputs[0],
+        local=one("convolution"),
+        mixed=one("norm"),
     )

@@ -1,0 +1,353 @@
+"""The DSP-Attention layer against its slow reference, and what it promises: linear, exact, trainable, robust."""
+
+import functools
+
+import numpy as np
+import pytest
+import reference
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
+
+from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention
+from dsp_viz import maps
+from dsp_viz.trace import trace
+
+
+def shaken(layer: nn.Module, amount: float = 0.3) -> nn.Module:
+    """Every parameter and buffer away from its initial value, so that none can be forgotten unseen."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter += amount * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        for module in layer.modules():
+            if hasattr(module, "ema"):
+                module.ema.uniform_(0.2, 0.6, generator=generator)
+                module.ema /= module.ema.sum(-1, keepdim=True)
+    return layer
+
+
+def build(dim: int = 12, heads: int = 3, **options: object) -> DynamicSpectralPolarityAttention:
+    torch.manual_seed(0)
+    return DynamicSpectralPolarityAttention(dim, heads, **{"spectral_modes": 3, "num_scales": 2} | options)
+
+
+@pytest.mark.parametrize(
+    ("dim", "heads", "grid", "options"),
+    [
+        (12, 3, (4, 4), {}),
+        (12, 3, (5, 7), {"qkv_bias": True, "alpha": 2.5, "kernel_size": 3}),
+        (15, 3, (6, 5), {"num_scales": 3, "spectral_modes": 4}),  # d = 5 splits into 3 and 2
+        (20, 1, (9, 10), {"num_scales": 4, "spectral_modes": 16}),  # fewer tokens than modes
+        (6, 6, (1, 1), {"num_scales": 3}),
+        (16, 4, (1, 9), {"num_scales": 3}),
+        (16, 4, (10, 1), {"num_scales": 1}),
+    ],
+)
+def test_equals_the_reference(dim: int, heads: int, grid: tuple[int, int], options: dict) -> None:
+    layer = shaken(build(dim, heads, **options).double()).eval()
+    x = torch.randn(2, grid[0] * grid[1], dim, dtype=torch.double)
+    got = layer(x, *grid)
+    p = reference.numbers(layer.state_dict())
+    for sample in range(2):
+        expected = reference.dsp(
+            p, x[sample].numpy(), *grid, heads=heads, alpha=options.get("alpha", 4.0), inner_heads=2 if dim >= 16 else 1
+        )
+        np.testing.assert_allclose(got[sample].detach(), expected["y"], rtol=0, atol=1e-9)
+
+
+def test_every_map_is_the_reference_map() -> None:
+    layer = shaken(build().double()).eval()
+    x = torch.randn(1, 35, 12, dtype=torch.double)
+    block = trace(layer, x, 5, 7).blocks[0]
+    expected = reference.dsp(
+        reference.numbers(layer.state_dict()), x[0].numpy(), 5, 7, heads=3, alpha=4.0, inner_heads=1
+    )
+    np.testing.assert_allclose(block.coefficients[0], expected["c"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(block.weights[0], expected["w"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(block.mixed[0], expected["mixed"], rtol=0, atol=1e-10)
+    for scale, (coarse, size) in enumerate((((5, 7), 35), ((3, 4), 12))):
+        U = reference.lift_matrix(coarse, (5, 7))
+        for row, column in ((0, 0), (2, 3), (4, 6)):
+            got = maps.block_maps(block, (row, column))[scale]
+            for head in range(3):
+                for stream in range(2):
+                    want = U[row * 7 + column] @ expected["maps"][scale * 3 + head][stream]
+                    np.testing.assert_allclose(got[stream, head].reshape(size), want, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("grid", [(14, 14), (5, 9)])
+def test_contains_polaformer(dtype: torch.dtype, tolerance: float, grid: tuple[int, int]) -> None:
+    """One scale, initial values: what enters the LayerNorm is PolaFormer's attention with its gate at 1."""
+    dim, heads, N = 48, 4, grid[0] * grid[1]
+    torch.manual_seed(0)
+    dsp = DynamicSpectralPolarityAttention(dim, heads, num_scales=1).to(dtype).eval()
+    pola = PolaFormerAttention(dim, N, heads, qkv_bias=True).to(dtype).eval()
+    scale = torch.nn.functional.softplus(torch.zeros((), dtype=torch.double)).item()
+    with torch.no_grad():
+        q, k, v = dsp.qkv[0].weight.chunk(3)
+        pola.qg.weight.copy_(torch.cat([q * scale, torch.zeros_like(q)]))  # PolaFormer divides by softplus(0)
+        pola.qg.bias.copy_(torch.cat([torch.zeros(dim), torch.ones(dim)]))
+        pola.kv.weight.copy_(torch.cat([k * scale, v]))
+        pola.kv.bias.zero_()
+        # PolaFormer shares one kernel set between heads, DSP has one for each channel.
+        dsp.convolution.kernels[0].copy_(pola.dwc.weight.repeat(heads, 1, 1, 1))
+        dsp.convolution.bias.copy_(pola.dwc.bias.repeat(heads))
+        pola.proj.weight.copy_(torch.eye(dim))
+        pola.proj.bias.zero_()
+    x = torch.randn(2, N, dim, dtype=dtype)
+    mixed = trace(dsp, x, *grid).blocks[0].mixed
+    torch.testing.assert_close(mixed, pola(x, *grid), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_maps_rebuild_what_the_layer_computed(dtype: torch.dtype, tolerance: float) -> None:
+    """``Σ w c U A v + conv(v)``, a row at a time, from hooked tensors alone."""
+    layer = shaken(build(24, 3, num_scales=3, spectral_modes=5), 0.1).to(dtype).eval()
+    H, W = 9, 7
+    block = trace(layer, torch.randn(2, H * W, 24, dtype=dtype), H, W).blocks[0]
+    for sample, row, column in ((0, 0, 0), (0, 8, 6), (1, 4, 3), (1, 0, 5)):
+        rebuilt = block.local[sample, row * W + column].clone().unflatten(0, (3, 8))
+        for s, rows in enumerate(maps.block_maps(block, (row, column), sample=sample)):
+            v = block.values[s][sample]  # (h, N_s, d)
+            w = block.weights[sample, :, s, None]
+            c = block.coefficients[sample, :, s, :, None]
+            same, opposite = rows.flatten(-2)
+            rebuilt[:, :4] += w * c[:, 0] * torch.einsum("hn,hnd->hd", same, v[..., :4])
+            rebuilt[:, 4:] += w * c[:, 1] * torch.einsum("hn,hnd->hd", opposite, v[..., 4:])
+        torch.testing.assert_close(
+            rebuilt.flatten(), block.mixed[sample, row * W + column], rtol=tolerance, atol=tolerance
+        )
+
+
+class Largest(TorchDispatchMode):
+    """The most elements that any tensor of a computation has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = function(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                self.elements = max(self.elements, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return out
+
+
+def test_no_tensor_of_n_by_n_elements() -> None:
+    layer = build(16, 2, num_scales=3)
+    largest = []
+    for side in (32, 64):
+        x = torch.randn(1, side * side, 16)
+        with Largest() as seen:
+            layer(x).sum().backward()
+        assert seen.elements < side**4 / 4
+        largest.append(seen.elements)
+    assert largest[1] <= 4 * largest[0]  # linear: four times the tokens, at most four times the elements
+    with Largest() as dense:
+        torch.ones(1024, 1) @ torch.ones(1, 1024)
+    assert dense.elements == 1024**2  # the measure itself sees one
+
+
+CHANGES = {
+    "num_heads": {"heads": 4},
+    "qkv_bias": {"qkv_bias": True},
+    "alpha": {"alpha": 2.0},
+    "kernel_size": {"kernel_size": 7},
+    "spectral_modes": {"spectral_modes": 2},
+    "num_scales": {"num_scales": 3},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_parameter_changes_the_output(name: str) -> None:
+    x = torch.randn(2, 36, 12, generator=torch.Generator().manual_seed(1))
+    options = CHANGES[name]
+    outputs = []
+    for chosen in ({}, options):
+        layer = shaken(build(**{"dim": 12, "heads": 3} | chosen)).eval()  # type: ignore[arg-type]
+        for key, value in shaken(build()).state_dict().items():  # same weights wherever they fit
+            target = layer.state_dict().get(key)
+            if target is not None and target.shape == value.shape:
+                target.copy_(value)
+        outputs.append(layer(x))
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["attn_drop", "proj_drop"])
+def test_dropout_acts_in_training_alone(name: str) -> None:
+    layer = build(**{name: 0.5})
+    x = torch.randn(2, 36, 12)
+    assert not torch.allclose(layer(x), layer(x))
+    layer.eval()
+    torch.testing.assert_close(layer(x), layer(x), rtol=0, atol=0)
+    torch.testing.assert_close(layer(x), build().eval()(x), rtol=0, atol=0)
+
+
+def test_attn_drop_leaves_out_keys_in_numerator_and_normaliser() -> None:
+    """With values of one every output stays one whatever keys are left out; a plain dropout would scatter it."""
+    attention = build(attn_drop=0.5).attention[0].train()
+    features = torch.rand(2, 2, 3, 2, 40, 6, dtype=torch.double)
+    ones = torch.ones(3, 2, 40, 6, dtype=torch.double)
+    out = attention(features, ones, torch.ones(3, 2, 2, dtype=torch.double))
+    torch.testing.assert_close(out, ones, rtol=0, atol=1e-5)
+    v = torch.randn(3, 2, 40, 6, dtype=torch.double)
+    assert not torch.allclose(attention(features, v, torch.ones(3, 2, 2)), attention(features, v, torch.ones(3, 2, 2)))
+
+
+def test_adaptive_beta_sets_how_fast_the_weights_move() -> None:
+    moved = []
+    for beta in (0.0, 0.1, 0.5):
+        layer = build(adaptive_beta=beta).train()
+        x = torch.randn(4, 36, 12, generator=torch.Generator().manual_seed(1))
+        before = layer(x)
+        before.square().sum().backward()
+        moved.append((layer(x) - before).abs().max().item())
+    assert moved[0] == 0
+    assert 0 < moved[1] < moved[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dim": 10, "heads": 3}, "dim=10, num_heads=3: num_heads must divide dim"),
+        ({"dim": 12, "heads": 0}, "num_heads=0"),
+        ({"dim": 0, "heads": 1}, "dim=0"),
+        ({"kernel_size": 4}, "kernel_size=4: must be odd"),
+        ({"kernel_size": -1}, "kernel_size=-1: must be odd and positive"),
+        ({"num_scales": 0}, "num_scales=0: must be 1 or more"),
+        ({"spectral_modes": 0}, "spectral_modes=0: at least 1"),
+        ({"adaptive_beta": 1.5}, "adaptive_beta=1.5: must lie within 0 and 1"),
+        ({"adaptive_beta": float("nan")}, "adaptive_beta=nan"),
+        ({"alpha": 0.0}, "alpha=0.0: the range of the power must be positive"),
+        ({"alpha": float("nan")}, "alpha=nan"),
+        ({"attn_drop": 1.5}, "attn_drop=1.5: must be within"),
+        ({"attn_drop": 1.0}, "attn_drop=1.0: must be within"),
+        ({"proj_drop": -0.1}, "proj_drop=-0.1: must be within"),
+    ],
+)
+def test_bad_arguments_say_what_is_allowed(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+@pytest.mark.parametrize(
+    ("shape", "grid", "message"),
+    [
+        ((2, 12, 12), (), "12 tokens do not form a square grid; pass the grid as H and W"),
+        ((2, 16, 12), (4, 5), r"H=4, W=5 hold 20 tokens, but x has 16"),
+        ((2, 16, 12), (-4, -4), "H=-4, W=-4"),
+        ((2, 16, 12), (4,), "pass both or neither"),
+        ((2, 16, 11), (), r"expected \(B, N, C\) with C = 12"),
+        ((16, 12), (), r"x has shape \(16, 12\)"),
+        ((2, 0, 12), (), "at least 1 token"),
+    ],
+)
+def test_bad_input_says_what_is_allowed(shape: tuple[int, ...], grid: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()(torch.randn(shape), *grid)
+
+
+def test_gradients_reach_every_parameter() -> None:
+    layer = shaken(build(num_scales=3, qkv_bias=True))
+    layer(torch.randn(2, 36, 12)).square().sum().backward()
+    gradients = {n: p.grad for n, p in layer.named_parameters()}
+    assert [n for n, g in gradients.items() if g is None or not g.isfinite().all() or not g.any()] == []
+
+
+def test_gradients_are_right() -> None:
+    """Against finite differences in float64; features are kept off the kink of relu by the seed."""
+    layer = shaken(build(8, 2, spectral_modes=2)).double().eval()
+    names = ["qkv.0.weight", "polarity.1.power", "spectral.filters.weight", "mixer.weights.theta", "convolution.mix"]
+    state = dict(layer.named_parameters())
+
+    def call(x: Tensor, *values: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x, 3, 2))
+
+    torch.manual_seed(3)
+    x = torch.randn(2, 6, 8, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(call, (x, *(state[n].detach().clone().requires_grad_() for n in names)))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_large_and_small_inputs_stay_finite(scale: float, autocast: bool) -> None:
+    layer = shaken(build(num_scales=3), 0.1)
+    x = (torch.randn(2, 49, 12) * scale).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        y = layer(x)
+    y.float().square().sum().backward()
+    assert y.isfinite().all()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
+
+
+def test_bfloat16_autocast_is_close_to_float32() -> None:
+    layer = build(24, 3).eval()
+    x = torch.randn(2, 64, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = layer(x).float()
+    assert (low - layer(x)).abs().max() < 0.05
+
+
+def test_zero_input_is_finite() -> None:
+    layer = build()
+    x = torch.zeros(1, 16, 12, requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert y.isfinite().all()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_activation_checkpointing_tracks_the_same(reentrant: bool) -> None:
+    x = torch.randn(4, 36, 12, generator=torch.Generator().manual_seed(1))
+    results = []
+    for run in (lambda layer, x: layer(x), lambda layer, x: checkpoint(layer, x, use_reentrant=reentrant)):
+        layer = build(num_scales=3).train()
+        leaf = x.clone().requires_grad_()
+        run(layer, leaf).square().sum().backward()
+        results.append((layer.mixer.weights.ema.clone(), leaf.grad))
+    for plain, checkpointed in zip(*results, strict=True):
+        torch.testing.assert_close(plain, checkpointed)
+    assert not torch.allclose(results[0][0], torch.tensor(1 / 3))
+
+
+def test_state_survives_saving() -> None:
+    layer = shaken(build(num_scales=3)).eval()
+    twin = build(num_scales=3).eval()
+    twin.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 36, 12)
+    torch.testing.assert_close(twin(x), layer(x), rtol=0, atol=0)
+    assert "mixer.weights.ema" in layer.state_dict()
+
+
+def _same_parameters(rank: int, folder: str) -> None:
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    layer = build(num_scales=3)
+    model = nn.parallel.DistributedDataParallel(layer, find_unused_parameters=False)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.05)
+    for step in range(3):
+        optimiser.zero_grad()
+        x = torch.randn(2, 36, 12, generator=torch.Generator().manual_seed(10 * step + rank))
+        model(x).square().mean().backward()
+        optimiser.step()
+    model(torch.randn(2, 36, 12))  # buffers are broadcast from rank 0 before every forward pass
+    torch.save(layer.state_dict(), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes_train_alike(tmp_path: object) -> None:
+    torch.multiprocessing.spawn(functools.partial(_same_parameters, folder=str(tmp_path)), nprocs=2)
+    first, second = (torch.load(f"{tmp_path}/{rank}.pt", weights_only=True) for rank in range(2))
+    for key, value in first.items():
+        torch.testing.assert_close(value, second[key], rtol=0, atol=0)
+    assert not torch.allclose(first["mixer.weights.ema"], torch.tensor(1 / 3))
+    assert not torch.allclose(first["qkv.0.weight"], build(num_scales=3).qkv[0].weight)
