@@ -27,8 +27,14 @@ def main(arguments: list[str] | None = None) -> None:
             "was built for alone: run `pip install --upgrade torch torchvision` in one call."
         ) from error
 
+    import torch
+
     import dsp_viz
     from dsp_viz import ui
+
+    # Threads of one operation wait for the slowest: where another program (the browser) holds a core, half the threads
+    # are the faster, and for one picture of 256 tokens there is little to share out anyway.
+    torch.set_num_threads(max(1, torch.get_num_threads() // 2))
 
     try:
         model = dsp_viz.load(args.model)

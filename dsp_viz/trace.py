@@ -71,7 +71,7 @@ def layers(model: nn.Module) -> dict[str, DynamicSpectralPolarityAttention]:
 
 
 def _points(found: dict[str, DynamicSpectralPolarityAttention]) -> dict[str, int | None]:
-    result = {}
+    result: dict[str, int | None] = {}
     for path, layer in found.items():
         prefix = f"{path}." if path else ""
         for point, kept in POINTS.items():

@@ -10,11 +10,15 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 import pytest
+import torch
 from browser import FLAGS, find
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import dsp_viz
 from dsp_viz import ui
+
+# The server, the browser and the tests share the machine: one thread each keeps them from waiting for each other.
+torch.set_num_threads(1)
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
 

@@ -61,6 +61,10 @@ def drawn(page: Page, plot: str) -> None:
     expect(marks.first).to_be_attached(timeout=READY)
 
 
+def remove(page: Page) -> None:
+    page.locator("#picture").get_by_role("button", name="Remove Image").click()
+
+
 def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
@@ -94,9 +98,7 @@ def test_upload_changes_the_prediction(page: Page, model: dsp_viz.LoadedModel) -
     drawn(page, "panel")
     chosen = max(EXAMPLES[1:], key=lambda path: dsp_viz.analyse(model, path).top(1)[0][1])
     best, p = dsp_viz.analyse(model, chosen).top(1)[0]
-    page.locator("#picture").get_by_label("Clear").or_(
-        page.locator("#picture button[aria-label='Remove Image']")
-    ).first.click()
+    remove(page)
     page.locator("#picture input[type=file]").set_input_files(chosen)
     expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
     expect(page.locator("#prediction .row").first).to_contain_text(best)
@@ -128,12 +130,23 @@ def test_controls_change_the_map(page: Page) -> None:
     expect(page.locator("#stage img")).not_to_have_attribute("src", before or "")
 
 
+def test_removing_the_picture_analyses_nothing(page: Page) -> None:
+    drawn(page, "panel")
+    before = page.locator("#prediction").inner_text()  # holds the time of the forward pass
+    requests = []
+    page.on("request", lambda r: requests.append(r.url) if "queue/join" in r.url else None)
+    remove(page)
+    page.locator("#picture input[type=file]").wait_for(state="attached", timeout=READY)
+    page.get_by_role("radio", name="opposite").check()  # a later event: what came before it is done
+    expect(page.locator("#readout")).to_contain_text("opposite", timeout=READY)
+    assert page.locator("#prediction").inner_text() == before
+    assert requests
+
+
 def test_a_bad_file_leaves_the_result_and_says_why(page: Page) -> None:
     drawn(page, "panel")
     before = page.locator("#prediction").inner_text()
-    page.locator("#picture").get_by_label("Clear").or_(
-        page.locator("#picture button[aria-label='Remove Image']")
-    ).first.click()
+    remove(page)
     page.locator("#picture input[type=file]").set_input_files(DATA / "truncated.png")
     expect(page.get_by_role("alert")).to_be_visible(timeout=READY)
     assert page.locator("#prediction").inner_text() == before

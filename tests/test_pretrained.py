@@ -29,7 +29,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(data: Path, out: Path, *extra: str) -> list[dict[str, str]]:
     train.main(["--data", str(data), "--out", str(out), *extra])
-    return list(csv.DictReader((out / "dsp_tiny.csv").open()))
+    with (out / "dsp_tiny.csv").open() as log:
+        return list(csv.DictReader(log))
 
 
 def test_a_killed_run_continues_with_the_same_curve(

@@ -57,6 +57,7 @@ def build(model: LoadedModel, examples: list[Path]) -> gr.Blocks:
         title="DSP-Attention explorer", analytics_enabled=False, delete_cache=(900, 3600), fill_width=True
     ) as demo:
         gr.HTML(MASTHEAD)
+        analysed = gr.State(time_to_live=3600)  # the path of the picture whose result is on the screen
         result = gr.State(time_to_live=3600)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=270, elem_id="rail"):
@@ -147,17 +148,18 @@ def build(model: LoadedModel, examples: list[Path]) -> gr.Blocks:
         def show_filters(kept: Analysis | None, b: int) -> tuple[Any, ...]:
             return (gr.skip(),) * 2 if kept is None else views.filters(kept, int(b) - 1)
 
-        def run(path: str | None, _kept: Analysis | None, *chosen: Any) -> tuple[Any, ...]:
+        def run(path: str | None, last: str | None, *chosen: Any) -> tuple[Any, ...]:
             """Analyse a picture; on a bad file say why, and leave everything else on the screen as it is."""
-            if path is None:
-                return ("", *(gr.skip(),) * 9)
+            if path is None or path == last:  # removing a picture still sends it once
+                return ("", *(gr.skip(),) * 10)
             try:
                 new = analyse(model, path)
             except ImageError as error:
                 _log.warning("refused a picture: %s", error)
-                return (notice(str(error)), *(gr.skip(),) * 9)
+                return (notice(str(error)), *(gr.skip(),) * 10)
             return (
                 "",
+                path,
                 new,
                 views.prediction(new),
                 *show_maps(new, *chosen),
@@ -190,9 +192,9 @@ def build(model: LoadedModel, examples: list[Path]) -> gr.Blocks:
 
         busy: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
         silent: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        complete = [message, result, predicted, *map_outputs, *filter_outputs, dynamic, mixing]
+        complete = [message, analysed, result, predicted, *map_outputs, *filter_outputs, dynamic, mixing]
         progress = {"show_progress": "minimal", "show_progress_on": [predicted], "api_visibility": "private"}
-        analysing = {"fn": run, "inputs": [picture, *choice], "outputs": complete, **busy, **progress}
+        analysing = {"fn": run, "inputs": [picture, analysed, *choice[1:]], "outputs": complete, **busy, **progress}
         gr.on([picture.input, demo.load], trigger_mode="always_last", **analysing)
         gallery.select(offer, None, picture, **silent).then(**analysing)
         block.input(show_filters, [result, block], filter_outputs, trigger_mode="always_last", **silent)
