@@ -95,12 +95,14 @@ class DynamicSpectralPolarityAttention(nn.Module):
         for s, factor in enumerate(self.factors):
             grid = pooled_size(H, W, factor)
             qkv = self.qkv[s](pool(x, H, W, factor))  # (B, N_s, 3C)
-            split = qkv.unflatten(-1, (3, self.num_heads, -1))  # (B, N_s, 3, h, d)
-            features = self.polarity[s](self.spectral(split[:, :, :2].unflatten(1, grid)))
-            outputs.append(self.attention[s](features, split[:, :, 2].transpose(1, 2), c[:, :, s]))
+            qk, v = qkv.split([2 * self.dim, self.dim], dim=-1)
+            field = qk.unflatten(-1, (2, self.num_heads, -1)).unflatten(1, grid)  # (B, H_s, W_s, 2, h, d)
+            heads = v.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, N_s, d)
+            features = self.polarity[s](self.spectral(field))
+            outputs.append(self.attention[s](features, heads, c[:, :, s]))
             grids.append(grid)
             if s == 0:
-                local = self.convolution(qkv[..., 2 * self.dim :], H, W)
+                local = self.convolution(v, H, W)
         mixed = self.mixer(outputs, grids).flatten(2) + local  # (B, N, C)
         return self.proj_drop(self.proj(self.norm(mixed)))
 

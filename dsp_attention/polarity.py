@@ -18,7 +18,8 @@ class _PolarityPower(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, sign: Tensor, power: Tensor) -> Tensor:
-        base = (x * sign).relu_()
+        # At least the smallest normal number instead of zero: its power still is zero (p > 1), its logarithm finite.
+        base = (x * sign).clamp_min_(torch.finfo(x.dtype).tiny)
         out = base.pow(power)
         ctx.save_for_backward(base, sign, power, out)
         return out
@@ -27,9 +28,7 @@ class _PolarityPower(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, Tensor]:
         base, sign, power, out = ctx.saved_tensors
-        # Where the base is zero, so is the output (p > 1), and with it both gradients.
-        base = base.clamp_min(torch.finfo(base.dtype).tiny)
-        weighted = grads[0] * out
+        weighted = grads[0] * out  # zero where the base was, and with it both gradients
         grad_power = (weighted * base.log()).sum_to_size(power.shape)
         return weighted.div_(base).mul_(power * sign), None, grad_power
 
@@ -129,8 +128,8 @@ class PolarityLinearAttention(nn.Module):
             phi_k = phi_k * self.attn_drop(torch.ones_like(phi_k[:1, ..., :1]))
         with torch.autocast(features.device.type, enabled=False):
             product = feature_product(phi_k, v.to(features.dtype))
-            joined = phi_q[0] @ product[0] + phi_q[1] @ product[1]  # (B, h, N, d + 2)
+            joined = (phi_q @ product).sum(0)  # (B, h, N, d + 2)
             d = v.shape[-1]
-            scale = coefficients.to(features.dtype).unsqueeze(-2) / (joined[..., d:] + EPS)  # (B, h, N, 2)
-            first = (d + 1) // 2
-            return torch.cat([joined[..., :first] * scale[..., :1], joined[..., first:d] * scale[..., 1:]], dim=-1)
+            same, opposite, normalisers = joined.split([(d + 1) // 2, d // 2, 2], dim=-1)
+            scales = (coefficients.to(features.dtype).unsqueeze(-2) / (normalisers + EPS)).split(1, dim=-1)
+            return torch.cat([same * scales[0], opposite * scales[1]], dim=-1)

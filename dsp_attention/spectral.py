@@ -93,7 +93,7 @@ class SpectralPolarityMixer(nn.Module):
         # Forward along x as one real product, then along y as a complex one over few modes.
         analysis = torch.cat([columns[..., 0], -columns[..., 1]], dim=1).mT  # (2Kx, W)
         X = analysis @ field.flatten(3)  # (B, H, 2Kx, F·h·d)
-        X = torch.complex(X[:, :, :Kx], X[:, :, Kx:])
+        X = torch.complex(*X.unflatten(2, (2, Kx)).unbind(2))
         Z = rows.mH @ X.flatten(2)  # (B, 2Ky-1, Kx·F·h·d)
         Z = Z.unflatten(2, (Kx, -1, h, d)).permute(3, 0, 4, 1, 2, 5).contiguous()  # (F, B, h, 2Ky-1, Kx, d)
 
@@ -102,9 +102,8 @@ class SpectralPolarityMixer(nn.Module):
         mirror[0] = 1.0 / (H * W)
         Z = Z * (D * mirror)[:, None, None, ..., None]  # (2, F, B, h, 2Ky-1, Kx, d)
         Y = rows @ Z.flatten(-2)  # (2, F, B, h, H, Kx·d)
-        Y = Y.unflatten(-1, (Kx, d))
-        synthesis = torch.cat([columns[..., 0], -columns[..., 1]], dim=1)  # (W, 2Kx)
-        y = synthesis @ torch.cat([Y.real, Y.imag], dim=-2)  # (2, F, B, h, H, W, d)
+        Y = torch.view_as_real(Y).unflatten(-2, (Kx, d)).movedim(-1, -3).flatten(-3, -2)  # (2, F, B, h, H, 2Kx, d)
+        y = analysis.mT @ Y  # the real part of the product with e^{+2πi kx x / W}: (2, F, B, h, H, W, d)
         # In place: the product needs nothing of its own output for its gradient.
         return y.add_(field.permute(3, 0, 4, 1, 2, 5)).flatten(4, 5)
 

@@ -6,6 +6,7 @@ an epoch is drawn from ``(seed, epoch)``, so a run that is killed and resumed re
 
 import argparse
 import csv
+import ctypes
 import io
 import math
 import platform
@@ -190,6 +191,22 @@ class Run:
         save(self.out / f"{self.name}.safetensors", self.average.module, config)
 
 
+def keep_freed_memory() -> None:
+    """Make glibc reuse large freed blocks instead of handing them back: 0.7 times the step time at 128 px on 2 cores.
+
+    The kernel clears each page it hands out again, which costs as much as an elementwise operation. Elsewhere nothing
+    happens.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except OSError:
+        return
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # names of mallopt(3)
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 2**28)
+    mallopt(mmap_max, 0)
+
+
 def _triple(t: torch.Tensor) -> tuple[float, float, float]:
     r, g, b = (round(value, 4) for value in t.tolist())
     return r, g, b
@@ -218,6 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sizes", type=_sizes, default="64x14,96x3,128x2", help="SIDExEPOCHS,… (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe = Recipe(sizes=args.sizes, attention=args.attention, seed=args.seed)
     try:

@@ -65,9 +65,11 @@ def test_any_picture_of_whole_patches_can_be_classified(attention: str, size: tu
     assert model(torch.randn(2, 3, *size)).shape == (2, 4)
 
 
-def test_a_token_sees_its_patch_first() -> None:
+@pytest.mark.parametrize("stem_depth", [1, 2])
+def test_a_token_sees_its_patch_first(stem_depth: int) -> None:
     """A token of the embedding lies where its patch lies: only those near a changed pixel change."""
-    model = DSPImageClassifier(image_size=64, dim=16, num_heads=2, depth=1).eval()
+    model = DSPImageClassifier(image_size=64, dim=16, num_heads=2, depth=1, stem_depth=stem_depth).eval()
+    assert sum(isinstance(layer, nn.Conv2d) for layer in model.embed.layers) == 2 * stem_depth + 1
     x = torch.zeros(1, 3, 64, 64)
     y = x.clone()
     y[..., 20, 44] = 1
@@ -86,6 +88,7 @@ def test_a_token_sees_its_patch_first() -> None:
         ({"patch": 1}, "patch=1"),
         ({"image_size": 60}, "image_size=60: must be a multiple of patch=8"),
         ({"image_size": 0}, "image_size=0"),
+        ({"stem_depth": 0}, "stem_depth=0: must be 1 or more"),
         ({"depth": 0}, "depth=0"),
         ({"num_classes": 0}, "num_classes=0"),
         ({"mlp_ratio": 0.0}, "mlp_ratio=0.0"),
