@@ -223,22 +223,29 @@ class DSPImageClassifier(nn.Module):
         return self.model(x, H, W)
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups for AdamW: weight decay for the matrices and kernels of linear maps alone.
+def parameter_groups(model: nn.Module, weight_decay: float, *, structure_rate: float = 1.0) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser: weight decay for the matrices and kernels of linear maps alone.
 
-    Exempt are biases, norms, position embeddings, and what has a meaning at zero: powers, spectral filters, θ,
-    the softmax weights of the kernels.
+    Exempt are biases, norms, position embeddings, and what has a meaning at zero: powers, spectral filters, θ, the
+    softmax weights of the kernels. Of these, the last four are few numbers that shape everything else; each gets the
+    gradient of all tokens, and hardly moves at the rate of the matrices.
 
     Args:
         model: any model of this package. weight_decay: of the first group.
+        structure_rate: learning rate of powers, filters, θ and kernel weights in units of the others'.
 
     Returns:
-        Two groups that hold each trainable parameter once.
+        Three groups that hold each trainable parameter once, each with its ``rate`` in units of the learning rate.
     """
-    exempt_names = ("filters.weight", "positions", "positional_encoding", "power", "scale", "theta", "mix", "bias")
-    decayed: list[Tensor] = []
-    exempt: list[Tensor] = []
+    structure, decayed, exempt = [], [], []
     for name, parameter in model.named_parameters():
-        matrix = parameter.dim() > 1 and not name.endswith(exempt_names) and ".lstm.bias" not in name
-        (decayed if matrix else exempt).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": exempt, "weight_decay": 0.0}]
+        if not parameter.requires_grad:
+            continue
+        if name.endswith(("filters.weight", "power", "theta", "mix")):
+            structure.append(parameter)
+        elif parameter.dim() < 2 or name.endswith(("positions", "positional_encoding", "scale")):
+            exempt.append(parameter)
+        else:
+            decayed.append(parameter)
+    groups = ((decayed, weight_decay, 1.0), (exempt, 0.0, 1.0), (structure, 0.0, structure_rate))
+    return [{"params": params, "weight_decay": decay, "rate": rate} for params, decay, rate in groups if params]

@@ -17,11 +17,15 @@ def logits(model: nn.Module, split: Split, size: int, mean: Tensor, std: Tensor,
     """Logits of every picture of a split, resized to ``size``, ``(n, num_classes)``."""
     outputs = []
     for images in tqdm(split.images.split(batch), desc="evaluating", leave=False, disable=None):
-        if images.shape[-1] != size:
-            images = TF.resize(images, [size, size], antialias=True)
-        normalised = TF.normalize(TF.to_dtype(images, torch.float32, scale=True), mean.tolist(), std.tolist())
-        outputs.append(model(normalised))
+        outputs.append(model(preprocess(images, size, mean, std)))
     return torch.cat(outputs)
+
+
+def preprocess(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
+    """Square pictures uint8 → model input of side ``size``; ``mean`` and ``std`` per channel, white is 1."""
+    if images.shape[-1] != size:
+        images = TF.resize(images, [size, size], antialias=True)
+    return TF.normalize(TF.to_dtype(images, torch.float32, scale=True), mean.tolist(), std.tolist())
 
 
 def top1(scores: Tensor, labels: Tensor) -> float:

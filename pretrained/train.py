@@ -21,11 +21,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dsp_attention.model import ATTENTIONS, DSPImageClassifier, decay_groups
+from dsp_attention.model import ATTENTIONS, DSPImageClassifier, parameter_groups
 from dsp_viz.checkpoint import CheckpointError, Config, save, write_atomically
 
 from .data import Augmentation, DataError, Split, read_split, resolve
-from .evaluate import logits, top1
+from .evaluate import logits, preprocess, top1
+from .snapshots import snapshot, write
 
 COLUMNS = ("epoch", "size", "lr", "loss", "top1", "seconds")
 
@@ -36,7 +37,8 @@ class Recipe:
 
     Attributes:
         sizes: side in pixels of each epoch. attention: see ``ATTENTIONS``. batch: pictures per step.
-        lr: peak learning rate. weight_decay: of matrices and kernels. warmup: epochs of linear warm-up.
+        lr: peak learning rate. structure_rate: see :func:`dsp_attention.model.parameter_groups`.
+        weight_decay: of matrices and kernels. warmup: epochs of linear warm-up.
         ema: decay of the averaged weights per step. smoothing: label smoothing. seed: of everything random.
     """
 
@@ -44,6 +46,7 @@ class Recipe:
     attention: str = "dsp"
     batch: int = 64
     lr: float = 1.5e-3
+    structure_rate: float = 1.0
     weight_decay: float = 0.05
     warmup: float = 1.0
     ema: float = 0.998
@@ -81,10 +84,12 @@ class Run:
             self.build |= {"spectral_modes": 8, "num_scales": 3}
         self.model = DSPImageClassifier(**self.build).to(device)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True).eval()
-        self.optimizer = torch.optim.AdamW(decay_groups(self.model, recipe.weight_decay), lr=recipe.lr)
+        groups = parameter_groups(self.model, recipe.weight_decay, structure_rate=recipe.structure_rate)
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.lr)
         sample = train.images[:: max(1, len(train.images) // 1000)].double() / 255
         self.mean, self.std = sample.mean((0, 2, 3)).float().cpu(), sample.std((0, 2, 3)).float().cpu()
         self.log: list[dict[str, Any]] = []
+        self.snapshots: list[dict[str, torch.Tensor]] = []
 
     @property
     def state_file(self) -> Path:
@@ -104,7 +109,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.log = state["log"]
+        self.log, self.snapshots = state["log"], state["snapshots"]
 
     def epochs(self) -> None:
         """Run every epoch that is not done yet; keep state, log and weights after each."""
@@ -127,6 +132,8 @@ class Run:
                     "seconds": round(time.perf_counter() - start, 1),
                 }
                 self.log.append(row)
+                if self.recipe.attention == "dsp":
+                    self.snapshots.append(self._snapshot(size))
                 board.add_scalar("train/loss", loss, epoch)
                 board.add_scalar("val/top1", row["top1"], epoch)
                 self._keep()
@@ -142,7 +149,7 @@ class Run:
             tqdm(batches, total=steps, desc=f"epoch {epoch + 1}/{len(recipe.sizes)} at {size} px", disable=None)
         ):
             for group in self.optimizer.param_groups:
-                group["lr"] = recipe.rate(epoch + step / steps)
+                group["lr"] = recipe.rate(epoch + step / steps) * group["rate"]
             # bfloat16 where it is fast; on a CPU float32 trained as fast for a model of this width.
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
                 loss = nn.functional.cross_entropy(self.model(images), labels, label_smoothing=recipe.smoothing)
@@ -154,6 +161,10 @@ class Run:
             total += loss.detach()
         return total.item() / steps
 
+    def _snapshot(self, size: int) -> dict[str, torch.Tensor]:
+        images = self.val.images[:: max(1, len(self.val.images) // 64)]  # spread over the classes
+        return snapshot(self.average.module, preprocess(images, size, self.mean, self.std))
+
     def _keep(self) -> None:
         buffer = io.BytesIO()
         torch.save(
@@ -163,6 +174,7 @@ class Run:
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "log": self.log,
+                "snapshots": self.snapshots,
             },
             buffer,
         )
@@ -172,6 +184,8 @@ class Run:
         writer.writeheader()
         writer.writerows(self.log)
         write_atomically(self.out / f"{self.name}.csv", text.getvalue().encode())
+        if self.snapshots:
+            write(self.out / f"{self.name}.snapshots.npz", self.snapshots)
         config = Config(
             model=self.build,
             image_size=self.log[-1]["size"],

@@ -8,7 +8,7 @@ from torch import nn
 
 import dsp_attention
 from dsp_attention import DSPImageClassifier, DSPModel, DynamicSpectralPolarityAttention, create_dsp_model
-from dsp_attention.model import ATTENTIONS, decay_groups
+from dsp_attention.model import ATTENTIONS, parameter_groups
 
 
 def test_quick_start() -> None:
@@ -111,19 +111,37 @@ def test_bad_pictures_say_what_is_allowed(shape: tuple[int, ...]) -> None:
         model(torch.randn(shape))
 
 
-def test_each_parameter_is_in_one_decay_group() -> None:
+def test_each_parameter_is_in_one_group() -> None:
     model = nn.ModuleList(
         DSPImageClassifier(image_size=64, dim=16, num_heads=2, depth=1, attention=a) for a in ATTENTIONS
     )
-    decayed, exempt = (group["params"] for group in decay_groups(model, 0.1))
-    assert sorted(map(id, decayed + exempt)) == sorted(map(id, model.parameters()))
+    groups = parameter_groups(model, 0.1, structure_rate=3.0)
+    assert [(group["weight_decay"], group["rate"]) for group in groups] == [(0.1, 1.0), (0.0, 1.0), (0.0, 3.0)]
+    decayed, exempt, structure = (group["params"] for group in groups)
+    assert sorted(map(id, decayed + exempt + structure)) == sorted(map(id, model.parameters()))
     names = {id(p): n for n, p in model.named_parameters()}
-    free = {names[id(p)] for p in exempt}
+    free = {names[id(p)] for p in exempt + structure}
     for ending in ("power", "filters.weight", "theta", "norm.weight", "positions", "scale", "positional_encoding"):
         own = [n for n in names.values() if n.endswith(ending)]
         assert own
         assert free.issuperset(own)
     assert free.issuperset(n for n in names.values() if "bias" in n)
+    endings = {names[id(p)].rpartition(".attn.")[2] for p in structure}
+    assert endings == {
+        "power",
+        "spectral.filters.weight",
+        "polarity.0.power",
+        "polarity.1.power",
+        "polarity.2.power",
+        "mixer.weights.theta",
+        "convolution.mix",
+    }
     kept = {names[id(p)] for p in decayed}
     assert any(n.endswith("qkv.0.weight") for n in kept)
     assert any("convolution.kernels" in n for n in kept)
+
+
+def test_frozen_parameters_are_in_no_group() -> None:
+    model = DSPModel(16, 2, depth=1, num_classes=3)
+    frozen = model.blocks[0].attn.spectral.filters.weight.requires_grad_(False)
+    assert all(p is not frozen for group in parameter_groups(model, 0.1) for p in group["params"])

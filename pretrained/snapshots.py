@@ -1,0 +1,46 @@
+"""How filters, coefficients and mixing weights evolve in a run: a small array of each per epoch, not the weights."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dsp_viz.checkpoint import write_atomically
+from dsp_viz.trace import layers, recording
+
+
+def snapshot(model: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
+    """What a model's DSP-Attention layers hold now.
+
+    Args:
+        model: with DSP-Attention layers. pictures: normalised, ``(B, 3, height, width)``, over which coefficients are
+            averaged.
+
+    Returns:
+        float16 on the CPU, first axis the layers: ``filters`` ``(L, 2, h, 2M-1, M, 2)``, the last axis (re, im) of
+        ``D``; ``coefficients`` ``(L, h, S, 2)``, their mean over the pictures, and ``spread``, their standard
+        deviation; ``weights`` ``(L, h, S)``.
+    """
+    paths = list(layers(model))
+    points = {"filters": "spectral.filters", "coefficients": "context", "weights": "mixer.weights"}
+    with torch.inference_mode(), recording(model, [f"{p}.{n}" for p in paths for n in points.values()]) as calls:
+        model(pictures)
+    found = {key: torch.stack([calls[f"{p}.{name}"][-1] for p in paths]) for key, name in points.items()}
+    arrays = {
+        "filters": torch.view_as_real(found["filters"]),
+        "coefficients": found["coefficients"].mean(1),
+        "spread": found["coefficients"].std(1),
+        "weights": found["weights"][:, 0],
+    }
+    return {key: value.half().cpu() for key, value in arrays.items()}
+
+
+def write(path: Path, epochs: list[dict[str, Tensor]]) -> None:
+    """Keep the snapshots of a run as a compressed NPZ, epochs first."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {key: np.stack([epoch[key].numpy() for epoch in epochs]) for key in epochs[0]}
+    np.savez_compressed(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
