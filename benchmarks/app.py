@@ -1,7 +1,7 @@
 """What the explorer costs: ``python -m benchmarks.app``.
 
 Overhead of the hooks, time of all maps of one block for one query, start of the app, and its memory over fifty
-analyses. Two CPU threads, as on a small shared machine.
+analyses. One CPU thread, which is what the app takes on two cores.
 """
 
 import os
@@ -31,7 +31,7 @@ def resident(process: int) -> float:
 
 
 def main() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     model = dsp_viz.load("dsp_tiny")
     x = torch.randn(1, 3, model.config.image_size, model.config.image_size)
 

@@ -106,6 +106,14 @@ def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterat
     unknown = sorted(chosen - known.keys())
     if unknown:
         raise ValueError(f"unknown hook name {unknown[0]!r}; known are {', '.join(list(known)[:20])}, …")
+    with _recording(model, known, chosen) as calls:
+        yield calls
+
+
+@contextmanager
+def _recording(
+    model: nn.Module, known: dict[str, int | None], chosen: frozenset[str]
+) -> Iterator[dict[str, list[Tensor]]]:
     _install(model, known)
     recorder = _Recorder(chosen)
     token = _current.set(recorder)
@@ -182,9 +190,11 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
         ValueError: the model has no DSP-Attention layer, or refuses ``x``.
         RuntimeError: a hook did not fire.
     """
-    with torch.inference_mode(), recording(model) as calls:
+    found = layers(model)
+    points = _points(found)
+    with torch.inference_mode(), _recording(model, points, frozenset(points)) as calls:
         output = model(x, *grid)
-    return Trace(output, tuple(_block(path, layer, calls) for path, layer in layers(model).items()))
+    return Trace(output, tuple(_block(path, layer, calls) for path, layer in found.items()))
 
 
 def _block(path: str, layer: DynamicSpectralPolarityAttention, calls: dict[str, list[Tensor]]) -> Block:
