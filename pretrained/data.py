@@ -71,6 +71,18 @@ def read_split(root: Path, split: str, size: int) -> Split:
     return Split(images, torch.tensor(folder.targets), tuple(folder.classes), _names(root, folder.classes))
 
 
+def read_splits(root: Path, size: int) -> tuple[Split, Split]:
+    """``train`` and ``val`` of a data folder, see :func:`read_split`.
+
+    Raises:
+        DataError: as there, or the two hold different classes.
+    """
+    train, val = read_split(root, "train", size), read_split(root, "val", size)
+    if train.directories != val.directories:
+        raise DataError(f"{root}: train/ and val/ hold different classes")
+    return train, val
+
+
 def _names(root: Path, directories: list[str]) -> tuple[str, ...]:
     listing = root / "classes.json"
     if listing.is_file():
@@ -95,11 +107,15 @@ class Augmentation:
         self.mix = v2.RandomChoice([v2.MixUp(alpha=0.2, num_classes=num_classes), v2.CutMix(num_classes=num_classes)])
         self.num_classes = num_classes
 
-    def batches(self, split: Split, size: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(
+        self, split: Split, size: int, batch: int, share: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch in a random order: normalised pictures ``(batch, 3, size, size)`` and soft labels.
 
         Draws from torch's global generator, so a seed set before fixes the epoch. A last partial batch is left out.
+        With ``share = (index, count)`` a process yields its part of each batch, and augments with draws of its own.
         """
+        index, count = share
         crop = v2.Compose(
             [
                 v2.RandomResizedCrop(size, scale=(0.35, 1.0), antialias=True),
@@ -108,9 +124,12 @@ class Augmentation:
             ]
         )
         order = torch.randperm(len(split.labels)).to(split.labels.device)
+        if index:
+            torch.manual_seed(torch.initial_seed() + index)
         for chosen in order.split(batch):
             if len(chosen) < batch:
                 return
+            chosen = chosen.tensor_split(count)[index]
             groups = split.images[chosen].split(self.group)
             images = self.normalise(torch.cat([crop(g) for g in groups]))
             labels = split.labels[chosen]

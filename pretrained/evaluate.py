@@ -1,4 +1,7 @@
-"""Top-1 accuracy of a model on a validation split: ``python -m pretrained.evaluate --model NAME --data DIR``."""
+"""How good a model is on a validation split: ``python -m pretrained.evaluate --model NAME --data DIR``.
+
+Prints the confusion matrix, the calibration error, and the top-1 accuracy last.
+"""
 
 import argparse
 
@@ -33,8 +36,28 @@ def top1(scores: Tensor, labels: Tensor) -> float:
     return 100.0 * (scores.argmax(1) == labels).double().mean().item()
 
 
+def confusion(scores: Tensor, labels: Tensor) -> Tensor:
+    """Counts ``(classes, classes)``: rows the label, columns the largest score."""
+    classes = scores.shape[1]
+    return torch.bincount(labels * classes + scores.argmax(1), minlength=classes**2).view(classes, classes)
+
+
+def calibration_error(scores: Tensor, labels: Tensor, bins: int = 15) -> float:
+    r"""Expected calibration error, within 0 and 1 (Guo et al., ICML 2017, arXiv 1706.04599).
+
+    .. math:: \sum_b \frac{n_b}{n} \lvert \mathrm{accuracy}_b - \mathrm{confidence}_b \rvert
+
+    over equally wide bins of the largest probability.
+    """
+    confidence, best = scores.double().softmax(1).max(1)
+    index = (confidence * bins).long().clamp(max=bins - 1)
+    # n_b cancels: what is left is the difference of the sums in each bin.
+    gaps = torch.zeros(bins, dtype=torch.double).index_add_(0, index, (best == labels).double() - confidence)
+    return gaps.abs().sum().item() / len(labels)
+
+
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
     parser.add_argument("--data", required=True, help="folder with train/ and val/, or 'imagenette' to download it")
     args = parser.parse_args(arguments)
@@ -49,6 +72,11 @@ def main(arguments: list[str] | None = None) -> None:
             f"error: the data's classes {list(split.directories)} are not the model's {list(config.directories)}"
         )
     scores = logits(model, split, config.image_size, torch.tensor(config.mean), torch.tensor(config.std))
+    width = max(map(len, config.classes))
+    print("rows: label, columns: answer, in the same order")
+    for name, row in zip(config.classes, confusion(scores, split.labels).tolist(), strict=True):
+        print(f"{name:>{width}} " + " ".join(f"{count:4d}" for count in row))
+    print(f"calibration error {calibration_error(scores, split.labels):.4f}")
     print(f"top1 {top1(scores, split.labels):.2f} (n={len(split.labels)})")
 
 

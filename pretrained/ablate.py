@@ -1,0 +1,93 @@
+"""What each part of DSP-Attention is worth: ``python -m pretrained.ablate --data DIR --out DIR``.
+
+Trains the whole, the whole without each part, and both baselines, all with the same recipe, several seeds each, and
+writes one CSV. A run that is done is skipped, so the command continues where it was stopped.
+"""
+
+import argparse
+import csv
+import io
+import statistics
+from pathlib import Path
+from typing import Any
+
+from dsp_viz.checkpoint import CheckpointError, write_atomically
+
+from .data import DataError, read_splits, resolve
+from .recipe import PARTS, Recipe
+from .run import Run
+from .train import keep_freed_memory
+
+#: What is trained, by the name of its row.
+ROWS: dict[str, dict[str, Any]] = {
+    "dsp": {},
+    **{f"dsp-without-{part}": {"without": (part,)} for part in PARTS},
+    "polaformer": {"attention": "polaformer"},
+    "softmax": {"attention": "softmax"},
+}
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Mean and standard deviation of each row, and of its difference from ``dsp`` under the same seed, as Markdown."""
+    whole = {r["seed"]: r["top1"] for r in results if r["row"] == "dsp"}
+    lines = ["| row | seeds | top-1 % | minus dsp, paired by seed | seconds |", "|---|---|---|---|---|"]
+    for row in ROWS:
+        own = [r for r in results if r["row"] == row]
+        if own:
+            paired = [r["top1"] - whole[r["seed"]] for r in own if r["seed"] in whole and row != "dsp"]
+            seconds = statistics.mean(r["seconds"] for r in own)
+            lines.append(
+                f"| {row} | {len(own)} | {_spread([r['top1'] for r in own])} | {_spread(paired)} | {seconds:.0f} |"
+            )
+    return "\n".join(lines)
+
+
+def _spread(values: list[float]) -> str:
+    if len(values) < 2:
+        return f"{values[0]:.2f}" if values else ""
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder with train/ and val/, or 'imagenette' to download it")
+    parser.add_argument("--out", required=True, type=Path, help="folder for the runs and ablation.csv")
+    parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels (default %(default)s)")
+    parser.add_argument("--epochs", type=int, default=8, help="of each run (default %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each row (default %(default)s)")
+    args = parser.parse_args(arguments)
+    keep_freed_memory()
+    results: list[dict[str, Any]] = []
+    try:
+        train, val = read_splits(resolve(args.data), args.size)
+        for seed in range(args.seeds):  # seeds outside: a grid that is stopped early is still paired
+            for row, options in ROWS.items():
+                name = f"{row}-{seed}"
+                folder = args.out / name
+                folder.mkdir(parents=True, exist_ok=True)
+                run = Run(Recipe(sizes=(args.size,) * args.epochs, seed=seed, **options), train, val, folder, name=name)
+                run.resume()
+                run.epochs()
+                results.append(
+                    {
+                        "row": row,
+                        "seed": seed,
+                        "size": args.size,
+                        "epochs": args.epochs,
+                        "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
+                        "top1": run.log[-1]["top1"],
+                        "seconds": round(sum(epoch["seconds"] for epoch in run.log), 1),
+                    }
+                )
+                text = io.StringIO()
+                writer = csv.DictWriter(text, list(results[0]))
+                writer.writeheader()
+                writer.writerows(results)
+                write_atomically(args.out / "ablation.csv", text.getvalue().encode())
+    except (DataError, CheckpointError) as error:
+        raise SystemExit(f"error: {error}") from error
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What decides a run: sizes, rates, the model that is built, and the parts that an ablation takes away."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dsp_viz.trace import layers
+
+#: Parts of DSP-Attention that a run can do without, and what stands in their place.
+PARTS = {
+    "spectral": "filters of gain 1",
+    "coefficients": "coefficients of 1",
+    "scales": "one scale",
+    "mixing": "the same weight for every scale",
+    "kernels": "the smallest convolution kernel alone",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run's outcome, but the data.
+
+    Attributes:
+        sizes: side in pixels of each epoch. attention: see ``ATTENTIONS``. dim: channels.
+        without: names of :data:`PARTS` to leave out, for ``attention="dsp"``. batch: pictures per step.
+        lr: peak learning rate. structure_rate: see :func:`dsp_attention.model.parameter_groups`.
+        weight_decay: of matrices and kernels. warmup: epochs of linear warm-up.
+        ema: decay of the averaged weights per step, reached gradually. smoothing: label smoothing.
+        seed: of everything random.
+
+    Raises:
+        ValueError: a part is unknown, or is to be left out of another attention than DSP's.
+    """
+
+    sizes: tuple[int, ...]
+    attention: str = "dsp"
+    dim: int = 128
+    without: tuple[str, ...] = ()
+    batch: int = 64
+    lr: float = 1.5e-3
+    structure_rate: float = 1.0
+    weight_decay: float = 0.05
+    warmup: float = 1.0
+    ema: float = 0.998
+    smoothing: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = [part for part in self.without if part not in PARTS]
+        if unknown:
+            raise ValueError(f"without={unknown[0]!r}: must be one of {', '.join(PARTS)}")
+        if self.without and self.attention != "dsp":
+            raise ValueError(f"without={','.join(self.without)}: {self.attention} attention has no such part")
+
+    def rate(self, epoch: float) -> float:
+        """Learning rate after ``epoch`` epochs: linear warm-up, then a cosine to a hundredth."""
+        if epoch < self.warmup:
+            return self.lr * epoch / self.warmup
+        done = (epoch - self.warmup) / (len(self.sizes) - self.warmup)
+        return self.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
+
+    def build(self, num_classes: int) -> dict[str, Any]:
+        """Arguments of :class:`dsp_attention.DSPImageClassifier`."""
+        common = {
+            "image_size": max(self.sizes),
+            "patch": 8,
+            "dim": self.dim,
+            "num_heads": 4,
+            "depth": 6,
+            "num_classes": num_classes,
+            "attention": self.attention,
+        }
+        if self.attention != "dsp":
+            return common
+        return common | {"spectral_modes": 8, "num_scales": 1 if "scales" in self.without else 3}
+
+
+@torch.no_grad()
+def take_away(model: nn.Module, parts: Iterable[str]) -> None:
+    """Hold parts of DSP-Attention at the values that stand for their absence, see :data:`PARTS`.
+
+    The parts keep their parameters, which no longer learn, so every variant has the same state and starts from the
+    same draws. ``"scales"`` is not among what this does: it decides what is built.
+    """
+    for part in parts:
+        for layer in layers(model).values():
+            if part == "spectral":
+                layer.spectral.filters.weight.requires_grad_(False).zero_()
+            elif part == "coefficients":
+                layer.context.requires_grad_(False)
+                layer.context.out.weight.zero_()
+                layer.context.out.bias.zero_()
+            elif part == "mixing":
+                layer.mixer.weights.theta.requires_grad_(False).zero_()
+                layer.mixer.weights.adaptive_beta = 0.0
+            elif part == "kernels":
+                layer.convolution.mix.requires_grad_(False).zero_()[0] = 40.0  # its share is 1 in float32
+                for kernel in list(layer.convolution.kernels)[1:]:
+                    kernel.requires_grad_(False).zero_()

@@ -1,0 +1,208 @@
+"""A training run: model, optimiser, averaged weights, and everything that is kept of it.
+
+Everything random in an epoch is drawn from ``(seed, epoch)``, so a run that is killed and resumed repeats the epoch it
+lost exactly. Under ``accelerate launch`` each process takes its share of every batch.
+"""
+
+import csv
+import io
+import platform
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from dsp_attention.model import DSPImageClassifier, parameter_groups
+from dsp_viz.checkpoint import CheckpointError, Config, save, write_atomically
+
+from .data import Augmentation, Split
+from .evaluate import logits, preprocess, top1
+from .recipe import Recipe, take_away
+from .snapshots import snapshot, write
+
+COLUMNS = ("epoch", "size", "lr", "loss", "top1", "seconds")
+
+
+class Run:
+    """A training run: model, optimiser, averaged weights, and where they are kept.
+
+    Args:
+        recipe: see :class:`Recipe`. train, val: splits. out: folder of the run. name: of the weights.
+    """
+
+    def __init__(self, recipe: Recipe, train: Split, val: Split, out: Path, *, name: str) -> None:
+        cuda = torch.cuda.is_available()
+        # bfloat16 where it is fast; on a CPU float32 trained as fast for a model of this width.
+        self.accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no")
+        self.device = self.accelerator.device
+        self.recipe, self.out, self.name = recipe, out, name
+        self.train, self.val = train.to(self.device), val.to(self.device)
+        torch.manual_seed(recipe.seed)
+        self.build = recipe.build(len(train.classes))
+        self.model = DSPImageClassifier(**self.build).to(self.device)
+        take_away(self.model, recipe.without)
+        self.average = AveragedModel(self.model, multi_avg_fn=_averaging(recipe.ema), use_buffers=True).eval()
+        groups = parameter_groups(self.model, recipe.weight_decay, structure_rate=recipe.structure_rate)
+        self.trained, self.optimizer = self.accelerator.prepare(self.model, torch.optim.AdamW(groups, lr=recipe.lr))
+        sample = train.images[:: max(1, len(train.images) // 1000)].double() / 255
+        self.mean, self.std = sample.mean((0, 2, 3)).float().cpu(), sample.std((0, 2, 3)).float().cpu()
+        self.log: list[dict[str, Any]] = []
+        self.snapshots: list[dict[str, torch.Tensor]] = []
+
+    @property
+    def state_file(self) -> Path:
+        return self.out / "state.pt"
+
+    def resume(self) -> None:
+        """Continue from the last finished epoch, if there is one.
+
+        Raises:
+            CheckpointError: the kept state is of another recipe.
+        """
+        if not self.state_file.is_file():
+            return
+        state = torch.load(self.state_file, map_location=self.device, weights_only=True)
+        if state["recipe"] != vars(self.recipe):
+            raise CheckpointError(f"{self.state_file} is of another recipe: {state['recipe']}, not {vars(self.recipe)}")
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.log, self.snapshots = state["log"], state["snapshots"]
+
+    def epochs(self) -> None:
+        """Run every epoch that is not done yet; keep state, log and weights after each."""
+        augmentation = Augmentation(
+            len(self.train.classes), self.mean, self.std, group=1 if self.device.type == "cpu" else 16
+        )
+        first = self.accelerator.is_main_process
+        with SummaryWriter(str(self.out / "tensorboard")) if first else nullcontext() as board:
+            for epoch in range(len(self.log), len(self.recipe.sizes)):
+                start = time.perf_counter()
+                size = self.recipe.sizes[epoch]
+                loss = self._epoch(epoch, size, augmentation)
+                if board is None:
+                    continue
+                scores = logits(self.average.module, self.val, size, self.mean, self.std)
+                row = {
+                    "epoch": epoch,
+                    "size": size,
+                    "lr": round(self.optimizer.param_groups[0]["lr"], 7),
+                    "loss": round(loss, 4),
+                    "top1": round(top1(scores, self.val.labels), 2),
+                    "seconds": round(time.perf_counter() - start, 1),
+                }
+                self.log.append(row)
+                if self.recipe.attention == "dsp":
+                    self.snapshots.append(self._snapshot(size))
+                board.add_scalar("train/loss", loss, epoch)
+                board.add_scalar("val/top1", row["top1"], epoch)
+                self._keep()
+                print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
+        self.accelerator.wait_for_everyone()
+
+    def _epoch(self, epoch: int, size: int, augmentation: Augmentation) -> float:
+        recipe = self.recipe
+        steps = len(self.train.labels) // recipe.batch
+        total = torch.zeros((), device=self.device)
+        self.model.train()
+        torch.manual_seed(recipe.seed * 100_003 + epoch + 1)
+        share = (self.accelerator.process_index, self.accelerator.num_processes)
+        batches = augmentation.batches(self.train, size, recipe.batch, share)
+        for step, (images, labels) in enumerate(
+            tqdm(batches, total=steps, desc=f"epoch {epoch + 1}/{len(recipe.sizes)} at {size} px", disable=None)
+        ):
+            for group in self.optimizer.param_groups:
+                group["lr"] = recipe.rate(epoch + step / steps) * group["rate"]
+            loss = nn.functional.cross_entropy(self.trained(images), labels, label_smoothing=recipe.smoothing)
+            self.optimizer.zero_grad()
+            self.accelerator.backward(loss)
+            self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
+            self._share_buffers()
+            self.average.update_parameters(self.model)
+            total += loss.detach()
+        return self.accelerator.reduce(total, "mean").item() / steps
+
+    def _share_buffers(self) -> None:
+        """Running statistics and tracked gradients, averaged over the processes: all of the batch counts."""
+        if self.accelerator.num_processes > 1:
+            for buffer in self.model.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self.accelerator.reduce(buffer, "mean"))
+
+    def _snapshot(self, size: int) -> dict[str, torch.Tensor]:
+        images = self.val.images[:: max(1, len(self.val.images) // 64)]  # spread over the classes
+        return snapshot(self.average.module, preprocess(images, size, self.mean, self.std))
+
+    def _keep(self) -> None:
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "recipe": vars(self.recipe),
+                "model": self.model.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "log": self.log,
+                "snapshots": self.snapshots,
+            },
+            buffer,
+        )
+        write_atomically(self.state_file, buffer.getvalue())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.log)
+        write_atomically(self.out / f"{self.name}.csv", text.getvalue().encode())
+        if self.snapshots:
+            write(self.out / f"{self.name}.snapshots.npz", self.snapshots)
+        config = Config(
+            model=self.build,
+            image_size=self.log[-1]["size"],
+            mean=_triple(self.mean),
+            std=_triple(self.std),
+            classes=self.train.classes,
+            directories=self.train.directories,
+            card={
+                "epochs": len(self.log),
+                "top1": self.log[-1]["top1"],
+                "seconds": round(sum(row["seconds"] for row in self.log)),
+                "hardware": _hardware(self.device),
+                "recipe": {key: value for key, value in vars(self.recipe).items() if key != "sizes"},
+                "sizes": [row["size"] for row in self.log],
+            },
+        )
+        save(self.out / f"{self.name}.safetensors", self.average.module, config)
+
+
+def _averaging(decay: float) -> Callable[..., None]:
+    """Exponential moving average that forgets its start: after ``n`` steps at most ``(1 + n)/(10 + n)`` is kept."""
+
+    @torch.no_grad()
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], steps: torch.Tensor | int) -> None:
+        n = int(steps)
+        kept = min(decay, (1 + n) / (10 + n))
+        if torch.is_floating_point(averaged[0]):
+            torch._foreach_lerp_(averaged, current, 1 - kept)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
+
+
+def _triple(t: torch.Tensor) -> tuple[float, float, float]:
+    r, g, b = (round(value, 4) for value in t.tolist())
+    return r, g, b
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads, {platform.machine()} CPU"
