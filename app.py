@@ -15,6 +15,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default %(default)s)")
+    parser.add_argument("--mcp", action="store_true", help="offer the API to language models (needs gradio[mcp])")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     import dsp_viz
     from dsp_viz import ui
+    from dsp_viz.store import Store
 
     # Threads of one operation wait for the slowest: where another program (the browser) holds a core, half the threads
     # are the faster, and for one picture of 256 tokens there is little to share out anyway.
@@ -41,7 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
     except dsp_viz.CheckpointError as error:
         parser.error(str(error))
     examples = sorted((Path(__file__).parent / "examples").glob("*.jpg"))
-    ui.launch(ui.build(model, examples), host=args.host, port=args.port)
+    store = Store(max_bytes=512 * 2**20)
+    ui.launch(ui.build(model, examples, store), store, host=args.host, port=args.port, mcp=args.mcp)
 
 
 if __name__ == "__main__":

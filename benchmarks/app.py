@@ -1,7 +1,8 @@
 """What the explorer costs: ``python -m benchmarks.app``.
 
-Overhead of the hooks, time of all maps of one block for one query, start of the app, and its memory over fifty
-analyses. One CPU thread, which is what the app takes on two cores.
+Overhead of the hooks, time of all maps of one block for one query, start of the app, its memory over fifty analyses,
+and the polarity view in a real Chromium (``CHROMIUM`` names its program where it is not ``/usr/bin/chromium``). One CPU
+thread, which is what the app takes on two cores.
 """
 
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 from gradio_client import Client, handle_file
+from playwright.sync_api import sync_playwright
 
 import dsp_viz
 from dsp_attention import DynamicSpectralPolarityAttention
@@ -28,6 +30,80 @@ def resident(process: int) -> float:
     """Resident memory of a process in MiB (Linux)."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+#: Milliseconds from asking for another query to the paint of all maps; from asking for a block to its paint.
+QUERY = """async view => {
+  const painted = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+  const { H, W } = view.block().scales[0];
+  const times = [];
+  for (let i = 0; i < 40; i++) {
+    await painted();
+    const start = performance.now();
+    view.ask((7 * i) % H, (5 * i) % W);
+    await painted();
+    times.push(performance.now() - start);
+  }
+  return times.sort((a, b) => a - b)[20];
+}"""
+BLOCK = """async ([view, index]) => {
+  const painted = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+  const start = performance.now();
+  const before = view.block();
+  view.goToBlock(index);
+  while (view.block() === before) await painted();
+  return performance.now() - start;
+}"""
+HANDLE = "() => [...document.querySelectorAll('#view, #view *')].map(e => e.dspView).find(Boolean)"
+
+
+def browse(address: str) -> None:
+    """Time the view as a person would see it."""
+    with sync_playwright() as playwright:
+        program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        page = chromium.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(address)
+        view = page.locator("#view .dv[aria-busy=false]")
+        for size in ("128 px", "256 px", "512 px"):
+            sizes: list[int] = []
+            page.on("response", lambda r, sizes=sizes: sizes.append(int(r.headers.get("content-length", 0))))
+            if size != "128 px":
+                told = page.locator(".facts").first
+                before = told.inner_text()
+                start = time.perf_counter()
+                page.get_by_role("radio", name=size).check()
+                page.wait_for_function("b => document.querySelector('.facts').innerText !== b", arg=before)
+                view.wait_for()
+                print(f"  {size}: analysed and drawn in {time.perf_counter() - start:.2f} s")
+            view.wait_for()
+            page.wait_for_timeout(2000)
+            handle = page.evaluate_handle(HANDLE)
+            tokens = page.evaluate("v => v.block().scales[0].N", handle)
+            width = page.evaluate("v => v.block().width * v.block().heads", handle)
+            factors = 2 * 2 * width * page.evaluate("v => v.block().scales.reduce((n, s) => n + s.N, 0)", handle)
+            ask = page.evaluate(QUERY, handle)
+            block = page.evaluate(BLOCK, [handle, 5])  # neither it nor its neighbour has been looked at
+            print(
+                f"{tokens} tokens: query to paint {ask:.1f} ms, cold block {block:.1f} ms, "
+                f"{max(sizes) / factors:.3f} times the bytes of the float16 factors"
+            )
+            page.evaluate(BLOCK, [handle, 2])
+        page.get_by_role("radio", name="128 px").check()
+        page.wait_for_timeout(1500)
+        seconds = []
+        told = "document.querySelector('#prediction').innerText"
+        for i in (3, 5, 7, 9):
+            page.locator("#picture").get_by_role("button", name="Remove Image").click()
+            page.wait_for_timeout(1000)
+            before = page.evaluate(told)
+            start = time.perf_counter()
+            page.locator("#picture input[type=file]").set_input_files(EXAMPLES[i])
+            page.wait_for_function(f"before => {told} !== before", arg=before)
+            view.wait_for()
+            seconds.append(time.perf_counter() - start)
+        print(f"photo to complete screen: median {statistics.median(seconds):.2f} s")
+        chromium.close()
 
 
 def main() -> None:
@@ -64,6 +140,7 @@ def main() -> None:
                     raise SystemExit("error: the app did not start") from None
                 time.sleep(0.05)
         print(f"app start to first page: {time.perf_counter() - start:.1f} s")
+        browse(address)
         client = Client(address, verbose=False)
         seconds, sizes = [], {}
         for i in range(1, 51):

@@ -40,22 +40,41 @@ class Analysis:
         pairs = zip(self.classes, self.probabilities, strict=True)
         return sorted(pairs, key=lambda pair: -pair[1])[:count]
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows, see :func:`dsp_viz.export.html`."""
+        from . import export  # imports this module
 
-def analyse(model: LoadedModel, picture: str | Path | bytes | BinaryIO | Image.Image) -> Analysis:
+        block, query = export.default_view(len(self.trace.blocks), self.frame.grid)
+        return export.html(self, block=block, query=query)
+
+
+def analyse(
+    model: LoadedModel,
+    picture: str | Path | bytes | BinaryIO | Image.Image,
+    *,
+    side: int | None = None,
+    whole: bool = False,
+) -> Analysis:
     """Run a model on a picture once and keep all that is worth looking at.
 
     Args:
         model: from :func:`dsp_viz.load`.
         picture: a path, the bytes of a file, an open binary file, or a PIL image.
+        side: of the model's input in pixels, a multiple of its patch; by default what it was trained for.
+        whole: keep all of a picture that is not square, instead of its middle.
 
     Returns:
         See :class:`Analysis`.
 
     Raises:
         ImageError: the picture cannot be read; the message says why and what is allowed.
+        ValueError: ``side`` is no multiple of the patch.
     """
-    config = model.config
-    cut, frame = images.fit(images.read_image(picture), side=config.image_size, patch=model.classifier.patch)
+    config, patch = model.config, model.classifier.patch
+    side = config.image_size if side is None else side
+    if side < patch or side % patch:
+        raise ValueError(f"side={side}: must be a multiple of the model's patch, {patch} pixels")
+    cut, frame = images.fit(images.read_image(picture), side=side, patch=patch, whole=whole)
     x = images.to_tensor(cut, config.mean, config.std)
     start = time.perf_counter()
     result = trace(model, x.to(next(model.parameters()).device))

@@ -8,7 +8,6 @@ with the common colour-vision deficiencies. Backgrounds are transparent, so the 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 Array = NDArray[np.floating]
 
@@ -19,9 +18,6 @@ INK = "#7b8794"
 
 #: Scales, finest first: blues, which mean nothing else here.
 SCALES = ("#3a6ea5", "#7fa8d1", "#c3d7ea", "#8893a0")
-
-#: Width in pixels of the picture that a query is chosen on.
-STAGE_SIDE = 528
 
 # Opacity carries the magnitude, so larger stands out more on light and on dark alike; zero is almost the page itself.
 _DIVERGING = [
@@ -93,92 +89,16 @@ def shared_limit(maps: list[Array]) -> float:
     lies above keeps the end's colour, and the colour bar says so.
     """
     grid = maps[0].shape[-2:]
-    area = [_grow(density(m[stream, head]), grid) for m in maps for stream in (0, 1) for head in range(m.shape[1])]
+    area = [grow(density(m[stream, head]), grid) for m in maps for stream in (0, 1) for head in range(m.shape[1])]
     return max(1.0, float(np.quantile(np.stack(area), 0.995)))
 
 
-def _grow(panel: Array, grid: tuple[int, int]) -> Array:
-    """A coarse map on the full grid, each value repeated over the tokens that it pools."""
-    factor = -(-grid[0] // panel.shape[0])
+def grow(panel: Array, grid: tuple[int, int]) -> Array:
+    """A coarse map ``(H_s, W_s)`` on the full grid ``(H, W)``, each value repeated over the tokens that it pools."""
+    rows, columns = panel.shape
+    # A scale pools 2^s tokens a side, the last of a row fewer: the shapes alone give the power of two that was meant.
+    factor = 1 << (max(-(-grid[0] // rows), -(-grid[1] // columns)) - 1).bit_length()
     return panel.repeat(factor, 0).repeat(factor, 1)[: grid[0], : grid[1]]
-
-
-def map_panel(maps: list[Array]) -> go.Figure:
-    """All maps of one block for one query, on one colour scale: a row a head, a column a scale and stream.
-
-    Args:
-        maps: for each scale ``(2, h, H_s, W_s)``, (same, opposite), each summing to 1; the first on the full grid.
-
-    Returns:
-        A single-trace heatmap. Opposite-signed maps go to the orange end; the hover shows their positive value.
-    """
-    grid = maps[0].shape[-2:]
-    heads = maps[0].shape[1]
-    panels, hovers, columns = [], [], []
-    for scale in range(len(maps)):
-        columns += [f"{2**scale}×<br>same", f"{2**scale}×<br>opposite"]
-    for head in range(heads):
-        cells = [(stream, density(m[stream, head]), m[stream, head]) for m in maps for stream in (0, 1)]
-        panels.append([_grow(d, grid) * (1 - 2 * stream) for stream, d, _ in cells])
-        hovers.append([_grow(weight, grid) for _, _, weight in cells])
-    sheet, x, y = _stitch(panels, gap=max(1, grid[0] // 8))
-    values, _, _ = _stitch(hovers, gap=max(1, grid[0] // 8))
-    limit = shared_limit(maps)
-    ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
-    above = "≥" if max(float(density(m).max()) for m in maps) > limit else ""
-    labels = [f"{above}{limit:.3g}", f"{limit / 2:.3g}", "0", f"{limit / 2:.3g}", f"{above}{limit:.3g}"]
-    figure = go.Figure(
-        go.Heatmap(
-            z=sheet,
-            customdata=np.stack([np.abs(sheet), values], -1),
-            zmin=-limit,
-            zmax=limit,
-            colorscale=_DIVERGING,
-            colorbar=_colour_bar("← opposite   × uniform   same →", ticks, labels),
-            hovertemplate="%{customdata[0]:.3g} × uniform<br>weight %{customdata[1]:.3g}<extra></extra>",
-            hoverongaps=False,
-        ),
-        _layout(96 * heads + 120),
-    )
-    _panel_axes(figure, x, columns, y, [f"head {i + 1}" for i in range(heads)])
-    return figure
-
-
-def query_picture(
-    picture: Image.Image,
-    grid: tuple[int, int],
-    query: tuple[int, int] | None,
-    chosen: Array,
-    *,
-    stream: int,
-    limit: float,
-    opacity: float,
-) -> Image.Image:
-    """The picture as the model saw it, under one map, with the query's token framed.
-
-    Args:
-        picture: RGB. grid: ``(H, W)`` tokens. query: ``(row, column)``, or None for all tokens.
-        chosen: one map ``(H_s, W_s)``. stream: 0 same, 1 opposite. limit: of the colour scale, in units of the
-            uniform map. opacity: of the map where it reaches the limit, within [0, 1].
-
-    Returns:
-        RGB, :data:`STAGE_SIDE` pixels wide.
-    """
-    H, W = grid
-    size = (STAGE_SIDE, round(STAGE_SIDE * H / W))
-    share = np.clip(_grow(density(chosen), grid) / limit, 0, 1) ** 0.6
-    alpha = Image.fromarray((255 * opacity * share).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
-    # The picture fades a little to gray, so that the map's colour is never mistaken for the picture's.
-    muted = Image.blend(picture, picture.convert("L").convert("RGB"), 0.65).resize(size, Image.Resampling.BICUBIC)
-    result = Image.composite(Image.new("RGB", size, (SAME, OPPOSITE)[stream]), muted, alpha)
-    if query is not None:
-        row, column = query
-        cell = (size[0] / W, size[1] / H)
-        box = [column * cell[0], row * cell[1], (column + 1) * cell[0] - 1, (row + 1) * cell[1] - 1]
-        draw = ImageDraw.Draw(result)
-        draw.rectangle([box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3], outline=(0, 0, 0), width=2)
-        draw.rectangle([box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], outline=(255, 255, 255), width=2)
-    return result
 
 
 def filter_gain(gain: Array, phase: Array) -> go.Figure:

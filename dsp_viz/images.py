@@ -128,22 +128,31 @@ class Frame:
         return self.input_size[1] // self.patch, self.input_size[0] // self.patch
 
 
-def fit(image: Image.Image, *, side: int, patch: int) -> tuple[Image.Image, Frame]:
-    """The largest centred square of a picture, resized.
+def fit(image: Image.Image, *, side: int, patch: int, whole: bool = False) -> tuple[Image.Image, Frame]:
+    """The largest centred square of a picture, or all of it, resized to whole tokens.
 
     Args:
-        image: RGB. side: of the result in pixels, a multiple of ``patch``. patch: side of a token in pixels.
+        image: RGB. side: of the result in pixels, the longer one where it is not square; a multiple of ``patch``.
+        patch: side of a token in pixels.
+        whole: keep all of the picture; its shorter side becomes the nearest multiple of ``patch``, so the aspect
+            ratio changes by less than half a token.
 
     Returns:
-        The square, ``side × side``, and how it came about.
+        The result and how it came about.
     """
     width, height = image.size
-    short = min(width, height)
-    left, top = (width - short) / 2, (height - short) / 2
-    box = (left, top, left + short, top + short)
+    if whole:
+        tokens = side // patch
+        longer = max(width, height)
+        columns, rows = (max(1, round(tokens * length / longer)) for length in (width, height))
+        box, size = (0.0, 0.0, float(width), float(height)), (columns * patch, rows * patch)
+    else:
+        short = min(width, height)
+        left, top = (width - short) / 2, (height - short) / 2
+        box, size = (left, top, left + short, top + short), (side, side)
     # Cropping and resizing in one step: a strip of 4000×8 never becomes 64000×128.
-    square = image.resize((side, side), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-    return square, Frame((width, height), box, (side, side), patch)
+    fitted = image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+    return fitted, Frame((width, height), box, size, patch)
 
 
 def to_tensor(image: Image.Image, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import dsp_viz
 from dsp_viz import ui
+from dsp_viz.store import Store
 
 # The server, the browser and the tests share the machine: one thread each keeps them from waiting for each other.
 torch.set_num_threads(1)
@@ -33,8 +34,9 @@ def address(model: dsp_viz.LoadedModel) -> Iterator[str]:
     """The running app."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    demo = ui.build(model, EXAMPLES)
-    yield ui.launch(demo, host="127.0.0.1", port=port, block=False)
+    store = Store(max_bytes=64 * 2**20)
+    demo = ui.build(model, EXAMPLES, store)
+    yield ui.launch(demo, store, host="127.0.0.1", port=port, block=False)
     demo.close()
 
 

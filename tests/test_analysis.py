@@ -28,7 +28,7 @@ def test_public_names() -> None:
     assert issubclass(dsp_viz.ImageError, ValueError)
     assert issubclass(dsp_viz.CheckpointError, ValueError)
     assert list(inspect.signature(dsp_viz.load).parameters) == ["name_or_path"]
-    assert list(inspect.signature(dsp_viz.analyse).parameters) == ["model", "picture"]
+    assert list(inspect.signature(dsp_viz.analyse).parameters) == ["model", "picture", "side", "whole"]
     assert next(iter(inspect.signature(images.read_image).parameters)) == "source"
     assert list(inspect.signature(dsp_viz.trace.trace).parameters)[:2] == ["model", "x"]
     parameters = inspect.signature(dsp_viz.maps.query_map).parameters
@@ -77,3 +77,21 @@ def test_maps_of_a_real_picture_are_distributions(model: dsp_viz.LoadedModel) ->
 def test_a_picture_that_cannot_be_read_is_an_image_error(model: dsp_viz.LoadedModel) -> None:
     with pytest.raises(dsp_viz.ImageError):
         dsp_viz.analyse(model, b"no picture")
+
+
+@pytest.mark.parametrize(
+    ("side", "whole", "grid"), [(256, False, (32, 32)), (64, True, (5, 8)), (None, True, (11, 16))]
+)
+def test_other_sizes_and_whole_pictures(
+    model: dsp_viz.LoadedModel, side: int | None, whole: bool, grid: tuple[int, int]
+) -> None:
+    picture = Image.open(EXAMPLES[0]).resize((300, 200))
+    result = dsp_viz.analyse(model, picture, side=side, whole=whole)
+    assert result.frame.grid == result.trace.blocks[0].grids[0] == grid
+    assert result.picture.size == (8 * grid[1], 8 * grid[0])
+
+
+@pytest.mark.parametrize("side", [0, 100, -8])
+def test_sides_must_be_whole_patches(model: dsp_viz.LoadedModel, side: int) -> None:
+    with pytest.raises(ValueError, match=f"side={side}: must be a multiple of the model's patch, 8 pixels"):
+        dsp_viz.analyse(model, EXAMPLES[0], side=side)

@@ -217,6 +217,20 @@ def test_fit_of_any_shape(size: tuple[int, int]) -> None:
     assert (left + right, top + bottom) == size
 
 
+@pytest.mark.parametrize(
+    ("size", "grid"),
+    [((300, 200), (5, 8)), ((200, 300), (8, 5)), ((64, 64), (8, 8)), ((4000, 8), (1, 8)), ((800, 699), (7, 8))],
+)
+def test_fit_of_the_whole_picture(size: tuple[int, int], grid: tuple[int, int]) -> None:
+    picture = Image.new("RGB", size, "red")
+    picture.paste("blue", (size[0] // 2, 0, *size))
+    fitted, frame = fit(picture, side=64, patch=8, whole=True)
+    assert (frame.grid, frame.box) == (grid, (0, 0, *size))
+    assert fitted.size == frame.input_size == (8 * grid[1], 8 * grid[0])
+    assert fitted.getpixel((2, 2)) == (255, 0, 0)
+    assert fitted.getpixel((fitted.width - 2, 2)) == (0, 0, 255)
+
+
 def test_fit_is_antialiased() -> None:
     """A board of single black and white pixels, ten times too fine for the result, turns gray."""
     board = np.indices((300, 300)).sum(0) % 2 * 255

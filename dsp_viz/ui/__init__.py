@@ -1,6 +1,6 @@
 """The Gradio app: layout, events, looks. No mathematics."""
 
 from .layout import build
-from .theme import launch
+from .server import launch
 
 __all__ = ["build", "launch"]

@@ -1,29 +1,33 @@
 """The screen and its events."""
 
+import filecmp
 import logging
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import gradio as gr
 
 from ..analysis import Analysis, analyse
 from ..checkpoint import LoadedModel
 from ..images import ImageError
+from ..store import Store
 from ..trace import layers
 from . import views
 from .picture import Picture
+from .polarity import PolarityView
 
 _log = logging.getLogger("dsp_viz")
 
+#: Sides in units of what the model was trained for.
+SIZES = (1, 2, 4)
+
 MASTHEAD = """<div id="masthead"><h1>DSP-Attention explorer</h1>
-<p>How polarity-aware <em>linear</em> attention reads a picture. Every map is rebuilt exactly from two thin factors:
-<b class="same">same-signed</b> attention weighs keys that agree with the query,
+<p>How polarity-aware <em>linear</em> attention reads a picture. Every map is rebuilt exactly, in your browser, from two
+thin factors: <b class="same">same-signed</b> attention weighs keys that agree with the query,
 <b class="opposite">opposite-signed</b> attention those that disagree. Both are positive, and each acts on its own half
 of the values.</p></div>"""
 
-ABOUT_MAPS = """<div class="aside">Left: the picture as the model saw it, under the chosen map; click a token to ask
-where <em>it</em> looks. Right: every head, scale and stream of the block on one colour scale, in units of the uniform
-map (1 = as much as any other key).</div>"""
 ABOUT_FILTERS = """<div class="aside">Each head filters its queries and keys over the token grid, with one filter for
 the positive and one for the negative polarity. Zero frequency is in the middle of each panel; gain 1 leaves a
 frequency unchanged. <b>Filters belong to the model: they are constant over pictures.</b></div>"""
@@ -34,31 +38,36 @@ ABOUT_WEIGHTS = """<div class="aside">The share of each scale in what a head pas
 model: they are constant over pictures.</b> In training they follow how much the loss asked of each scale; that
 tracked share is on the hover.</div>"""
 
+#: What a result is of: path, side, whole.
+Source = tuple[str, int, bool]
+
 
 def notice(message: str) -> str:
     """A sentence the person should read, as HTML; nothing for an empty one."""
     return f'<div class="notice" role="alert">{views.escape(message)}</div>' if message else ""
 
 
-def build(model: LoadedModel, examples: list[Path]) -> gr.Blocks:
+def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
     """The whole app for one model.
 
     Args:
         model: from :func:`dsp_viz.load`. examples: pictures to offer; the first is analysed when the page opens.
+        store: where the pieces of results are kept for the browsers.
 
     Returns:
         Blocks that are ready to launch.
     """
-    layer, *others = layers(model).values()
-    depth, side = 1 + len(others), model.config.image_size // model.classifier.patch
-    scales = [f"{factor}×" for factor in layer.factors]
+    depth = len(layers(model))
+    sides = {f"{factor * model.config.image_size} px": factor * model.config.image_size for factor in SIZES}
+    by_name = {path.stem: path for path in examples}
 
     with gr.Blocks(
         title="DSP-Attention explorer", analytics_enabled=False, delete_cache=(900, 3600), fill_width=True
     ) as demo:
         gr.HTML(MASTHEAD)
-        analysed = gr.State(time_to_live=3600)  # the path of the picture whose result is on the screen
+        source = gr.State(time_to_live=3600)  # what the result on the screen is of
         result = gr.State(time_to_live=3600)
+        block = gr.State(min(depth, 3) - 1)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=270, elem_id="rail"):
                 picture = Picture(
@@ -71,6 +80,9 @@ def build(model: LoadedModel, examples: list[Path]) -> gr.Blocks:
                 )
                 message = gr.HTML(elem_id="message")
                 predicted = gr.HTML(elem_id="prediction")
+                with gr.Group():
+                    side = gr.Radio(list(sides), value=next(iter(sides)), label="Longer side of the model's input")
+                    whole = gr.Checkbox(label="Whole picture, not only its middle", value=False)
                 gallery = gr.Gallery(
                     [(str(path), path.stem.replace("-", " ")) for path in examples],
                     label="Examples",
@@ -82,106 +94,110 @@ def build(model: LoadedModel, examples: list[Path]) -> gr.Blocks:
                     elem_id="examples",
                 )
                 gr.HTML(views.known_classes(model))
-            with gr.Column(scale=4, min_width=320):
-                block = gr.Slider(1, depth, value=min(depth, 3), step=1, label="Block", elem_id="block")
-                with gr.Tabs():
-                    with gr.Tab("Polarity maps", id="maps"):
-                        gr.HTML(ABOUT_MAPS)
-                        with gr.Row(equal_height=False):
-                            with gr.Column(scale=4, min_width=300):
-                                stage = gr.Image(
-                                    label="Query and chosen map",
-                                    interactive=False,
-                                    format="png",
-                                    buttons=["download"],
-                                    elem_id="stage",
-                                )
-                                readout = gr.HTML(elem_id="readout")
-                                with gr.Row():
-                                    row = gr.Slider(1, side, value=side // 2, step=1, label="Query row", min_width=120)
-                                    column = gr.Slider(
-                                        1, side, value=side // 2, step=1, label="Query column", min_width=120
-                                    )
-                            with gr.Column(scale=5, min_width=320):
-                                with gr.Row():
-                                    head = gr.Radio(
-                                        [str(i + 1) for i in range(layer.num_heads)],
-                                        value="1",
-                                        label="Head",
-                                        min_width=150,
-                                    )
-                                    scale = gr.Radio(scales, value=scales[0], label="Scale", min_width=150)
-                                    stream = gr.Radio(
-                                        ["same", "opposite"], value="same", label="Polarity", min_width=150
-                                    )
-                                panel = gr.Plot(label="All heads, scales and polarities", elem_id="panel")
-                                with gr.Row():
-                                    everything = gr.Checkbox(
-                                        label="Average over all queries", value=False, min_width=150
-                                    )
-                                    opacity = gr.Slider(0, 1, value=0.85, step=0.05, label="Map opacity", min_width=150)
-                    with gr.Tab("Spectral filters", id="filters"):
-                        gr.HTML(ABOUT_FILTERS)
-                        gain = gr.Plot(label="Filter magnitudes", elem_id="gain")
-                        radial = gr.Plot(label="Radial profile", elem_id="radial")
-                    with gr.Tab("Coefficients", id="coefficients"):
-                        gr.HTML(ABOUT_COEFFICIENTS)
-                        dynamic = gr.Plot(label="Dynamic coefficients", elem_id="dynamic")
-                    with gr.Tab("Mixer weights", id="weights"):
-                        gr.HTML(ABOUT_WEIGHTS)
-                        mixing = gr.Plot(label="Mixing weights", elem_id="mixing")
+            with gr.Column(scale=4, min_width=320), gr.Tabs():
+                with gr.Tab("Polarity maps", id="maps"):
+                    view = PolarityView(elem_id="view")
+                with gr.Tab("Spectral filters", id="filters"):
+                    gr.HTML(ABOUT_FILTERS)
+                    which = gr.HTML(views.which(min(depth, 3) - 1))
+                    gain = gr.Plot(label="Filter magnitudes", elem_id="gain")
+                    radial = gr.Plot(label="Radial profile", elem_id="radial")
+                with gr.Tab("Coefficients", id="coefficients"):
+                    gr.HTML(ABOUT_COEFFICIENTS)
+                    dynamic = gr.Plot(label="Dynamic coefficients", elem_id="dynamic")
+                with gr.Tab("Mixer weights", id="weights"):
+                    gr.HTML(ABOUT_WEIGHTS)
+                    mixing = gr.Plot(label="Mixing weights", elem_id="mixing")
+        wanted = gr.Textbox(visible=False)
 
-        choice = [result, block, scale, head, stream, row, column, everything, opacity]
-        map_outputs = [stage, panel, readout]
-        filter_outputs = [gain, radial]
+        shown = [message, source, result, predicted, view, gain, radial, dynamic, mixing]
+        unchanged = (gr.skip(),) * (len(shown) - 1)
 
-        def show_maps(
-            kept: Analysis | None, b: int, s: str, h: str, p: str, r: int, c: int, whole: bool, alpha: float
-        ) -> tuple[Any, ...]:
-            if kept is None:
-                return (gr.skip(),) * 3
-            query = "all" if whole else (int(r) - 1, int(c) - 1)
-            return views.polarity(
-                kept, int(b) - 1, scales.index(s), int(h) - 1, ("same", "opposite").index(p), query, alpha
-            )
-
-        def show_filters(kept: Analysis | None, b: int) -> tuple[Any, ...]:
-            return (gr.skip(),) * 2 if kept is None else views.filters(kept, int(b) - 1)
-
-        def run(path: str | None, last: str | None, *chosen: Any) -> tuple[Any, ...]:
-            """Analyse a picture; on a bad file say why, and leave everything else on the screen as it is."""
-            if path is None or path == last:  # removing a picture still sends it once
-                return ("", *(gr.skip(),) * 10)
-            try:
-                new = analyse(model, path)
-            except ImageError as error:
-                _log.warning("refused a picture: %s", error)
-                return (notice(str(error)), *(gr.skip(),) * 10)
+        def screen(new: Analysis, made_of: Source, manifest: dict[str, Any], b: int) -> tuple[Any, ...]:
             return (
                 "",
-                path,
+                made_of,
                 new,
                 views.prediction(new),
-                *show_maps(new, *chosen),
-                *show_filters(new, chosen[0]),
+                manifest,
+                *views.filters(new, b),
                 views.coefficients(new),
                 views.weights(new),
             )
 
-        def pick(kept: Analysis | None, event: gr.SelectData) -> tuple[Any, ...]:
-            """A click on the stage: pixel → token."""
-            if kept is None:
-                return (gr.skip(),) * 3
-            (H, W), (x, y) = kept.frame.grid, event.index
-            size = views.figures.STAGE_SIDE
-            return min(H, int(y * W / size) + 1), min(W, int(x * W / size) + 1), False
+        def show(path: str, px: int, all_of_it: bool, b: int, settings: str | None = None) -> tuple[Any, ...]:
+            """Analyse a picture; on a bad file say why, and leave everything else on the screen as it is."""
+            try:
+                full = analyse(model, path, side=px, whole=all_of_it)
+            except ImageError as error:
+                _log.warning("refused a picture: %s", error)
+                return (notice(str(error)), *unchanged)
+            name = Path(path).stem
+            new = views.without_tokens(full)
+            manifest = {
+                "blocks": depth,
+                "grid": full.frame.grid,
+                "name": name,
+                "example": name if name in by_name else None,
+                "model": full.model,
+                "side": px,
+                "whole": all_of_it,
+            }
+            made_of = (path, px, all_of_it)
+            token = store.put(views.pieces(full), (new, made_of, manifest))
+            return screen(new, made_of, manifest | {"token": token, "view": settings}, b)
 
-        def offer(event: gr.SelectData) -> str:
-            """A click on an example puts it into the upload field."""
-            return str(examples[event.index])
+        def run(path: str | None, size: str, all_of_it: bool, last: Source | None, b: int) -> tuple[Any, ...]:
+            if path is None:
+                return ("", *unchanged)
+            # Removing a picture still sends it once, and Gradio keeps copies of files under names of its own.
+            if last and last[1:] == (sides[size], all_of_it) and filecmp.cmp(path, last[0], shallow=False):
+                return ("", *unchanged)
+            return show(path, sides[size], all_of_it, b)
+
+        def resize(last: Source | None, size: str, all_of_it: bool, b: int) -> tuple[Any, ...]:
+            """Another size of the picture that is on the screen, whatever the upload field holds now."""
+            return ("", *unchanged) if last is None else show(last[0], sides[size], all_of_it, b)
+
+        def arrive(settings: str, b: int) -> tuple[Any, ...]:
+            """The page opens: what its link asks for, else the first example."""
+            asked = {key: values[0] for key, values in parse_qs(settings).items()}
+            name = asked.get("picture", examples[0].stem)
+            px = sides.get(f"{asked.get('side')} px", model.config.image_size)
+            all_of_it = asked.get("whole") == "true"
+            if asked.get("block", "").isdigit():
+                b = min(int(asked["block"]), depth - 1)
+            controls = (f"{px} px", all_of_it, b)
+            if name in by_name:
+                return (str(by_name[name]), *controls, *show(str(by_name[name]), px, all_of_it, b, settings))
+            kept: Any = store.result(name)
+            if kept is not None:
+                new, made_of, manifest = kept
+                return (made_of[0], *controls, *screen(new, made_of, manifest | {"token": name, "view": settings}, b))
+            first = show(str(examples[0]), model.config.image_size, False, b)
+            gone = "The link's picture is no longer kept: uploads live for a while only. Here is an example instead."
+            return (str(examples[0]), f"{model.config.image_size} px", False, b, notice(gone), *first[1:])
+
+        def pick(kept: Analysis | None, event: gr.EventData) -> tuple[Any, ...]:
+            """Another block is looked at: its filters."""
+            b = min(max(int(event._data["block"]), 0), depth - 1)
+            return (b, views.which(b), *((gr.skip(),) * 2 if kept is None else views.filters(kept, b)))
+
+        def offer(size: str, all_of_it: bool, b: int, event: gr.SelectData) -> tuple[Any, ...]:
+            """A click on an example puts it into the upload field too."""
+            path = str(examples[event.index])
+            return (path, *show(path, sides[size], all_of_it, b))
 
         def endpoint(path: str | None) -> dict[str, Any]:
-            """Analyse a picture: prediction, dynamic coefficients, mixing weights."""
+            """Analyse a picture with the model of this app.
+
+            Args:
+                path: the picture, a file that Pillow reads, of at most 25 megapixels.
+
+            Returns:
+                The five best classes with their probabilities, the dynamic coefficients of every block, head, scale
+                and stream, the mixing weights of every block, head and scale, and the token grid.
+            """
             if path is None:
                 raise gr.Error("Send a picture as `picture`.", print_exception=False)
             try:
@@ -192,30 +208,31 @@ def build(model: LoadedModel, examples: list[Path]) -> gr.Blocks:
 
         busy: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
         silent: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        complete = [message, analysed, result, predicted, *map_outputs, *filter_outputs, dynamic, mixing]
-        progress = {"show_progress": "minimal", "show_progress_on": [predicted], "api_visibility": "private"}
-        analysing = {"fn": run, "inputs": [picture, analysed, *choice[1:]], "outputs": complete, **busy, **progress}
-        gr.on([picture.input, demo.load], trigger_mode="always_last", **analysing)
-        gallery.select(offer, None, picture, **silent).then(**analysing)
-        block.input(show_filters, [result, block], filter_outputs, trigger_mode="always_last", **silent)
-        gr.on(
-            [
-                block.input,
-                scale.input,
-                head.input,
-                stream.input,
-                row.input,
-                column.input,
-                everything.input,
-                opacity.input,
-            ],
-            show_maps,
-            choice,
-            map_outputs,
-            trigger_mode="always_last",
-            **silent,
+        progress: dict[str, Any] = {
+            "show_progress": "minimal",
+            "show_progress_on": [predicted],
+            "api_visibility": "private",
+        }
+        demo.load(
+            arrive,
+            [wanted, block],
+            [picture, side, whole, block, *shown],
+            js="(_, block) => [window.location.hash.slice(1), block]",
+            **busy,
+            **progress,
         )
-        stage.select(pick, result, [row, column, everything], **silent).then(show_maps, choice, map_outputs, **silent)
+        picture.input(run, [picture, side, whole, source, block], shown, trigger_mode="always_last", **busy, **progress)
+        gallery.select(offer, [side, whole, block], [picture, *shown], trigger_mode="multiple", **busy, **progress)
+        gr.on(
+            [side.input, whole.input],
+            resize,
+            [source, side, whole, block],
+            shown,
+            trigger_mode="always_last",
+            **busy,
+            **progress,
+        )
+        view.pick(pick, result, [block, which, gain, radial], trigger_mode="always_last", **silent)
 
         sent = Picture(label="picture", visible=False)
         answer = gr.JSON(label="analysis", visible=False)

@@ -35,36 +35,6 @@ THEME = gr.themes.Base(
 
 
 def css() -> str:
-    """The app's style sheet."""
-    return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-
-
-def launch(demo: gr.Blocks, *, host: str, port: int, block: bool = True) -> str:
-    """Serve the app, hardened for a public address.
-
-    Args:
-        demo: from :func:`dsp_viz.ui.build`. host, port: where to listen. block: whether to wait until it is stopped.
-
-    Returns:
-        Its address.
-
-    Raises:
-        OSError: the port is taken.
-    """
-    demo.queue(max_size=32)
-    _, address, _ = demo.launch(
-        server_name=host,
-        server_port=port,
-        prevent_thread_lock=not block,
-        theme=THEME,
-        css=css(),
-        footer_links=["api"],
-        run_history=False,  # the default copies every result into the browser's storage
-        enable_monitoring=False,
-        max_file_size="32mb",
-        state_session_capacity=32,
-        strict_cors=True,
-        ssr_mode=False,
-        quiet=not block,
-    )
-    return address
+    """The app's style sheets."""
+    here = Path(__file__).parent
+    return "".join((here / name).read_text(encoding="utf-8") for name in ("style.css", "view/view.css"))

@@ -1,13 +1,15 @@
 """What each part of the screen shows of an :class:`~dsp_viz.analysis.Analysis`."""
 
+import io
+from dataclasses import replace
 from html import escape
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from PIL import Image
+import torch
 
-from .. import figures, maps
+from .. import factors, figures, maps
 from ..analysis import Analysis
 from ..checkpoint import LoadedModel
 
@@ -36,36 +38,27 @@ def known_classes(model: LoadedModel) -> str:
     )
 
 
-def polarity(
-    result: Analysis, block: int, scale: int, head: int, stream: int, query: maps.Query, opacity: float
-) -> tuple[Image.Image, go.Figure, str]:
-    """The polarity maps of one block for one query.
+def pieces(result: Analysis) -> dict[str, bytes]:
+    """What the polarity view fetches: the factors of each block, by its index, and the picture as the model saw it."""
+    buffer = io.BytesIO()
+    result.picture.save(buffer, "PNG", compress_level=1)
+    return {str(i): factors.encode(block) for i, block in enumerate(result.trace.blocks)} | {
+        "picture": buffer.getvalue()
+    }
 
-    Args:
-        result: of an analysis. block, scale, head: indices from 0. stream: 0 same, 1 opposite.
-        query: ``(row, column)`` or ``"all"``. opacity: of the overlay, within [0, 1].
 
-    Returns:
-        The picture under the chosen map, the panel of all maps on the same scale, and the numbers as HTML.
-    """
-    tensors = maps.block_maps(result.trace.blocks[block], query)
-    entropy = float(maps.entropy(tensors[scale][stream, head]))
-    all_maps = [m.numpy() for m in tensors]
-    chosen = all_maps[scale][stream, head]
-    limit = figures.shared_limit(all_maps)
-    token = None if isinstance(query, str) else query
-    stage = figures.query_picture(
-        result.picture, result.frame.grid, token, chosen, stream=stream, limit=limit, opacity=opacity
+def without_tokens(result: Analysis) -> Analysis:
+    """The same result without what grows with the number of tokens: small enough to keep for every visitor."""
+    none = torch.empty(0)
+    blocks = tuple(
+        replace(block, fields=(), features=(), values=(), local=none, mixed=none) for block in result.trace.blocks
     )
-    asked = "all queries, averaged" if token is None else f"token row {token[0] + 1}, column {token[1] + 1}"
-    peak = np.unravel_index(int(chosen.argmax()), chosen.shape)
-    readout = (
-        f'<div class="readout" aria-live="polite"><b>{asked}</b> · block {block + 1} · head {head + 1} · '
-        f"scale {2**scale}× · {maps.POLARITIES[stream]}<br>"
-        f"peak {figures.density(chosen).max():.3g} × uniform (weight {chosen.max():.3g}) at row {peak[0] + 1}, "
-        f"column {peak[1] + 1} of {chosen.shape[0]}×{chosen.shape[1]} keys · entropy {entropy:.3f}</div>"
-    )
-    return stage, figures.map_panel(all_maps), readout
+    return replace(result, trace=replace(result.trace, blocks=blocks))
+
+
+def which(block: int) -> str:
+    """Which block the filters are of, as HTML."""
+    return f'<div class="facts">Block {block + 1}, as chosen on the first tab.</div>'
 
 
 def filters(result: Analysis, block: int) -> tuple[go.Figure, go.Figure]:

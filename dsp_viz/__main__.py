@@ -1,0 +1,156 @@
+"""The same without a browser: ``python -m dsp_viz analyse PICTURES… --out DIR``."""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from . import export
+from .analysis import Analysis, analyse
+from .checkpoint import CheckpointError, LoadedModel, load
+from .images import ImageError
+from .maps import Query
+from .trace import layers
+
+#: Endings of the files that each picture gets.
+ENDINGS = (".json", ".npz", ".png", ".svg")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; those of the process by default.
+
+    Returns:
+        Exit status: 0, or 1 if a picture could not be read or its files could not be written.
+
+    Raises:
+        SystemExit: bad arguments, with status 2 and a sentence on stderr.
+    """
+    parser, analyse_parser = _parsers()
+    args = parser.parse_args(arguments)
+    try:
+        model = load(args.model)
+        block, query = _view(model, args.block, args.query)
+        targets = _targets(args.pictures, args.out)
+        if not args.force:
+            _refuse_existing(targets)
+        args.out.mkdir(parents=True, exist_ok=True)
+    except (CheckpointError, ValueError) as error:
+        analyse_parser.error(str(error))
+    except OSError as error:
+        analyse_parser.error(f"--out {args.out} is no folder that can be made ({error.strerror}): give another")
+
+    status = 0
+    pairs = list(zip(args.pictures, targets, strict=True))
+    for picture, target in tqdm(pairs, desc="analysing", unit="picture", disable=None):
+        try:
+            _write(analyse(model, picture), target, picture=picture, block=block, query=query)
+        except ImageError as error:
+            fault = str(error)
+        except OSError as error:
+            fault = f"{error.filename or target} cannot be written ({error.strerror or error})."
+        else:
+            continue
+        status = 1
+        # Through tqdm, so that the sentence does not end up within its bar.
+        tqdm.write(f"{picture}: {fault}", file=sys.stderr)
+    return status
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    parser = argparse.ArgumentParser(prog="python -m dsp_viz", description="See what DSP-Attention does with pictures.")
+    command = parser.add_subparsers(required=True, metavar="analyse").add_parser(
+        "analyse",
+        help="write numbers and figures of pictures",
+        description="For each picture write DIR/STEM.json (settings, coefficients, mixing weights), STEM.npz (all "
+        "arrays), STEM.png and STEM.svg (the maps of one block for one query).",
+    )
+    command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="picture file")
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to, made if missing")
+    command.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
+    command.add_argument("--block", type=_block, metavar="N", help="block in the figure, from 1 (default: the third)")
+    command.add_argument(
+        "--query",
+        type=_query,
+        metavar="ROW,COL",
+        help="token in the figure, both from 1, or 'all' for the average (default: the centre)",
+    )
+    command.add_argument("--force", action="store_true", help="overwrite files that exist")
+    return parser, command
+
+
+def _block(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, counted from 1")
+    return int(text)
+
+
+def _query(text: str) -> Query:
+    """``"ROW,COL"``, from 1, → ``(row, column)``, from 0."""
+    if text == "all":
+        return text
+    if not re.fullmatch(r"[0-9]{1,9},[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be ROW,COL, both counted from 1, such as 8,10; or all")
+    row, column = text.split(",")
+    return int(row) - 1, int(column) - 1
+
+
+def _view(model: LoadedModel, block: int | None, query: Query | None) -> tuple[int, Query]:
+    """Block and query from 0, the default where None was given; ValueError where the model has none such."""
+    depth = len(layers(model))
+    side = model.config.image_size // model.classifier.patch
+    default_block, default_query = export.default_view(depth, (side, side))
+    if block is not None and not 1 <= block <= depth:
+        raise ValueError(f"--block {block}: {model.name} has blocks 1…{depth}")
+    if query is not None and query != "all" and not (0 <= int(query[0]) < side and 0 <= int(query[1]) < side):
+        asked = f"{int(query[0]) + 1},{int(query[1]) + 1}"
+        raise ValueError(f"--query {asked}: {model.name} has rows and columns 1…{side}")
+    return default_block if block is None else block - 1, default_query if query is None else query
+
+
+def _targets(pictures: list[Path], out: Path) -> list[Path]:
+    """Where each picture's files go, without their ending: equal stems are numbered, also where only case differs."""
+    taken: set[str] = set()
+    targets = []
+    for picture in pictures:
+        name, number = picture.stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{picture.stem}-{number}"
+        taken.add(name.casefold())
+        targets.append(out / name)
+    return targets
+
+
+def _file(target: Path, ending: str) -> Path:
+    return target.with_name(target.name + ending)  # not with_suffix: "view.2" keeps its ".2"
+
+
+def _refuse_existing(targets: list[Path]) -> None:
+    existing = [path for target in targets for ending in ENDINGS if (path := _file(target, ending)).exists()]
+    if existing:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise ValueError(f"{existing[0]}{more} exists already: give --force to overwrite, or another --out")
+
+
+def _write(result: Analysis, target: Path, *, picture: Path, block: int, query: Query) -> None:
+    summary = {
+        "picture": str(picture),
+        **export.settings(result),
+        "coefficients": [b.coefficients[0].tolist() for b in result.trace.blocks],
+        "mixing_weights": [b.weights[0].tolist() for b in result.trace.blocks],
+    }
+    _file(target, ".json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    export.save_npz(result, _file(target, ".npz"))
+    figure = export.maps_figure(result, block=block, query=query)
+    for ending in (".png", ".svg"):
+        figure.savefig(_file(target, ending), dpi=export.DPI)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""An analysis to take away: arrays, settings, a figure for paper, a fragment for notebooks."""
+
+import base64
+import io
+import json
+from html import escape
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from . import maps
+from .analysis import Analysis
+from .print_figures import maps_sheet
+
+#: Pixels per inch of figures that are written as PNG.
+DPI = 150
+
+
+def numbers(result: Analysis) -> dict[str, np.ndarray]:
+    r"""Everything worth keeping of an analysis, by name. Axes as in :class:`dsp_viz.trace.Block`, without the batch.
+
+    A row of a map follows from the features: with ``φ_p(q)`` and ``φ_p(k)`` of polarity ``p``, ``ε = 1e-6``,
+
+    .. math:: A_{ij} = \frac{\sum_p φ_p(q_i)·φ_p(k_j)}{\sum_j \sum_p φ_p(q_i)·φ_p(k_j) + N_s ε}
+
+    is the same-signed map; ``φ_{-p}(q)`` in place of ``φ_p(q)`` gives the opposite-signed one.
+
+    Args:
+        result: of :func:`dsp_viz.analyse`.
+
+    Returns:
+        float32 unless stated; blocks ``b`` and scales ``s`` count from 0:
+
+        - ``probabilities`` ``(num_classes,)`` float64;
+        - ``block{b}/coefficients`` ``(h, S, 2)``, (same, opposite); ``block{b}/mixing_weights`` ``(h, S)``;
+          ``block{b}/ema`` ``(h, S)``; ``block{b}/filters`` ``(2, h, 2M-1, M)`` complex64;
+          ``block{b}/grids`` ``(S, 2)`` int64;
+        - ``block{b}/scale{s}/features`` ``(2, 2, h, N_s, d)``: polarity, (q, k);
+          ``block{b}/scale{s}/values`` ``(h, N_s, d)``;
+          ``block{b}/scale{s}/maps`` ``(2, h, H_s, W_s)``: (same, opposite), averaged over all queries;
+          ``block{b}/scale{s}/entropies`` ``(2, h)``: of those maps, see :func:`dsp_viz.maps.entropy`.
+    """
+    arrays = {"probabilities": np.array(result.probabilities)}
+    for b, block in enumerate(result.trace.blocks):
+        arrays[f"block{b}/coefficients"] = _array(block.coefficients[0])
+        arrays[f"block{b}/mixing_weights"] = _array(block.weights[0])
+        arrays[f"block{b}/ema"] = _array(block.ema)
+        arrays[f"block{b}/filters"] = block.filters.to(torch.complex64).cpu().numpy()
+        arrays[f"block{b}/grids"] = np.array(block.grids, dtype=np.int64)
+        for s, averages in enumerate(maps.block_maps(block, "all")):
+            arrays[f"block{b}/scale{s}/features"] = _array(block.features[s][:, :, 0])
+            arrays[f"block{b}/scale{s}/values"] = _array(block.values[s][0])
+            arrays[f"block{b}/scale{s}/maps"] = _array(averages)
+            arrays[f"block{b}/scale{s}/entropies"] = _array(maps.entropy(averages))
+    return arrays
+
+
+def settings(result: Analysis) -> dict[str, Any]:
+    """How the numbers came about, as plain values that JSON knows.
+
+    Args:
+        result: of :func:`dsp_viz.analyse`.
+
+    Returns:
+        ``model`` and ``digest``; ``versions`` of dsp-attention (None where it runs from its folder), torch and numpy;
+        ``classes``, each with its probability, in the order of the logits; ``grid`` (rows, columns); ``frame``: see
+        :class:`dsp_viz.images.Frame`; ``seconds`` of the forward pass.
+    """
+    try:
+        version = metadata.version("dsp-attention")
+    except metadata.PackageNotFoundError:
+        version = None
+    frame = result.frame
+    return {
+        "model": result.model,
+        "digest": result.digest,
+        "versions": {"dsp-attention": version, "torch": str(torch.__version__), "numpy": np.__version__},
+        "classes": [
+            {"class": name, "probability": p} for name, p in zip(result.classes, result.probabilities, strict=True)
+        ],
+        "grid": list(frame.grid),
+        "frame": {
+            "size": list(frame.size),
+            "box": list(frame.box),
+            "input_size": list(frame.input_size),
+            "patch": frame.patch,
+        },
+        "seconds": result.seconds,
+    }
+
+
+def save_npz(result: Analysis, path: str | Path) -> None:
+    """Write :func:`numbers` as a compressed NPZ, with :func:`settings` as JSON under ``settings``; no pickle in it.
+
+    Args:
+        result: of :func:`dsp_viz.analyse`. path: of the file; what is there is overwritten.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    arrays = {"settings": np.array(json.dumps(settings(result), ensure_ascii=False)), **numbers(result)}
+    # Opened here, because numpy would append `.npz` to any other name.
+    with open(path, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> Figure:
+    """A figure for paper: the picture with the query framed, and all maps of one block on one colour scale.
+
+    Args:
+        result: of :func:`dsp_viz.analyse`. block: index from 0.
+        query: ``(row, column)`` on the grid, from 0, or ``"all"`` for the average over all queries.
+
+    Returns:
+        A figure that pyplot knows nothing of: ``figure.savefig(path, dpi=…)`` writes PNG, SVG or PDF.
+
+    Raises:
+        ValueError: the model has no such block, or the query lies outside the grid.
+    """
+    blocks = result.trace.blocks
+    if not 0 <= block < len(blocks):
+        raise ValueError(f"block={block!r}: must be within 0 and {len(blocks) - 1}")
+    arrays = [_array(m) for m in maps.block_maps(blocks[block], query)]
+    token = None if isinstance(query, str) else query
+    asked = "averaged over all queries" if token is None else f"query at row {token[0] + 1}, column {token[1] + 1}"
+    H, W = result.frame.grid
+    return maps_sheet(
+        result.picture,
+        arrays,
+        token,
+        title=f"Block {block + 1} of {len(blocks)}, {asked}",
+        caption=f"{result.model} · weights {result.digest} · {H}×{W} tokens",
+    )
+
+
+def default_view(depth: int, grid: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """The block and the query that are shown where nobody chose: the third block, or the last; the centre token.
+
+    Args:
+        depth: number of blocks. grid: ``(H, W)`` tokens.
+
+    Returns:
+        Index of the block from 0, and ``(row, column)`` from 0.
+    """
+    return min(depth, 3) - 1, (grid[0] // 2, grid[1] // 2)
+
+
+def html(result: Analysis, *, block: int, query: maps.Query) -> str:
+    """An HTML fragment for notebooks, light or dark: the five best classes as bars, and :func:`maps_figure`.
+
+    Args:
+        result: of :func:`dsp_viz.analyse`. block, query: see :func:`maps_figure`.
+
+    Returns:
+        HTML with inline styles and the figure as PNG within; it loads nothing.
+
+    Raises:
+        ValueError: see :func:`maps_figure`.
+    """
+    png = io.BytesIO()
+    maps_figure(result, block=block, query=query).savefig(png, format="png", dpi=DPI)
+    picture = base64.b64encode(png.getvalue()).decode()
+    bars = "".join(_bar(name, probability) for name, probability in result.top(5))
+    H, W = result.frame.grid
+    facts = f"{result.model} · weights {result.digest} · {H}×{W} tokens · {1000 * result.seconds:.0f} ms"
+    return (
+        '<div style="font:13px/1.5 system-ui,sans-serif;max-width:1040px">'
+        f'<div style="display:grid;grid-template-columns:max-content minmax(60px,280px) max-content;gap:3px 12px;'
+        f'align-items:center">{bars}</div>'
+        f'<div style="opacity:.7;margin:6px 0 10px">{escape(facts)}</div>'
+        # White under the figure whatever the notebook's colours: its ramps start at white.
+        f'<img alt="Polarity maps of block {block + 1}" src="data:image/png;base64,{picture}" '
+        'style="width:100%;background:#fff;border-radius:8px"></div>'
+    )
+
+
+def _bar(name: str, probability: float) -> str:
+    share = f"{100 * probability:.1f}"
+    return (
+        f'<span>{escape(name)}</span><span style="height:8px;border-radius:4px;background:rgba(128,128,128,.25)">'
+        f'<span style="display:block;height:8px;border-radius:4px;background:#0f8a80;width:{share}%"></span></span>'
+        f'<span style="text-align:right;font-variant-numeric:tabular-nums">{share} %</span>'
+    )
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()

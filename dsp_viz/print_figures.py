@@ -1,0 +1,125 @@
+"""Arrays → matplotlib figures for paper: white, laid out in inches; never pyplot, which keeps figures alive; no torch.
+
+The colours, units and limits are those of :mod:`dsp_viz.figures`. Sizes are fixed rather than fitted to the page, so
+that a token has the same size in every figure of a paper.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from .figures import OPPOSITE, SAME, Array, density, grow, shared_limit
+
+_SAME, _OPPOSITE = (tuple(part / 255 for part in colour) for colour in (SAME, OPPOSITE))
+_RAMPS = tuple(
+    LinearSegmentedColormap.from_list(name, [(1.0, 1.0, 1.0), end])
+    for name, end in (("same", _SAME), ("opposite", _OPPOSITE))
+)
+_INK, _FAINT, _EDGE = "#1f2933", "#66717d", "#c9d0d7"
+
+# All in inches. A map of 16 tokens is 1.28 wide, 12 pixels a token at 150 dpi: no token is a pixel wider than another.
+_MAP, _PICTURE, _STRIPE = 1.28, 3.36, 0.11
+_MARGIN, _HEADER, _FOOTER, _ROW_NAMES = 0.24, 0.98, 0.92, 0.3
+_GAP, _SCALE_GAP, _GUTTER = 0.08, 0.24, 0.3
+#: What the names of columns and rows need, however narrow the maps are.
+_LEAST_WIDTH, _LEAST_HEIGHT = 0.92, 0.6
+
+
+def maps_sheet(
+    picture: Image.Image, maps: list[Array], query: tuple[int, int] | None, *, title: str, caption: str
+) -> Figure:
+    """The picture with the query framed, beside all maps of one block on one colour scale.
+
+    Args:
+        picture: RGB, as the model saw it.
+        maps: for each scale ``(2, h, H_s, W_s)``, (same, opposite), each summing to 1; the first on the full grid.
+        query: ``(row, column)`` on the full grid, or None for the average over all queries.
+        title: of the figure. caption: small print under it. Both are plain text: no ``$`` starts a formula.
+
+    Returns:
+        A row a head, a column a scale and stream. White is 0; what lies above the shared limit keeps the end's colour,
+        and the colour bar says so.
+    """
+    grid = maps[0].shape[-2:]
+    heads = maps[0].shape[1]
+    height, width = (_MAP * tokens / max(grid) for tokens in grid)
+    picture_height, picture_width = (_PICTURE * tokens / max(grid) for tokens in grid)
+    row, column = max(height, _LEAST_HEIGHT) + _GAP, max(width, _LEAST_WIDTH) + _GAP
+    panels_left = _MARGIN + _PICTURE + _GUTTER + _ROW_NAMES
+    panels_width = len(maps) * (2 * column - _GAP + _SCALE_GAP) - _SCALE_GAP
+    body = max(heads * row - _GAP, picture_height + _FOOTER)
+    sheet = _Sheet(panels_left + panels_width + _MARGIN, _HEADER + body + _MARGIN)
+
+    sheet.text(_MARGIN, 0.34, title, size=13, weight="bold")
+    sheet.text(_MARGIN, 0.58, caption, size=8.5, color=_FAINT)
+    stage = sheet.axes(_MARGIN, _HEADER, picture_width, picture_height)
+    stage.imshow(picture, extent=(-0.5, grid[1] - 0.5, grid[0] - 0.5, -0.5), interpolation="bicubic", aspect="auto")
+    _frame(stage, query, bold=True)
+
+    limit = shared_limit(maps)
+    for s, scale in enumerate(maps):
+        left = panels_left + s * (2 * column - _GAP + _SCALE_GAP)
+        keys = f"{scale.shape[-2]}×{scale.shape[-1]} keys"
+        sheet.text(left + column - _GAP / 2, _HEADER - 0.26, f"scale {2**s}×  ({keys})", size=10, ha="center")
+        for stream, name in enumerate(("same", "opposite")):
+            middle = left + stream * column + (column - _GAP) / 2
+            style = {"color": (_SAME, _OPPOSITE)[stream], "weight": "bold"}
+            sheet.text(middle, _HEADER - 0.08, name, size=9, ha="center", **style)
+            for head in range(heads):
+                axes = sheet.axes(middle - width / 2, _HEADER + head * row, width, height)
+                values = grow(density(scale[stream, head]), grid)
+                axes.imshow(values, cmap=_RAMPS[stream], vmin=0, vmax=limit, interpolation="none", aspect="auto")
+                _frame(axes, query, bold=False)
+    for head in range(heads):
+        y = _HEADER + head * row + height / 2
+        sheet.text(panels_left - 0.1, y, f"head {head + 1}", size=10, ha="center", va="center", rotation=90)
+    bar = sheet.axes(_MARGIN, _HEADER + picture_height + 0.28, _PICTURE, 2 * _STRIPE)
+    _draw_bar(bar, limit, exceeded=max(float(density(m).max()) for m in maps) > limit)
+    return sheet.figure
+
+
+class _Sheet:
+    """A figure whose places are given in inches from its upper left corner."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width, height), facecolor="white")
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(box)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(color=_EDGE, linewidth=0.6)
+        return axes
+
+    def text(self, x: float, y: float, words: str, *, color: Any = _INK, **style: Any) -> None:
+        self.figure.text(x / self.width, 1 - y / self.height, words, color=color, parse_math=False, **style)
+
+
+def _frame(axes: Axes, query: tuple[int, int] | None, *, bold: bool) -> None:
+    """Frame the query's token: white within black, which shows on any picture, or a thin line on a map."""
+    if query is None:
+        return
+    corner = (query[1] - 0.5, query[0] - 0.5)
+    for colour, width in (("black", 3.2), ("white", 1.6)) if bold else ((_INK, 0.8),):
+        frame = Rectangle(corner, 1, 1, fill=False, edgecolor=colour, linewidth=width, joinstyle="miter")
+        frame.set(clip_on=False, zorder=3)  # a token on the edge keeps its line, above that of the map
+        axes.add_patch(frame)
+
+
+def _draw_bar(axes: Axes, limit: float, *, exceeded: bool) -> None:
+    """Both ramps above one axis of numbers."""
+    for ramp, bottom in zip(_RAMPS, (0.5, 0), strict=True):
+        axes.imshow(np.linspace(0, 1, 256)[None], cmap=ramp, extent=(0, limit, bottom, bottom + 0.5), aspect="auto")
+    ticks = np.linspace(0, limit, 5)
+    labels = [f"{t:.3g}" for t in ticks]
+    labels[-1] = ("≥ " if exceeded else "") + labels[-1]
+    axes.set(xlim=(0, limit), ylim=(0, 1))
+    axes.set_xticks(ticks, labels, fontsize=8.5, color=_INK)
+    axes.tick_params(color=_EDGE, length=3)
+    axes.set_xlabel("attention weight, × uniform", fontsize=8.5, color=_INK, labelpad=3)

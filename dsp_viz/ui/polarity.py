@@ -1,0 +1,30 @@
+"""The polarity view: a component whose maps are rebuilt in the browser from the factors of one block at a time."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+_FILES = Path(__file__).parent / "view"
+
+
+def _text(*names: str) -> str:
+    return "".join((_FILES / name).read_text(encoding="utf-8") for name in names)
+
+
+class PolarityView(gr.HTML):
+    """Shows what its value, a manifest, points to; draws everything itself.
+
+    The manifest: ``token`` under which the pieces lie at ``results/TOKEN/PIECE``; ``blocks``, how many; ``grid``
+    ``[H, W]``; ``name``, ``example`` (or None), ``model``, ``side``, ``whole``: how the result came about; ``view``:
+    the part of a link that restores the settings, or None. Its one event, ``pick``, tells which block and head is
+    looked at.
+    """
+
+    pick: Callable[..., Any]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(
+            html_template=_text("view.html"), js_on_load=_text("maths.js", "view.js", "controls.js"), **arguments
+        )

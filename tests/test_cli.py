@@ -1,0 +1,165 @@
+"""The command line, as people run it: real processes, real files, and sentences where something is wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from PIL import Image
+
+import dsp_viz
+from dsp_viz import export
+from dsp_viz.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+BROKEN = ROOT / "tests" / "data" / "truncated_half.jpg"
+ENDINGS = (".json", ".npz", ".png", ".svg")
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dsp_viz", "analyse", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three good ones, two of equal stem in different folders; a damaged and a missing one between them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "other").mkdir()
+    shutil.copy(EXAMPLES[0], folder / "view.2.jpg")
+    with Image.open(EXAMPLES[1]) as picture:
+        picture.save(folder / "other" / "VIEW.2.png")
+    shutil.copy(EXAMPLES[2], folder / "last.jpg")
+    return [folder / "view.2.jpg", BROKEN, folder / "missing.jpg", folder / "other" / "VIEW.2.png", folder / "last.jpg"]
+
+
+@pytest.fixture(scope="module")
+def done(
+    pictures: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    out = tmp_path_factory.mktemp("results") / "new" / "folder"
+    return out, run(*pictures, "--out", out, "--block", 6, "--query", "1,16")
+
+
+def test_what_cannot_be_read_is_reported_and_the_rest_goes_on(
+    pictures: list[Path], done: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    out, process = done
+    assert process.returncode == 1
+    reported = process.stderr.splitlines()
+    assert len(reported) == 2
+    assert reported[0].startswith(f"{pictures[1]}: The picture is damaged")
+    assert reported[1].startswith(f"{pictures[2]}: The file cannot be opened (No such file or directory)")
+    stems = ("view.2", "VIEW.2-2", "last")
+    assert {p.name for p in out.iterdir()} == {stem + ending for stem in stems for ending in ENDINGS}
+
+
+@pytest.mark.parametrize(("index", "stem"), [(0, "view.2"), (3, "VIEW.2-2"), (4, "last")])
+def test_files_hold_what_python_gives(
+    model: dsp_viz.LoadedModel,
+    pictures: list[Path],
+    done: tuple[Path, subprocess.CompletedProcess[str]],
+    index: int,
+    stem: str,
+) -> None:
+    out, _ = done
+    result = dsp_viz.analyse(model, pictures[index])
+    summary = json.loads((out / f"{stem}.json").read_text(encoding="utf-8"))
+    assert summary["picture"] == str(pictures[index])
+    assert (summary["model"], summary["digest"]) == (result.model, result.digest)
+    probabilities = [c["probability"] for c in summary["classes"]]
+    assert sum(probabilities) == pytest.approx(1, abs=1e-9)
+    np.testing.assert_allclose(probabilities, result.probabilities, rtol=1e-4)
+    for key, attribute in (("coefficients", "coefficients"), ("mixing_weights", "weights")):
+        want = [getattr(block, attribute)[0].numpy() for block in result.trace.blocks]
+        np.testing.assert_allclose(summary[key], want, rtol=1e-4)
+    with np.load(out / f"{stem}.npz", allow_pickle=False) as arrays:
+        features = result.trace.blocks[5].features[0][:, :, 0]
+        np.testing.assert_allclose(arrays["block5/scale0/features"], features, rtol=1e-3, atol=1e-6)
+    with Image.open(out / f"{stem}.png") as picture:
+        picture.load()
+        assert picture.width > 1000
+    assert ElementTree.parse(out / f"{stem}.svg").getroot().tag.endswith("svg")
+
+
+def test_the_figure_shows_the_chosen_block_and_query(
+    model: dsp_viz.LoadedModel, pictures: list[Path], done: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    out, _ = done
+    figure = export.maps_figure(dsp_viz.analyse(model, pictures[4]), block=5, query=(0, 15))
+    figure.savefig(out.parent / "expected.png", dpi=150)
+    with Image.open(out.parent / "expected.png") as want, Image.open(out / "last.png") as got:
+        difference = np.abs(np.asarray(want, dtype=int) - np.asarray(got, dtype=int))
+    # The other process may add up in another order: a last digit on the colour bar may differ, no map does.
+    assert (difference > 2).mean() < 0.002
+
+
+def test_existing_files_are_kept_without_force(
+    pictures: list[Path], done: tuple[Path, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = done
+    arguments = ["analyse", str(pictures[4]), "--out", str(out), "--query", "all"]
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "last.json (and 3 more) exists already: give --force to overwrite" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    assert main([*arguments, "--force"]) == 0
+    after = {path: path.read_bytes() for path in out.iterdir()}
+    assert {path.name for path in before if after[path] != before[path]} >= {"last.png", "last.svg"}
+    assert after[out / "view.2.png"] == before[out / "view.2.png"]
+
+
+def test_a_picture_whose_files_cannot_be_written_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / f"{EXAMPLES[0].stem}.npz"
+    blocked.mkdir()
+    assert main(["analyse", str(EXAMPLES[0]), str(EXAMPLES[1]), "--out", str(tmp_path), "--force"]) == 1
+    assert f"{EXAMPLES[0]}: {blocked} cannot be written (Is a directory)." in capsys.readouterr().err
+    assert (tmp_path / f"{EXAMPLES[1].stem}.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--block", "7"], "--block 7: dsp_tiny has blocks 1…6"),
+        (["--block", "0"], "--block 0: dsp_tiny has blocks 1…6"),
+        (["--block", "last"], "'last' must be a whole number, counted from 1"),
+        (["--query", "0,3"], "--query 0,3: dsp_tiny has rows and columns 1…16"),
+        (["--query", "3,17"], "--query 3,17: dsp_tiny has rows and columns 1…16"),
+        (["--query", "centre"], "'centre' must be ROW,COL, both counted from 1, such as 8,10; or all"),
+        (["--query", "1,2,3"], "'1,2,3' must be ROW,COL"),
+        (["--model", "nothing"], "no model 'nothing': give one of"),
+    ],
+)
+def test_bad_arguments_say_what_is_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as exit_:
+        main(["analyse", str(EXAMPLES[0]), "--out", str(out), *arguments])
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_out_must_be_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        main(["analyse", str(EXAMPLES[0]), "--out", str(tmp_path / "file")])
+    assert "is no folder that can be made (File exists): give another" in capsys.readouterr().err
+
+
+def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["analyse", "--help"])
+    assert exit_.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(choice in shown for choice in ("PICTURE", "--out", "--model", "--block", "--query", "--force"))

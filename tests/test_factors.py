@@ -1,0 +1,83 @@
+"""What travels to the browser: close to the maps, small, and bounded."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import EXAMPLES
+
+import dsp_viz
+from dsp_attention import DynamicSpectralPolarityAttention
+from dsp_viz import factors, maps
+from dsp_viz.store import Store
+from dsp_viz.trace import trace
+
+
+def test_decodes_to_the_features(model: dsp_viz.LoadedModel) -> None:
+    for block in dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks:
+        header, decoded = factors.decode(factors.encode(block))
+        assert header["grids"] == [[16, 16], [8, 8], [4, 4]]
+        np.testing.assert_allclose(header["coefficients"], block.coefficients[0])
+        np.testing.assert_allclose(header["weights"], block.weights[0])
+        for got, features in zip(decoded, block.features, strict=True):
+            want = torch.cat([features[0, :, 0], features[1, :, 0]], -1).numpy()
+            top = want.max((2, 3), keepdims=True)
+            np.testing.assert_allclose(got, want, rtol=2**-11, atol=0.0 + 2e-12 * top.max())
+
+
+def test_maps_from_the_factors_are_close(model: dsp_viz.LoadedModel) -> None:
+    block = dsp_viz.analyse(model, EXAMPLES[3]).trace.blocks[4]
+    header, decoded = factors.decode(factors.encode(block))
+    width = header["width"]
+    for query in range(0, 256, 5):
+        exact = maps.block_maps(block, (query // 16, query % 16))[0]
+        q, k = decoded[0].astype(float)
+        swapped = np.roll(q, width // 2, -1)
+        for stream, side in enumerate((q, swapped)):
+            scores = np.einsum("hw,hnw->hn", side[:, query], k)
+            rows = scores / (scores.mean(1, keepdims=True) + header["epsilon"]) / 256
+            want = exact[stream].flatten(1).double().numpy()
+            assert (np.abs(rows - want).max(1) <= want.max(1) / 255).all()
+
+
+def test_bytes_are_those_of_float16_factors(model: dsp_viz.LoadedModel) -> None:
+    block = dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[0]
+    assert len(factors.encode(block)) <= 1.02 * 2 * sum(f.numel() for f in block.features)
+
+
+def test_grids_need_not_be_square_and_dead_heads_are_finite() -> None:
+    layer = DynamicSpectralPolarityAttention(6, 3, num_scales=2).eval()
+    with torch.no_grad():
+        layer.qkv[0].weight.zero_()
+    header, decoded = factors.decode(factors.encode(trace(layer, torch.randn(1, 15, 6), 3, 5).blocks[0]))
+    assert header["grids"] == [[3, 5], [2, 3]]
+    assert [d.shape for d in decoded] == [(2, 3, 15, 4), (2, 3, 6, 4)]
+    assert not decoded[0].any()
+    assert decoded[1].any()
+
+
+def test_store_forgets_what_was_used_longest_ago() -> None:
+    store = Store(max_bytes=10)
+    first, second = store.put({"0": b"12345"}, "first"), store.put({"0": b"1234", "picture": b"5"}, "second")
+    assert store.get(first, "0") == b"12345"
+    third = store.put({"0": b"123"})
+    assert store.get(second, "0") is store.result(second) is None
+    assert store.result(first) == "first"
+    assert store.get(first, "0") == b"12345"
+    assert store.get(third, "0") == b"123"
+    assert store.size() == 8
+
+
+def test_store_keeps_a_large_result_alone() -> None:
+    store = Store(max_bytes=3)
+    store.put({"0": b"12"})
+    token = store.put({"0": b"12345"})
+    assert store.get(token, "0") == b"12345"
+    assert store.size() == 5
+
+
+@pytest.mark.parametrize(("token", "piece"), [("guess", "0"), (None, "1")])
+def test_store_tells_nothing_else(token: str | None, piece: str) -> None:
+    store = Store(max_bytes=10)
+    kept = store.put({"0": b"1"})
+    assert store.get(token or kept, piece) is None
+    assert len(kept) >= 20

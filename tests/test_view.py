@@ -1,0 +1,330 @@
+"""The polarity view in a real browser: its arithmetic against numpy, its pointer and keys, what it gives away."""
+
+import base64
+import itertools
+import json
+import re
+import xml.etree.ElementTree as ET
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+import torch
+from conftest import EXAMPLES
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+import dsp_viz
+from dsp_viz import maps
+
+READY = 20_000
+
+# The server's libraries warn about each other; those warnings are not this project's.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+#: Finds the element that carries the view's handle, wherever Gradio put it.
+HANDLE = "[...document.querySelectorAll('#view, #view *')].map(e => e.dspView).find(Boolean)"
+
+
+def ready(page: Page) -> None:
+    expect(page.locator("#view .dv")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("token row", timeout=READY)
+
+
+def maps_of(page: Page) -> list[np.ndarray]:
+    """What the view shows now: for each scale ``(2, h, H·W)``, then the layer's effective map."""
+    raw = page.evaluate(f"{HANDLE}.maps().map(s => s.map(h => h.map(m => Array.from(m))))")
+    return [np.array(scale).swapaxes(0, 1) for scale in raw]
+
+
+def ask(page: Page, query: tuple[int, int]) -> None:
+    page.evaluate(f"([r, c]) => {HANDLE}.ask(r, c)", list(query))
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.LoadedModel) -> None:
+    ready(page)
+    result = dsp_viz.analyse(model, EXAMPLES[0])
+    for b in (1, 4):
+        page.evaluate(f"b => {HANDLE}.goToBlock(b)", b)
+        expect(page.locator('[data-out="block"]')).to_have_text(f"{b + 1} / 6", timeout=READY)
+        ready(page)
+        for query in ((0, 0), (15, 15), (3, 12), (8, 7), (15, 0)):
+            ask(page, query)
+            exact = maps.block_maps(result.trace.blocks[b], query)
+            for got, want in zip(maps_of(page), [*exact, maps.layer_map(result.trace.blocks[b], query)], strict=True):
+                want = want.flatten(2).numpy()
+                assert got.shape == want.shape
+                assert (np.abs(got - want).max(-1) <= want.max(-1) / 255).all()
+
+
+def test_average_over_all_queries(page: Page, model: dsp_viz.LoadedModel) -> None:
+    ready(page)
+    page.get_by_label("all queries").check()
+    expect(page.locator(".dv-read")).to_contain_text("all queries, averaged", timeout=READY)
+    exact = maps.block_maps(dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[2], "all")
+    for got, want in zip(maps_of(page), exact, strict=False):
+        np.testing.assert_allclose(got, want.flatten(2).numpy(), rtol=0, atol=float(want.max()) / 255)
+
+
+def test_arithmetic_by_hand(page: Page) -> None:
+    """Functions that the maps do not show whole, and a grid with cut windows."""
+    source = (Path(__file__).parent.parent / "dsp_viz" / "ui" / "view" / "maths.js").read_text()
+
+    def run(expression: str) -> Any:
+        return page.evaluate(f"(() => {{ {source}; return {expression} }})()")
+
+    assert run("DspMaths.entropy([0.25, 0.25, 0.25, 0.25])") == 1
+    assert run("DspMaths.entropy([0, 1, 0, 0])") == 0
+    assert run("DspMaths.entropy([0, 0])") == 1
+    assert run("DspMaths.quantile([[1, 2, 3, 4], [8]], 0.5)") == pytest.approx(4, abs=0.01)
+    assert run("DspMaths.quantile([[0, 0]], 0.995)") == 0
+    effective = run(
+        """DspMaths.effective({
+            heads: 1, weights: [[0.5, 0.5]], coefficients: [[[1, 0.5], [2, 1]]],
+            scales: [{ H: 3, W: 2 }, { H: 2, W: 1 }],
+        }, [[[[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0]]], [[[0.75, 0.25], [0.5, 0.5]]]], 0).map(m => Array.from(m))"""
+    )
+    # same: ½·1·A₀ + ½·2·A₁, the coarse keys spread over 4 and 2 tokens; opposite: ½·½·A₀ + ½·1·A₁
+    np.testing.assert_allclose(effective[0], [0.5 + 0.1875, 0.1875, 0.1875, 0.1875, 0.125, 0.125])
+    np.testing.assert_allclose(effective[1], [0.0625, 0.25 + 0.0625, 0.0625, 0.0625, 0.125, 0.125])
+    shares = run("DspMaths.shares({ scales: [{ H: 3, W: 4 }, { H: 2, W: 2 }] }, 1, [1, 1])")
+    total = np.zeros(4)
+    for token, share in shares:
+        total[token] += share
+    U = [np.array([0.5, 0.5]), np.array([0.75, 0.25])]  # row 1 of 3 lies between both, column 1 of 4 nearer the first
+    np.testing.assert_allclose(total, np.outer(*U).ravel())
+
+
+def test_half_precision_is_decoded_exactly(page: Page) -> None:
+    source = (Path(__file__).parent.parent / "dsp_viz" / "ui" / "view" / "maths.js").read_text()
+    bits = np.array([0, 1, 0x3FF, 0x400, 0x3C00, 0x7BFF, 0x1234, 0x0155], np.uint16)
+    header = json.dumps(
+        {"heads": 1, "width": 8, "grids": [[1, 1]], "units": [[[1], [1]]], "coefficients": [[[1, 1]]],
+         "weights": [[1]], "epsilon": 0}
+    ).encode()  # fmt: skip
+    header += b" " * (-len(header) % 4)
+    data = len(header).to_bytes(4, "little") + header + bits.tobytes() * 2
+    got = page.evaluate(
+        f"bytes => {{ {source}; return Array.from(DspMaths.decode(new Uint8Array(bytes).buffer).scales[0].q) }}",
+        list(data),
+    )
+    np.testing.assert_array_equal(got, bits.view(np.float16).astype(float))
+
+
+def test_nothing_is_requested_for_another_query_or_look(page: Page) -> None:
+    ready(page)
+    page.wait_for_timeout(1200)  # the neighbouring blocks come in
+    requests: list[str] = []
+    page.on("request", lambda r: requests.append(r.url) if "heartbeat" not in r.url else None)
+    stage = page.locator(".dv-stage")
+    stage.focus()
+    for key in ("ArrowLeft", "ArrowDown", "s", "p", "a", "d", "m"):
+        stage.press(key)
+    page.get_by_label("Opacity").fill("0.4")
+    page.get_by_label("Colours").select_option("own")
+    stage.click(position={"x": 40, "y": 60})
+    page.wait_for_timeout(500)
+    assert requests == []
+
+
+def test_keys(page: Page) -> None:
+    ready(page)
+    stage, read = page.locator(".dv-stage"), page.locator(".dv-read")
+    expect(read).to_contain_text("token row 8, column 8 · block 3 · head 1 · 1× · same")
+    stage.focus()
+    for key, text in (
+        ("ArrowRight", "row 8, column 9"),
+        ("ArrowDown", "row 9, column 9"),
+        ("ArrowLeft", "row 9, column 8"),
+        ("ArrowUp", "row 8, column 8"),
+        ("3", "head 3"),
+        ("s", "2×"),
+        ("p", "opposite"),
+        ("]", "block 4"),
+        ("[", "block 3"),
+        ("d", "same − opposite"),
+        ("a", "all queries"),
+        ("s", "4×"),
+        ("s", "layer"),
+    ):
+        stage.press(key)
+        expect(read).to_contain_text(text, timeout=READY)
+    expect(page.locator(".dv-help")).to_be_hidden()
+    stage.press("?")
+    expect(page.locator(".dv-help")).to_be_visible()
+    expect(page.get_by_role("button", name="keys")).to_have_attribute("aria-expanded", "true")
+    for _ in range(30):
+        stage.press("ArrowRight")
+    expect(read).to_contain_text("column 16")
+
+
+def test_click_and_drag_ask_and_the_panel_chooses(page: Page) -> None:
+    ready(page)
+    stage, read = page.locator(".dv-stage"), page.locator(".dv-read")
+    box = stage.bounding_box()
+    assert box is not None
+    unit = box["width"] / 16
+    page.mouse.move(box["x"] + 2.5 * unit, box["y"] + 12.5 * unit)
+    page.mouse.down()
+    expect(read).to_contain_text("token row 13, column 3")
+    page.mouse.move(box["x"] + 5.5 * unit, box["y"] + 10.5 * unit, steps=4)
+    expect(read).to_contain_text("token row 11, column 6")
+    page.mouse.up()
+    page.mouse.move(box["x"] + 9.5 * unit, box["y"] + 1.5 * unit)
+    expect(page.locator(".dv-hover")).to_contain_text("key row 2, column 10")
+    expect(read).to_contain_text("token row 11, column 6")
+    panel = page.locator(".dv-panel").bounding_box()
+    assert panel is not None
+    page.mouse.click(panel["x"] + panel["width"] - 10, panel["y"] + panel["height"] - 40)
+    expect(read).to_contain_text("head 4 · layer · opposite")
+
+
+def pixels(page: Page) -> np.ndarray:
+    data = page.evaluate("document.querySelector('.dv-panel').toDataURL().split(',')[1]")
+    return np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("RGBA")).astype(float)
+
+
+def test_the_panel_shows_the_numbers(page: Page, model: dsp_viz.LoadedModel) -> None:
+    """Each map on its own scale: a token's opacity is its share of the scale's end, as drawn."""
+    ready(page)
+    page.get_by_label("Colours").select_option("fixed")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    drawn = pixels(page)
+    want = maps.block_maps(dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[2], (7, 7))[2][0, 2].numpy() * 16 / 8
+    left, top, size, tall, gap, step = (52, 36, 0.0, 0.0, 6, 0.0)
+    width = drawn.shape[1]
+    size = (width - left - gap * 8 - 3 * gap) / 8
+    tall, step = size, size + gap + 15
+    x0, y0 = left + gap + 4 * (size + gap) + 2 * gap, top + 2 * step
+    # Colour over the faint ground: the red of the teal ramp (15) tells how much of it there is.
+    share = np.zeros((4, 4))
+    for r, c in itertools.product(range(4), range(4)):
+        alpha = drawn[int(y0 + (r + 0.5) * tall / 4), int(x0 + (c + 0.5) * size / 4), 3] / 255
+        share[r, c] = 1 - (1 - alpha) / (1 - 0.07)
+    np.testing.assert_allclose(share, np.minimum(want, 1), atol=0.02)
+
+
+def test_png_and_svg(page: Page) -> None:
+    ready(page)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="PNG").click()
+    assert re.fullmatch(r"cat-chelsea-block3-head1\.png", waiting.value.suggested_filename)
+    with Image.open(waiting.value.path()) as picture:
+        assert picture.width > 900
+        assert len(set(np.asarray(picture.convert("L")).ravel())) > 50
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="SVG").click()
+    root = ET.parse(waiting.value.path()).getroot()
+    spaces = {"s": "http://www.w3.org/2000/svg"}
+    rectangles = root.findall("s:rect", spaces)
+    assert len(rectangles) == 256 + 2
+    image = root.find("s:image", spaces)
+    assert image is not None
+    assert image.attrib["{http://www.w3.org/1999/xlink}href"].startswith("data:image/png;base64,")
+
+
+def opened(page: Page, link: str) -> Page:
+    """Another tab of the same browser."""
+    other = page.context.new_page()
+    other.goto(link)
+    ready(other)
+    return other
+
+
+def test_a_link_restores_the_view(page: Page) -> None:
+    ready(page)
+    stage = page.locator(".dv-stage")
+    stage.focus()
+    for key in ("ArrowUp", "2", "s", "p", "m", "]"):
+        stage.press(key)
+    expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
+    told = page.locator(".dv-read").inner_text()
+    link = page.evaluate(f"{HANDLE}.link()")
+    assert parse_qs(urlsplit(link).fragment)["picture"] == ["cat-chelsea"]
+    other = opened(page, link)
+    assert other.locator(".dv-read").inner_text() == told
+    expect(other.get_by_label("smooth")).to_be_checked()
+
+
+def test_a_link_to_an_upload_lives_as_long_as_its_result(page: Page, tmp_path: Path) -> None:
+    ready(page)
+    Image.open(EXAMPLES[4]).rotate(180).save(tmp_path / "mine.png")
+    first = page.locator("#prediction .row").first
+    before = first.inner_text().split()[-2]
+    page.locator("#picture").get_by_role("button", name="Remove Image").click()
+    page.locator("#picture input[type=file]").set_input_files(tmp_path / "mine.png")
+    expect(first).not_to_contain_text(before, timeout=READY)
+    ready(page)
+    page.wait_for_function(f"{HANDLE}.link().includes('picture=cat') === false")
+    link = page.evaluate(f"{HANDLE}.link()")
+    other = opened(page, link)
+    assert other.locator("#prediction").inner_text() == page.locator("#prediction").inner_text()
+    gone = opened(page, re.sub(r"picture=[^&]+", "picture=gone", link))
+    expect(gone.get_by_role("alert")).to_contain_text("no longer kept", timeout=READY)
+    expect(gone.locator("#prediction .row").first).to_contain_text(before)
+
+
+def test_copied_python_gives_the_map(page: Page, model: dsp_viz.LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    ready(page)
+    stage = page.locator(".dv-stage")
+    stage.focus()
+    for key in ("ArrowUp", "2", "s", "p"):
+        stage.press(key)
+    expect(page.locator(".dv-read")).to_contain_text("row 7, column 8 · block 3 · head 2 · 2× · opposite")
+    page.get_by_role("button", name="Copy as Python").click()
+    expect(page.locator(".dv-note")).to_contain_text("Python copied")
+    lines = page.evaluate("navigator.clipboard.readText()").rstrip().splitlines()
+    monkeypatch.chdir(EXAMPLES[0].parent.parent)
+    names: dict = {}
+    exec("\n".join([*lines[:-1], f"map = {lines[-1]}"]), names)
+    got = maps_of(page)[1][1, 1]
+    torch.testing.assert_close(torch.from_numpy(got).float(), names["map"].flatten(), rtol=0.01, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "whole", "grid"), [("256 px", False, (32, 32)), ("128 px", True, (11, 16))])
+def test_other_sizes(page: Page, size: str, whole: bool, grid: tuple[int, int]) -> None:
+    ready(page)
+    if size != "128 px":
+        page.get_by_role("radio", name=size).check()
+    if whole:
+        page.get_by_label("Whole picture").check()
+    expect(page.locator(".facts").first).to_contain_text(f"{grid[1]}×{grid[0]} tokens", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text(f"of {grid[0]}×{grid[1]} keys", timeout=READY)
+    assert maps_of(page)[0].shape == (2, 4, grid[0] * grid[1])
+    stage = page.locator(".dv-stage").bounding_box()
+    assert stage is not None
+    assert stage["width"] / stage["height"] == pytest.approx(grid[1] / grid[0], rel=0.02)
+
+
+def test_second_upload_wins(page: Page, model: dsp_viz.LoadedModel) -> None:
+    ready(page)
+    for path in EXAMPLES[2:5]:
+        page.locator("#examples").get_by_label(path.stem.replace("-", " ")).or_(
+            page.locator(f"#examples button:has(img[src*='{path.stem}'])")
+        ).first.click()
+    best, p = dsp_viz.analyse(model, EXAMPLES[4]).top(1)[0]
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
+    page.wait_for_timeout(700)
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %")
+    assert best in page.locator("#prediction .row").first.inner_text()
+
+
+def test_phone_width_has_no_sideways_scroll(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    ready(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    panel = page.locator(".dv-panel").bounding_box()
+    assert panel is not None
+    assert panel["x"] >= 0
+    assert panel["x"] + panel["width"] <= 390
+
+
+def test_unknown_results_are_not_told(page: Page, address: str) -> None:
+    for path in ("results/guess/0", "results/guess/picture", "results/../app.py"):
+        assert page.request.get(f"{address}{path}").status == 404
