@@ -1,5 +1,6 @@
 """Shared by the tests that use the app: one server and one browser for the whole run."""
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -48,6 +49,13 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield running
         running.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """What a module's tests leave to the garbage collector is blamed on that module, not on the next one's tests."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
