@@ -11,7 +11,9 @@ test: .venv/dev.stamp
 	$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest
 
+# Gradio writes a stub beside each component of ours when the app runs; mypy would take it for the source.
 check: .venv/dev.stamp
+	rm -f dsp_viz/ui/*.pyi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -92,7 +92,7 @@ def browse(address: str) -> None:
         page.get_by_role("radio", name="128 px").check()
         page.wait_for_timeout(1500)
         seconds = []
-        told = "document.querySelector('#prediction').innerText"
+        told = "document.querySelector('#prediction .facts').innerText"  # holds the time of the forward pass
         for i in (3, 5, 7, 9):
             page.locator("#picture").get_by_role("button", name="Remove Image").click()
             page.wait_for_timeout(1000)
@@ -100,6 +100,7 @@ def browse(address: str) -> None:
             start = time.perf_counter()
             page.locator("#picture input[type=file]").set_input_files(EXAMPLES[i])
             page.wait_for_function(f"before => {told} !== before", arg=before)
+            page.wait_for_function(f"name => ({HANDLE})().link().includes(name)", arg=EXAMPLES[i].stem)
             view.wait_for()
             seconds.append(time.perf_counter() - start)
         print(f"photo to complete screen: median {statistics.median(seconds):.2f} s")

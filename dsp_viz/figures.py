@@ -107,51 +107,120 @@ def filter_gain(gain: Array, phase: Array) -> go.Figure:
     Args:
         gain, phase: ``(2, h, K, K)``, polarity (+, -); phase in radians; ``K = 2M - 1`` frequencies per axis.
     """
-    polarities, heads, K, _ = gain.shape
     octaves = np.log2(np.maximum(gain, 1e-6))
     limit = max(0.25, float(np.abs(octaves).max()))
-    gap = 2
-    sheet, x, y = _stitch([[octaves[p, h] for h in range(heads)] for p in range(polarities)], gap)
+    ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
+    bar = _colour_bar("gain |1+D|", ticks, [f"{2**t:.3g}" for t in ticks])
+    hover = "gain %{customdata[2]:.3f}<br>phase %{customdata[3]:.2f} rad"
+    return _spectrum(octaves, limit, bar, hover, [gain, phase])
+
+
+def filter_phase(phase: Array) -> go.Figure:
+    """Phase of every filter, which shifts a frequency; arguments as of :func:`filter_gain`."""
+    limit = max(0.1, float(np.abs(phase).max()))
+    ticks = [-limit, 0.0, limit]
+    bar = _colour_bar("phase of 1+D, radians", ticks, [f"{t:.2f}" for t in ticks])
+    return _spectrum(phase, limit, bar, "phase %{customdata[2]:.3f} rad", [phase])
+
+
+def _spectrum(values: Array, limit: float, bar: dict[str, object], hover: str, more: list[Array]) -> go.Figure:
+    K = values.shape[-1]
     k = np.arange(K) - K // 2
     ky, kx = np.meshgrid(k, k, indexing="ij")
-
-    def tiled(a: Array) -> Array:
-        return _stitch([[a.astype(float)] * heads] * polarities, gap)[0]
-
-    hover = np.stack(
-        [
-            _stitch([[gain[p, h] for h in range(heads)] for p in range(polarities)], gap)[0],
-            _stitch([[phase[p, h] for h in range(heads)] for p in range(polarities)], gap)[0],
-            tiled(kx),
-            tiled(ky),
-        ],
-        -1,
+    return _filters(
+        values,
+        limit,
+        bar,
+        "kx %{customdata[0]}, ky %{customdata[1]} cycles/image<br>" + hover,
+        [np.broadcast_to(kx, values.shape), np.broadcast_to(ky, values.shape), *more],
+        f"each panel: kx → and ky ↓ from {-(K // 2)} to {K // 2} cycles per image",
     )
-    ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
+
+
+def filter_kernel(kernel: Array) -> go.Figure:
+    """What each filter adds to a token from those around it, the token itself in the middle.
+
+    Args:
+        kernel: ``(2, h, H, W)``, polarity (+, -), see :func:`dsp_viz.maps.spatial_kernel`.
+    """
+    H, W = kernel.shape[-2:]
+    limit = max(1e-3, float(np.abs(kernel).max()))
+    ticks = [-limit, 0.0, limit]
+    dy, dx = np.meshgrid(np.arange(H) - H // 2, np.arange(W) - W // 2, indexing="ij")
+    return _filters(
+        kernel,
+        limit,
+        _colour_bar("weight of the neighbour", ticks, [f"{t:.3g}" for t in ticks]),
+        "%{customdata[0]} right, %{customdata[1]} down<br>weight %{customdata[2]:.4f}",
+        [np.broadcast_to(dx, kernel.shape), np.broadcast_to(dy, kernel.shape), kernel],
+        f"each panel: the {H}×{W} tokens around one token",
+    )
+
+
+def _filters(
+    values: Array, limit: float, bar: dict[str, object], hover: str, numbers: list[Array], axes: str
+) -> go.Figure:
+    """``values (2, h, rows, columns)`` as one sheet, a row a polarity, a column a head."""
+    heads, gap = values.shape[1], 2
+    sheet, x, y = _stitch([list(row) for row in values], gap)
     figure = go.Figure(
         go.Heatmap(
             z=sheet,
-            customdata=hover,
+            customdata=np.stack([_stitch([list(row) for row in n.astype(float)], gap)[0] for n in numbers], -1),
             zmin=-limit,
             zmax=limit,
             colorscale=_DIVERGING,
-            colorbar=_colour_bar("gain |1+D|", ticks, [f"{2**t:.3g}" for t in ticks]),
-            hovertemplate="kx %{customdata[2]}, ky %{customdata[3]} cycles/image<br>gain %{customdata[0]:.3f}"
-            "<br>phase %{customdata[1]:.2f} rad<extra></extra>",
+            colorbar=bar,
+            hovertemplate=hover + "<extra></extra>",
             hoverongaps=False,
         ),
         _layout(460),
     )
     _panel_axes(figure, x, [f"head {i + 1}" for i in range(heads)], y, ["filter F⁺", "filter F⁻"])
-    figure.add_annotation(
-        text=f"each panel: kx → and ky ↓ from {-(K // 2)} to {K // 2} cycles per image",
-        x=0.5,
-        y=0,
-        xref="paper",
-        yref="paper",
-        yshift=-14,
-        showarrow=False,
+    figure.add_annotation(text=axes, x=0.5, y=0, xref="paper", yref="paper", yshift=-14, showarrow=False)
+    return figure
+
+
+def power_spectrum(powers: Array, head: int) -> go.Figure:
+    """Power of q and k of one head for this picture, before the filters and after each.
+
+    Args:
+        powers: ``(3, 2, h, R)``, see :func:`dsp_viz.maps.radial_power`. head: from 0.
+    """
+    figure = go.Figure(layout=_layout(300, hovermode="x unified"))
+    colours = ("#7b8794", f"rgb{SAME}", f"rgb{OPPOSITE}")
+    for field, (name, dash) in enumerate((("q", "solid"), ("k", "dot"))):
+        for step, (after, colour) in enumerate(zip(("before", "after F⁺", "after F⁻"), colours, strict=True)):
+            figure.add_scatter(
+                y=powers[step, field, head],
+                mode="lines+markers",
+                name=f"{name} {after}",
+                line={"color": colour, "dash": dash, "width": 2},
+                hovertemplate="%{y:.4g}",
+            )
+    figure.update_xaxes(title={"text": "cycles per image"}, showgrid=False, zeroline=False)
+    figure.update_yaxes(
+        title={"text": f"power, head {head + 1}"}, type="log", gridcolor="rgba(128,128,128,.25)", nticks=6
     )
+    return figure
+
+
+def summary_influence(values: Array, names: tuple[str, ...]) -> go.Figure:
+    """How much each summary moves the coefficients of each block: mean of ``|c - c_without|``.
+
+    Args:
+        values: ``(blocks, summaries)``. names: of the summaries.
+    """
+    figure = go.Figure(layout=_layout(280, barmode="group", bargap=0.3))
+    for i, name in enumerate(names):
+        figure.add_bar(
+            x=[f"block {b + 1}" for b in range(len(values))],
+            y=values[:, i],
+            name=name,
+            marker={"color": SCALES[i % len(SCALES)], "line": {"width": 0}},
+            hovertemplate=f"without {name}: %{{y:.3f}}<extra></extra>",
+        )
+    figure.update_yaxes(title={"text": "mean change of c"}, gridcolor="rgba(128,128,128,.25)", rangemode="tozero")
     return figure
 
 

@@ -144,6 +144,53 @@ def radial_profile(gain: Tensor) -> Tensor:
     return torch.stack([gain[..., radius == r].mean(-1) for r in range(M)], dim=-1)
 
 
+def radial_power(block: Block, *, sample: int = 0) -> Tensor:
+    r"""Power of q and k against frequency, before the filters and after each.
+
+    .. math:: P(r) = \sum_{\lvert k\rvert \approx r} \frac{1}{d}\sum_d \lvert \mathcal F q\rvert^2 / N^2
+
+    with ``|k|`` in cycles per image rounded to ``r``; by Parseval's theorem the sum over ``r`` is the mean square. What
+    a filter makes of a frequency is ``|1 + D|²`` times its power.
+
+    Args:
+        block: of a trace. sample: index in the batch.
+
+    Returns:
+        ``(3, 2, h, R)`` float64: before, after ``F⁺``, after ``F⁻``; q, k; head; ``r``.
+    """
+    field = block.fields[0][sample].double()  # (H, W, 2, h, d)
+    H, W = field.shape[:2]
+    power = torch.fft.fft2(field, dim=(0, 1)).abs().square().mean(-1).permute(2, 3, 0, 1) / (H * W) ** 2  # (2, h, H, W)
+    gain = torch.ones(2, field.shape[3], H, W, dtype=torch.double, device=field.device)
+    spectrum = full_spectrum(block.filters).abs().double()  # (2, h, 2M-1, 2M-1)
+    M = block.filters.shape[-1]
+    ky, kx = (torch.arange(-min(M - 1, (n - 1) // 2), min(M - 1, (n - 1) // 2) + 1) for n in (H, W))
+    gain[:, :, (ky % H)[:, None], kx % W] = spectrum[:, :, (ky + M - 1)[:, None], kx + M - 1]
+    powers = torch.stack([power, power * gain[0].square(), power * gain[1].square()])
+    y, x = (torch.fft.fftfreq(n, 1 / n, dtype=torch.double, device=field.device) for n in (H, W))
+    radius = torch.hypot(y[:, None], x[None]).round().long().flatten()
+    result = powers.new_zeros(*powers.shape[:3], int(radius.max()) + 1)
+    return result.index_add_(-1, radius, powers.flatten(-2))
+
+
+def spatial_kernel(filters: Tensor, H: int, W: int) -> Tensor:
+    """What the filters add to a field around each token: the inverse transform of ``D`` on a grid.
+
+    Args:
+        filters: ``D`` ``(2, h, 2M-1, M)`` complex. H, W: of the grid.
+
+    Returns:
+        ``(2, h, H, W)``; the token itself lies at ``(H // 2, W // 2)``. The filtered field is the field plus its
+        circular convolution with this.
+    """
+    M = filters.shape[-1]
+    D = full_spectrum(filters) - 1
+    ky, kx = (torch.arange(-min(M - 1, (n - 1) // 2), min(M - 1, (n - 1) // 2) + 1) for n in (H, W))
+    on_grid = D.new_zeros(*D.shape[:2], H, W)
+    on_grid[:, :, (ky % H)[:, None], kx % W] = D[:, :, (ky + M - 1)[:, None], kx + M - 1]
+    return torch.fft.ifft2(on_grid).real.roll((H // 2, W // 2), (-2, -1))
+
+
 def _query_share(query: Query, full: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     """How much of each token of a scale a query of the full grid asks, ``(N_s,)``, sums to 1."""
     rows, columns = (_interpolation(coarse, fine) for coarse, fine in zip(grid, full, strict=True))

@@ -34,10 +34,10 @@ class Store:
             self._results.move_to_end(token)
             return self._results[token][0].get(piece)
 
-    def result(self, token: str) -> object:
-        """What was kept with the pieces, or None if it is unknown or gone."""
+    def result(self, token: str) -> tuple[dict[str, bytes], object] | None:
+        """All pieces of a result and what was kept with them, or None if it is unknown or gone."""
         with self._lock:
-            return self._results[token][1] if token in self._results else None
+            return self._results.get(token)
 
     def size(self) -> int:
         """Bytes of all pieces."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLES
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -88,8 +89,8 @@ def test_first_screen_shows_the_first_example_analysed(page: Page, model: dsp_vi
 def test_every_tab_shows_its_figure(page: Page) -> None:
     ready(page)
     for name, plots in (
-        ("Spectral filters", ["gain", "radial"]),
-        ("Coefficients", ["dynamic"]),
+        ("Spectral filters", ["gain", "radial", "power", "phase", "kernel"]),
+        ("Coefficients", ["dynamic", "influence"]),
         ("Mixer weights", ["mixing"]),
     ):
         tab(page, name)
@@ -117,7 +118,7 @@ def test_removing_the_picture_analyses_nothing(page: Page) -> None:
     page.locator("#picture input[type=file]").wait_for(state="attached", timeout=READY)
     page.get_by_role("button", name="next block").click()  # a later event: what came before it is done
     tab(page, "Spectral filters")
-    expect(page.get_by_text("Block 4, as chosen")).to_be_visible(timeout=READY)
+    expect(page.get_by_text("Block 4, head 1, as chosen")).to_be_visible(timeout=READY)
     assert page.locator("#prediction").inner_text() == before
     assert requests
 
@@ -130,3 +131,16 @@ def test_a_bad_file_leaves_the_result_and_says_why(page: Page) -> None:
     expect(page.get_by_role("alert")).to_be_visible(timeout=READY)
     assert page.locator("#prediction").inner_text() == before
     expect(page.locator(".dv-stage")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
+    other = page.context.new_page()
+    other.goto(f"{address}?__theme={theme}")
+    ready(other)
+    other.get_by_role("button", name="keys").click()
+    for name in ("Polarity maps", "Spectral filters", "Coefficients", "Mixer weights"):
+        tab(other, name)
+        other.wait_for_timeout(400)
+        found = Axe().run(other).response["violations"]
+        assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []

@@ -61,7 +61,7 @@ def test_store_forgets_what_was_used_longest_ago() -> None:
     assert store.get(first, "0") == b"12345"
     third = store.put({"0": b"123"})
     assert store.get(second, "0") is store.result(second) is None
-    assert store.result(first) == "first"
+    assert store.result(first) == ({"0": b"12345"}, "first")
     assert store.get(first, "0") == b"12345"
     assert store.get(third, "0") == b"123"
     assert store.size() == 8

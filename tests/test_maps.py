@@ -1,11 +1,14 @@
 """The maps are rebuilt exactly: against explicit N×N products in float64."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from dsp_attention import DynamicSpectralPolarityAttention
 from dsp_viz import maps
+from dsp_viz.influence import SUMMARIES, summary_influence
 from dsp_viz.trace import Block, trace
 
 # Prime and unequal: C = 21 = 3 heads × 7 channels (odd d), grid 5 × 7, two scales with cut windows.
@@ -140,3 +143,47 @@ def test_radial_profile_by_hand() -> None:
     outer = [1, 2, 3, 5, 9, 10, 14, 15, 19, 21, 22, 23]
     want = torch.tensor([12.0, sum(around) / 8, sum(outer) / 12], dtype=torch.double)
     torch.testing.assert_close(maps.radial_profile(gain), want)
+
+
+def test_radial_power_is_that_of_the_fields(layer: DynamicSpectralPolarityAttention, block: Block) -> None:
+    """Parseval before the filters; after them against the fields that the layer itself filtered."""
+    powers = maps.radial_power(block, sample=1)
+    field = block.fields[0][1]
+    torch.testing.assert_close(powers[0].sum(-1), field.square().mean((0, 1, 4)))
+    with torch.inference_mode():
+        filtered = layer.spectral(block.fields[0])  # (2, F, B, h, N, d)
+    for polarity in range(2):
+        torch.testing.assert_close(powers[1 + polarity].sum(-1), filtered[polarity, :, 1].square().mean((-1, -2)))
+    assert powers.shape == (3, 2, HEADS, 5)  # the corner of 5×7 lies at hypot(2, 3) ≈ 4
+
+
+def test_radial_power_of_a_wave_lies_at_its_frequency(block: Block) -> None:
+    y = (torch.arange(H, dtype=torch.double) + 0.5) / H
+    wave = torch.cos(2 * torch.pi * 2 * y)[:, None].expand(H, W)
+    field = wave[None, :, :, None, None, None].expand(1, H, W, 2, HEADS, 7)
+    power = maps.radial_power(replace(block, fields=(field,)))[0]
+    torch.testing.assert_close(power, torch.tensor([0, 0, 0.5, 0, 0], dtype=torch.double).expand_as(power))
+
+
+@pytest.mark.parametrize("grid", [(5, 7), (8, 8), (2, 3)])
+def test_spatial_kernel_is_the_filter(layer: DynamicSpectralPolarityAttention, grid: tuple[int, int]) -> None:
+    """An impulse in the middle comes out as itself plus the kernel."""
+    rows, columns = grid
+    impulse = torch.zeros(1, rows, columns, 1, HEADS, 1, dtype=torch.double)
+    impulse[0, rows // 2, columns // 2] = 1
+    with torch.inference_mode():
+        out = layer.spectral(impulse)[:, 0, 0, :, :, 0].unflatten(-1, grid)
+        kernel = maps.spatial_kernel(layer.spectral.filters(), rows, columns)
+    torch.testing.assert_close(kernel, out - impulse[0, ..., 0, 0, 0])
+
+
+def test_summary_influence_is_what_a_hook_finds(layer: DynamicSpectralPolarityAttention) -> None:
+    x = torch.randn(2, H * W, DIM, dtype=torch.double)
+    whole = trace(layer, x, H, W).blocks[0]
+    for i, name in enumerate(SUMMARIES):
+        handle = layer.context.get_submodule(f"{name}_summary").register_forward_hook(lambda m, a, out: out * 0)
+        without = trace(layer, x, H, W).blocks[0].coefficients
+        handle.remove()
+        change = whole.coefficients - without
+        torch.testing.assert_close(summary_influence(layer, whole)[i], change)
+        assert change.abs().max() > 1e-3

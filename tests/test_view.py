@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -226,6 +227,43 @@ def test_png_and_svg(page: Page) -> None:
     image = root.find("s:image", spaces)
     assert image is not None
     assert image.attrib["{http://www.w3.org/1999/xlink}href"].startswith("data:image/png;base64,")
+
+
+def test_npz_holds_the_features(page: Page, model: dsp_viz.LoadedModel) -> None:
+    ready(page)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="NPZ").click()
+    assert waiting.value.suggested_filename == "cat-chelsea.npz"
+    block = dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[3]
+    with np.load(waiting.value.path()) as kept:
+        settings = json.loads(str(kept["settings"]))
+        features = kept["block3/scale1/features"]
+        np.testing.assert_allclose(kept["block3/coefficients"], block.coefficients[0], rtol=1e-6)
+    want = torch.cat([block.features[1][0, :, 0], block.features[1][1, :, 0]], -1).numpy()
+    np.testing.assert_allclose(features, want, rtol=1e-3, atol=1e-9 * want.max())
+    assert (settings["model"], settings["digest"], settings["side"]) == ("dsp_tiny", model.digest, 128)
+
+
+def test_the_report_works_without_a_server(page: Page, tmp_path: Path) -> None:
+    ready(page)
+    told = page.locator(".dv-read").inner_text()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Report").click()
+    assert waiting.value.suggested_filename == "cat-chelsea.html"
+    waiting.value.save_as(tmp_path / "report.html")
+    alone = page.context.new_page()
+    requests: list[str] = []
+    alone.on("request", lambda r: requests.append(r.url))
+    alone.goto((tmp_path / "report.html").as_uri())
+    ready(alone)
+    assert alone.locator(".dv-read").inner_text() == told
+    ask(alone, (2, 11))
+    expect(alone.locator(".dv-read")).to_contain_text("row 3, column 12")
+    alone.get_by_role("button", name="next block").click()
+    expect(alone.locator(".dv-read")).to_contain_text("block 4")
+    expect(alone.get_by_role("button", name="Report")).to_have_count(0)
+    assert {urlsplit(url).scheme for url in requests} <= {"file", "data", "blob"}
+    assert Axe().run(alone).response["violations"] == []
 
 
 def opened(page: Page, link: str) -> Page:

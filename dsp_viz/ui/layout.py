@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 
-from ..analysis import Analysis, analyse
+from ..analysis import analyse
 from ..checkpoint import LoadedModel
 from ..images import ImageError
 from ..store import Store
@@ -99,30 +99,36 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
                     view = PolarityView(elem_id="view")
                 with gr.Tab("Spectral filters", id="filters"):
                     gr.HTML(ABOUT_FILTERS)
-                    which = gr.HTML(views.which(min(depth, 3) - 1))
+                    which = gr.HTML(views.which(min(depth, 3) - 1, 0))
                     gain = gr.Plot(label="Filter magnitudes", elem_id="gain")
-                    radial = gr.Plot(label="Radial profile", elem_id="radial")
+                    with gr.Row(equal_height=False):
+                        radial = gr.Plot(label="Radial profile of the gain", elem_id="radial")
+                        power = gr.Plot(label="Spectrum of q and k for this picture", elem_id="power")
+                    phase = gr.Plot(label="Filter phases", elem_id="phase")
+                    kernel = gr.Plot(label="Filters as kernels in space", elem_id="kernel")
                 with gr.Tab("Coefficients", id="coefficients"):
                     gr.HTML(ABOUT_COEFFICIENTS)
                     dynamic = gr.Plot(label="Dynamic coefficients", elem_id="dynamic")
+                    influence = gr.Plot(label="What moves them: each summary left out", elem_id="influence")
                 with gr.Tab("Mixer weights", id="weights"):
                     gr.HTML(ABOUT_WEIGHTS)
                     mixing = gr.Plot(label="Mixing weights", elem_id="mixing")
         wanted = gr.Textbox(visible=False)
 
-        shown = [message, source, result, predicted, view, gain, radial, dynamic, mixing]
+        filters = [gain, radial, power, phase, kernel]
+        shown = [message, source, result, predicted, view, *filters, dynamic, influence, mixing]
         unchanged = (gr.skip(),) * (len(shown) - 1)
 
-        def screen(new: Analysis, made_of: Source, manifest: dict[str, Any], b: int) -> tuple[Any, ...]:
+        def screen(kept: views.Kept, made_of: Source, manifest: dict[str, Any], b: int) -> tuple[Any, ...]:
             return (
                 "",
                 made_of,
-                new,
-                views.prediction(new),
+                kept,
+                views.prediction(kept.result),
                 manifest,
-                *views.filters(new, b),
-                views.coefficients(new),
-                views.weights(new),
+                *views.filters(kept, b, 0),
+                *views.coefficients(kept),
+                views.weights(kept),
             )
 
         def show(path: str, px: int, all_of_it: bool, b: int, settings: str | None = None) -> tuple[Any, ...]:
@@ -133,7 +139,7 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
                 _log.warning("refused a picture: %s", error)
                 return (notice(str(error)), *unchanged)
             name = Path(path).stem
-            new = views.without_tokens(full)
+            kept = views.keep(full, model)
             manifest = {
                 "blocks": depth,
                 "grid": full.frame.grid,
@@ -144,8 +150,8 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
                 "whole": all_of_it,
             }
             made_of = (path, px, all_of_it)
-            token = store.put(views.pieces(full), (new, made_of, manifest))
-            return screen(new, made_of, manifest | {"token": token, "view": settings}, b)
+            token = store.put(views.pieces(full), (kept, made_of, manifest))
+            return screen(kept, made_of, manifest | {"token": token, "view": settings}, b)
 
         def run(path: str | None, size: str, all_of_it: bool, last: Source | None, b: int) -> tuple[Any, ...]:
             if path is None:
@@ -170,18 +176,19 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
             controls = (f"{px} px", all_of_it, b)
             if name in by_name:
                 return (str(by_name[name]), *controls, *show(str(by_name[name]), px, all_of_it, b, settings))
-            kept: Any = store.result(name)
-            if kept is not None:
-                new, made_of, manifest = kept
-                return (made_of[0], *controls, *screen(new, made_of, manifest | {"token": name, "view": settings}, b))
+            alive: Any = store.result(name)
+            if alive is not None:
+                kept, made_of, manifest = alive[1]
+                return (made_of[0], *controls, *screen(kept, made_of, manifest | {"token": name, "view": settings}, b))
             first = show(str(examples[0]), model.config.image_size, False, b)
             gone = "The link's picture is no longer kept: uploads live for a while only. Here is an example instead."
             return (str(examples[0]), f"{model.config.image_size} px", False, b, notice(gone), *first[1:])
 
-        def pick(kept: Analysis | None, event: gr.EventData) -> tuple[Any, ...]:
-            """Another block is looked at: its filters."""
+        def pick(kept: views.Kept | None, event: gr.EventData) -> tuple[Any, ...]:
+            """Another block or head is looked at: its filters."""
             b = min(max(int(event._data["block"]), 0), depth - 1)
-            return (b, views.which(b), *((gr.skip(),) * 2 if kept is None else views.filters(kept, b)))
+            h = min(max(int(event._data["head"]), 0), model.config.model["num_heads"] - 1)
+            return (b, views.which(b, h), *((gr.skip(),) * 5 if kept is None else views.filters(kept, b, h)))
 
         def offer(size: str, all_of_it: bool, b: int, event: gr.SelectData) -> tuple[Any, ...]:
             """A click on an example puts it into the upload field too."""
@@ -232,7 +239,7 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
             **busy,
             **progress,
         )
-        view.pick(pick, result, [block, which, gain, radial], trigger_mode="always_last", **silent)
+        view.pick(pick, result, [block, which, *filters], trigger_mode="always_last", **silent)
 
         sent = Picture(label="picture", visible=False)
         answer = gr.JSON(label="analysis", visible=False)

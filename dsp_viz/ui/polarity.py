@@ -1,16 +1,11 @@
 """The polarity view: a component whose maps are rebuilt in the browser from the factors of one block at a time."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-_FILES = Path(__file__).parent / "view"
-
-
-def _text(*names: str) -> str:
-    return "".join((_FILES / name).read_text(encoding="utf-8") for name in names)
+from .theme import JAVASCRIPT, MARKUP
 
 
 class PolarityView(gr.HTML):
@@ -25,6 +20,4 @@ class PolarityView(gr.HTML):
     pick: Callable[..., Any]
 
     def __init__(self, **arguments: Any) -> None:
-        super().__init__(
-            html_template=_text("view.html"), js_on_load=_text("maths.js", "view.js", "controls.js"), **arguments
-        )
+        super().__init__(html_template=MARKUP, js_on_load=JAVASCRIPT, **arguments)

@@ -1,6 +1,7 @@
 """Serving: Gradio's app, hardened for a public address, and the route that the polarity view fetches from."""
 
 from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 from starlette.requests import Request
@@ -8,7 +9,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..store import Store
+from . import takeaway
 from .theme import THEME, css
+
+#: What is made of a result when it is asked for.
+_MADE: dict[str, Callable[..., str | bytes]] = {"html": takeaway.page, "npz": takeaway.npz}
+_TYPES = {"picture": "image/png", "html": "text/html", "npz": "application/octet-stream"}
 
 
 def launch(demo: gr.Blocks, store: Store, *, host: str, port: int, block: bool = True, mcp: bool = False) -> str:
@@ -50,14 +56,19 @@ def launch(demo: gr.Blocks, store: Store, *, host: str, port: int, block: bool =
 
 def _piece(store: Store) -> Callable[[Request], Response]:
     def answer(request: Request) -> Response:
-        name = request.path_params["piece"]
-        data = store.get(request.path_params["token"], name)
-        if data is None:
+        token, name = request.path_params["token"], request.path_params["piece"]
+        private = {"Cache-Control": "private, max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
+        data = store.get(token, name)
+        if data is not None:
+            return Response(data, media_type=_TYPES.get(name, "application/octet-stream"), headers=private)
+        alive: Any = store.result(token)
+        if alive is None or name not in _MADE:
             return PlainTextResponse("This result is no longer kept.", status_code=404)
+        pieces, (kept, _, manifest) = alive
         return Response(
-            data,
-            media_type="image/png" if name == "picture" else "application/octet-stream",
-            headers={"Cache-Control": "private, max-age=3600, immutable", "X-Content-Type-Options": "nosniff"},
+            _MADE[name](kept, manifest, pieces),
+            media_type=_TYPES[name],
+            headers=private | {"Content-Disposition": f'attachment; filename="dsp-attention.{name}"'},
         )
 
     return answer

@@ -34,7 +34,15 @@ THEME = gr.themes.Base(
 )
 
 
+def _text(*names: str) -> str:
+    return "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
+
+
+#: The polarity view: what it is made of, and what draws it.
+MARKUP = _text("view/view.html")
+JAVASCRIPT = _text("view/maths.js", "view/view.js", "view/controls.js")
+
+
 def css() -> str:
     """The app's style sheets."""
-    here = Path(__file__).parent
-    return "".join((here / name).read_text(encoding="utf-8") for name in ("style.css", "view/view.css"))
+    return _text("style.css", "view/view.css")

@@ -1,7 +1,7 @@
 """What each part of the screen shows of an :class:`~dsp_viz.analysis.Analysis`."""
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -12,12 +12,14 @@ import torch
 from .. import factors, figures, maps
 from ..analysis import Analysis
 from ..checkpoint import LoadedModel
+from ..influence import summary_influence
+from ..trace import layers
 
 
 def prediction(result: Analysis) -> str:
     """The five best classes as bars, and how the numbers came about, as HTML."""
     rows = "".join(
-        f'<div class="row"><span>{escape(name)}</span><span class="value">{100 * p:.1f} %</span>'
+        f'<div class="row" role="listitem"><span>{escape(name)}</span><span class="value">{100 * p:.1f} %</span>'
         f'<span class="bar"><i style="width:{100 * p:.2f}%"></i></span></div>'
         for name, p in result.top(5)
     )
@@ -47,37 +49,66 @@ def pieces(result: Analysis) -> dict[str, bytes]:
     }
 
 
-def without_tokens(result: Analysis) -> Analysis:
-    """The same result without what grows with the number of tokens: small enough to keep for every visitor."""
+@dataclass(frozen=True)
+class Kept:
+    """What is kept for every visitor: small, whatever the number of tokens.
+
+    Attributes:
+        result: without the tensors that hold tokens. powers: of each block, see :func:`dsp_viz.maps.radial_power`.
+        influence: ``(blocks, 3)``, mean change of the coefficients without each summary.
+    """
+
+    result: Analysis
+    powers: tuple[np.ndarray, ...]
+    influence: np.ndarray
+
+
+def keep(result: Analysis, model: LoadedModel) -> Kept:
+    """Take from a result what the tabs show."""
     none = torch.empty(0)
-    blocks = tuple(
-        replace(block, fields=(), features=(), values=(), local=none, mixed=none) for block in result.trace.blocks
+    blocks = result.trace.blocks
+    small = tuple(replace(b, fields=(), features=(), values=(), local=none, mixed=none) for b in blocks)
+    changes = [
+        summary_influence(layer, b).abs().mean((1, 2, 3, 4))
+        for layer, b in zip(layers(model).values(), blocks, strict=True)
+    ]
+    return Kept(
+        replace(result, trace=replace(result.trace, blocks=small)),
+        tuple(maps.radial_power(b).numpy() for b in blocks),
+        torch.stack(changes).numpy(),
     )
-    return replace(result, trace=replace(result.trace, blocks=blocks))
 
 
-def which(block: int) -> str:
-    """Which block the filters are of, as HTML."""
-    return f'<div class="facts">Block {block + 1}, as chosen on the first tab.</div>'
+def which(block: int, head: int) -> str:
+    """Which block and head the filters are of, as HTML."""
+    return f'<div class="facts">Block {block + 1}, head {head + 1}, as chosen on the first tab.</div>'
 
 
-def filters(result: Analysis, block: int) -> tuple[go.Figure, go.Figure]:
-    """Gain of both filters of one block, per head, and its radial profile."""
-    spectrum = maps.full_spectrum(result.trace.blocks[block].filters)
-    gain = spectrum.abs()
+def filters(kept: Kept, block: int, head: int) -> tuple[go.Figure, ...]:
+    """Filters of one block: gain, radial profile, phase, spatial kernel; and what they did to q and k of one head."""
+    traced = kept.result.trace.blocks[block]
+    spectrum = maps.full_spectrum(traced.filters)
+    gain, phase = spectrum.abs(), spectrum.angle().numpy()
     return (
-        figures.filter_gain(gain.numpy(), spectrum.angle().numpy()),
+        figures.filter_gain(gain.numpy(), phase),
         figures.radial_gain(maps.radial_profile(gain).numpy()),
+        figures.power_spectrum(kept.powers[block], head),
+        figures.filter_phase(phase),
+        figures.filter_kernel(maps.spatial_kernel(traced.filters, *traced.grids[0]).numpy()),
     )
 
 
-def coefficients(result: Analysis) -> go.Figure:
-    """Dynamic coefficients of every block, head, scale and stream for this picture."""
-    return figures.coefficients(np.stack([b.coefficients[0].float().numpy() for b in result.trace.blocks]))
+def coefficients(kept: Kept) -> tuple[go.Figure, go.Figure]:
+    """Dynamic coefficients of every block, head, scale and stream for this picture, and what moves them."""
+    return (
+        figures.coefficients(np.stack([b.coefficients[0].float().numpy() for b in kept.result.trace.blocks])),
+        figures.summary_influence(kept.influence, ("global mean", "LSTM", "self-attention")),
+    )
 
 
-def weights(result: Analysis) -> go.Figure:
+def weights(kept: Kept) -> go.Figure:
     """Mixing weights of every block, head and scale, with the tracked gradients."""
+    result = kept.result
     return figures.mixer_weights(
         np.stack([b.weights[0].float().numpy() for b in result.trace.blocks]),
         np.stack([b.ema.float().numpy() for b in result.trace.blocks]),

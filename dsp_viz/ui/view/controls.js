@@ -116,12 +116,27 @@ function help() {
 
 // ---- taking away ---------------------------------------------------------------------------------------------------------
 
-function save(blob, extension) {
+function download(address, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = `${result.name}-block${state.block + 1}-head${state.head + 1}.${extension}`;
+  link.href = address;
+  link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function save(blob, extension) {
+  const address = URL.createObjectURL(blob);
+  download(address, `${result.name}-block${state.block + 1}-head${state.head + 1}.${extension}`);
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
+// What the server makes of the whole result.
+async function fromServer(extension) {
+  note("One moment …");
+  const answer = await fetch(address(extension)).catch(() => null);
+  if (!answer || !answer.ok) return note("This result is no longer kept. Analyse the picture again.");
+  const blob = await answer.blob();
+  download(URL.createObjectURL(blob), `${result.name}.${extension}`);
+  note("");
 }
 
 // Everything on the view in one picture, on the page's background.
@@ -207,6 +222,8 @@ const ACTIONS = {
   "block+": () => goToBlock(state.block + 1),
   png: savePng,
   svg: saveSvg,
+  npz: () => fromServer("npz"),
+  html: () => fromServer("html"),
   link: () => {
     history.replaceState(null, "", link());
     copy(link(), "Link");
@@ -215,6 +232,8 @@ const ACTIONS = {
   help,
 };
 for (const button of root.querySelectorAll("[data-do]")) {
+  // A page that was taken away has no server behind it.
+  if (props.value && props.value.pieces && ["npz", "html", "link"].includes(button.dataset.do)) button.remove();
   button.addEventListener("click", () => (button.dataset.do === "help" || block) && ACTIONS[button.dataset.do]());
 }
 

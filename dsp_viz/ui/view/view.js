@@ -22,7 +22,9 @@ const cache = new Map();
 
 // ---- data ----------------------------------------------------------------------------------------------------------
 
+// In a page that was taken away the pieces lie in the manifest itself.
 function address(piece) {
+  if (result.pieces) return `data:application/octet-stream;base64,${result.pieces[piece]}`;
   return new URL(`results/${result.token}/${piece}`, document.baseURI);
 }
 
@@ -61,8 +63,9 @@ async function showBlock(index) {
 async function showResult(manifest) {
   if (!manifest || (result && manifest.token === result.token)) return;
   const first = result === null;
-  result = manifest;
   const [H, W] = manifest.grid;
+  if (!first) state.query = state.query.map((at, axis) => Math.floor(((at + 0.5) * manifest.grid[axis]) / result.grid[axis]));
+  result = manifest;
   if (first) Object.assign(state, { block: Math.min(2, manifest.blocks - 1), query: [Math.floor(H / 2) - 1, Math.floor(W / 2) - 1] });
   if (first && manifest.view) restore(manifest.view);
   state.block = Math.min(state.block, manifest.blocks - 1);

@@ -1,0 +1,31 @@
+"""Which of the context's three summaries moves the coefficients: each left out in turn."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dsp_attention import DynamicSpectralPolarityAttention
+
+from .trace import Block
+
+#: The context encoder's summaries, in the order in which it joins them.
+SUMMARIES = ("global", "lstm", "attention")
+
+
+@torch.inference_mode()
+def summary_influence(layer: DynamicSpectralPolarityAttention, block: Block) -> Tensor:
+    """How much the coefficients change when a summary is replaced by zeros, the other two as they were.
+
+    Args:
+        layer: that the block was traced in. block: of a trace.
+
+    Returns:
+        ``c - c_without``, ``(3, B, h, S, 2)``, in the order of :data:`SUMMARIES`.
+    """
+    context = layer.context
+    differences = []
+    for left_out in SUMMARIES:
+        parts = [block.summaries[n] * (n != left_out) for n in SUMMARIES]
+        without = 2 * torch.sigmoid(context.out(F.gelu(context.hidden(torch.cat(parts, dim=-1)))))
+        differences.append(block.coefficients - without.view_as(block.coefficients))
+    return torch.stack(differences)

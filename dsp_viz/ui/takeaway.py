@@ -1,0 +1,90 @@
+"""What the view hands out of a result that is kept: the numbers as NPZ, and one page that needs nothing else."""
+
+import base64
+import io
+import json
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from .. import export, factors, maps
+from . import views
+from .theme import JAVASCRIPT, MARKUP, css
+
+
+def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> bytes:
+    """The numbers of a result: what the browser got, and what the other tabs show; settings as JSON in ``settings``.
+
+    Returns:
+        A compressed NPZ. For block ``b`` and scale ``s`` from 0: ``block{b}/scale{s}/features`` ``(2, h, N_s, 2d)``,
+        ``φ(q)`` and ``φ(k)``, positive polarity first; ``block{b}/coefficients`` ``(h, S, 2)``;
+        ``block{b}/mixing_weights`` ``(h, S)``; ``block{b}/filters`` ``(2, h, 2M-1, M)`` complex.
+    """
+    about = {**export.settings(kept.result), **{key: manifest[key] for key in ("name", "side", "whole")}}
+    arrays: dict[str, Any] = {"settings": np.array(json.dumps(about, ensure_ascii=False))}
+    for b, block in enumerate(kept.result.trace.blocks):
+        _, decoded = factors.decode(pieces[str(b)])
+        arrays |= {f"block{b}/scale{s}/features": features for s, features in enumerate(decoded)}
+        arrays[f"block{b}/coefficients"] = block.coefficients[0].numpy()
+        arrays[f"block{b}/mixing_weights"] = block.weights[0].numpy()
+        arrays[f"block{b}/filters"] = block.filters.numpy()
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> str:
+    """One HTML page with the prediction, the polarity view as it lives in the app, and tables; it loads nothing."""
+    inline = {name: base64.b64encode(data).decode() for name, data in pieces.items()}
+    value = json.dumps(manifest | {"pieces": inline}).replace("</", "<\\/")
+    settings = json.dumps(export.settings(kept.result), indent=2, ensure_ascii=False)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(manifest["name"])} – DSP-Attention</title>
+<style>{css()}{_STYLE}</style></head>
+<body><main><h1>{escape(manifest["name"])}</h1>{views.prediction(kept.result)}
+<h2>Polarity maps</h2><div id="view">{MARKUP}</div>
+<h2>Coefficients and mixing weights</h2>{_tables(kept)}
+<h2>Settings</h2><pre>{escape(settings)}</pre></main>
+<script>(() => {{
+const element = document.getElementById("view");
+const props = {{ value: {value} }};
+const trigger = () => {{}};
+const watch = () => {{}};
+{JAVASCRIPT}
+}})();</script></body></html>"""
+
+
+_STYLE = """
+:root { color-scheme: light dark; --font: system-ui, sans-serif; --font-mono: ui-monospace, monospace;
+  --body-text-color: #1f2933; --body-text-color-subdued: #51606c; --block-background-fill: #fff;
+  --border-color-primary: #dde4e8; }
+@media (prefers-color-scheme: dark) { :root { --body-text-color: #e6ebef; --body-text-color-subdued: #a3b1bd;
+  --block-background-fill: #171e26; --border-color-primary: #26313b; } body { background: #10151b; } }
+body { margin: 0; font: 15px/1.5 var(--font); color: var(--body-text-color); }
+main { max-width: 1280px; margin: 0 auto; padding: 20px; }
+.prediction { max-width: 420px; }
+table { border-collapse: collapse; font: 12.5px var(--font-mono); margin: 8px 0 20px; }
+th, td { padding: 2px 10px; text-align: right; border-bottom: 1px solid var(--border-color-primary); }
+.scroll { overflow-x: auto; }
+pre { font: 12px/1.5 var(--font-mono); white-space: pre-wrap; }
+"""
+
+
+def _tables(kept: views.Kept) -> str:
+    blocks = kept.result.trace.blocks
+    heads, scales, _ = blocks[0].coefficients.shape[1:]
+    names = [f"{kind} {2**s}×" for s in range(scales) for kind in (*maps.POLARITIES, "weight")]
+    rows = []
+    for b, block in enumerate(blocks):
+        for h in range(heads):
+            numbers = [
+                value
+                for s in range(scales)
+                for value in (*block.coefficients[0, h, s].tolist(), float(block.weights[0, h, s]))
+            ]
+            cells = "".join(f"<td>{number:.3f}</td>" for number in numbers)
+            rows.append(f'<tr><th scope="row">block {b + 1}, head {h + 1}</th>{cells}</tr>')
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    return f'<div class="scroll"><table><tr><td></td>{head}</tr>{"".join(rows)}</table></div>'
