@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 # Before gradio is imported: it reads these once. Nothing of anyone's use of the app leaves the machine.
@@ -17,6 +18,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default %(default)s)")
     parser.add_argument("--mcp", action="store_true", help="offer the API to language models (needs gradio[mcp])")
     args = parser.parse_args(arguments)
+    if args.mcp and find_spec("mcp") is None:
+        parser.error("--mcp needs the package mcp: run `pip install 'gradio[mcp]'`")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
 

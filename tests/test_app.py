@@ -1,8 +1,14 @@
 """The app as people and programs use it: through its API, and in a real browser."""
 
+import json
 import logging
 import math
 import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -131,6 +137,37 @@ def test_a_bad_file_leaves_the_result_and_says_why(page: Page) -> None:
     expect(page.get_by_role("alert")).to_be_visible(timeout=READY)
     assert page.locator("#prediction").inner_text() == before
     expect(page.locator(".dv-stage")).to_be_visible()
+
+
+def test_the_program_serves_the_api_and_mcp() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    app = Path(__file__).parent.parent / "app.py"
+    process = subprocess.Popen([sys.executable, str(app), "--port", str(port), "--mcp"], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/gradio_api/mcp/schema") as answer:
+                    (tool,) = json.load(answer)
+                break
+            except OSError:
+                assert process.poll() is None
+                time.sleep(0.1)
+        else:
+            pytest.fail("the program did not serve its schema within a minute")
+    finally:
+        process.terminate()
+        process.wait()
+    assert tool["name"] == "analyse_picture"
+    assert "at most 25 megapixels" in tool["inputSchema"]["properties"]["path"]["description"]
+
+
+@pytest.mark.parametrize("arguments", [["--model", "nothing"], ["--port", "many"]])
+def test_the_program_refuses_bad_arguments(arguments: list[str]) -> None:
+    app = Path(__file__).parent.parent / "app.py"
+    done = subprocess.run([sys.executable, str(app), *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert arguments[1] in done.stderr
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -195,7 +195,7 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
             path = str(examples[event.index])
             return (path, *show(path, sides[size], all_of_it, b))
 
-        def endpoint(path: str | None) -> dict[str, Any]:
+        def analyse_picture(path: str | None) -> dict[str, Any]:
             """Analyse a picture with the model of this app.
 
             Args:
@@ -243,5 +243,5 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
 
         sent = Picture(label="picture", visible=False)
         answer = gr.JSON(label="analysis", visible=False)
-        gr.Button(visible=False).click(endpoint, sent, answer, api_name="analyse", **busy)
+        gr.Button(visible=False).click(analyse_picture, sent, answer, api_name="analyse", **busy)
     return demo
