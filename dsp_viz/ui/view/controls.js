@@ -82,6 +82,7 @@ const KEYS = {
   a: () => set("all", !state.all),
   d: () => set("show", state.show === "maps" ? "index" : "maps"),
   m: () => set("smooth", !state.smooth),
+  c: togglePin,
   "?": () => help(),
 };
 
@@ -220,6 +221,7 @@ async function copy(text, what) {
 const ACTIONS = {
   "block-": () => goToBlock(state.block - 1),
   "block+": () => goToBlock(state.block + 1),
+  pin: togglePin,
   png: savePng,
   svg: saveSvg,
   npz: () => fromServer("npz"),

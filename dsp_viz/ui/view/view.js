@@ -104,29 +104,33 @@ function clamp(value, low, high) {
 }
 
 const scaleCount = () => block.scales.length + 1; // the last is the layer's effective map
-const grid = (scale) => block.scales[scale < block.scales.length ? scale : 0];
 const scaleName = (scale) => (scale < block.scales.length ? `${2 ** scale}×` : "layer");
 const STREAMS = ["same", "opposite"];
 
 function update() {
   if (!block) return;
-  const query = state.all ? "all" : state.query;
-  maps = DspMaths.maps(block, query);
-  maps.push(Array.from({ length: block.heads }, (_, h) => DspMaths.effective(block, maps, h)));
+  maps = withLayer(block, state.all ? "all" : state.query);
   state.head = clamp(state.head, 0, block.heads - 1);
   state.scale = clamp(state.scale, 0, scaleCount() - 1);
   draw();
 }
 
+// All maps of a block for a query, and after its scales the effective maps of the layer.
+function withLayer(block, query) {
+  const scales = DspMaths.maps(block, query);
+  return [...scales, Array.from({ length: block.heads }, (_, h) => DspMaths.effective(block, scales, h))];
+}
+
 // One drawn map: values in units of the uniform map, signed where the index is shown.
-function cell(head, scale, stream) {
-  const [same, opposite] = maps[scale][head];
-  const { H, W } = grid(scale);
-  const factor = scale < block.scales.length ? 2 ** scale : 1;
+function cell(head, scale, stream, source = { block, maps }) {
+  const [same, opposite] = source.maps[scale][head];
+  const layer = scale === source.block.scales.length;
+  const full = source.block.scales[0];
+  const { H, W } = layer ? full : source.block.scales[scale];
   const values = new Float32Array(H * W);
   for (let i = 0; i < values.length; i++)
     values[i] = H * W * (state.show === "index" ? same[i] - opposite[i] : stream ? opposite[i] : same[i]);
-  return { values, H, W, factor, sign: stream && state.show === "maps" ? -1 : 1 };
+  return { values, H, W, full, factor: layer ? 1 : 2 ** scale, sign: stream && state.show === "maps" ? -1 : 1 };
 }
 
 function limit(cells) {
@@ -163,7 +167,7 @@ function tint({ values, H, W, sign }, top, gamma) {
 
 // Each key of a coarse map covers the tokens that it pools; at the border of an odd grid less of it is seen.
 function paint(context, map, top, gamma, x, y, width, height) {
-  const { H, W } = block.scales[0];
+  const { H, W } = map.full;
   context.save();
   context.beginPath();
   context.rect(x, y, width, height);
@@ -197,6 +201,7 @@ function draw() {
   drawStage(chosen, own(chosen));
   drawKey(own(chosen), Math.max(...chosen.values.map(Math.abs)));
   tell(chosen);
+  drawComparison(chosen);
 }
 
 let layout = null; // of the panel, for clicks
@@ -253,12 +258,18 @@ function columnAt(i) {
 function drawStage(chosen, top) {
   const { H, W } = block.scales[0];
   const width = Math.min(stage.parentElement.clientWidth, Math.max(240, window.innerHeight * 0.62 * (W / H)));
+  drawOverlay(stage, picture, chosen, top, width, [hovered, state.all ? null : state.query]);
+}
+
+// A map over its picture, with the token under the pointer and the one that asks framed (either may be missing).
+function drawOverlay(canvas, background, map, top, width, [pointed, asking]) {
+  const { H, W } = map.full;
   const height = (width * H) / W;
-  const context = prepare(stage, width, height);
+  const context = prepare(canvas, width, height);
   context.imageSmoothingQuality = "high";
-  if (picture && picture.muted.width) context.drawImage(picture.muted, 0, 0, width, height);
-  context.globalAlpha = state.opacity;
-  paint(context, chosen, top, 0.6, 0, 0, width, height);
+  if (background && background.muted.width) context.drawImage(background.muted, 0, 0, width, height);
+  context.globalAlpha = background ? state.opacity : 1;
+  paint(context, map, top, background ? 0.6 : 1, 0, 0, width, height);
   context.globalAlpha = 1;
   const frame = ([row, column], inner) => {
     const box = [(column * width) / W, (row * height) / H, width / W, height / H];
@@ -269,8 +280,8 @@ function drawStage(chosen, top) {
     context.strokeStyle = "#fff";
     context.strokeRect(...box);
   };
-  if (hovered) frame(hovered, false);
-  if (!state.all) frame(state.query, true);
+  if (pointed) frame(pointed, false);
+  if (asking) frame(asking, true);
 }
 
 function drawKey(top, peak) {
