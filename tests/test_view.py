@@ -3,48 +3,22 @@
 import base64
 import itertools
 import json
-import re
-import xml.etree.ElementTree as ET
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-import torch
-from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
+from viewing import HANDLE, READY, ask, maps_of, ready
 
 import dsp_viz
 from dsp_viz import maps
 
-READY = 20_000
-
 # The server's libraries warn about each other; those warnings are not this project's.
 pytestmark = pytest.mark.filterwarnings("default")
-
-
-#: Finds the element that carries the view's handle, wherever Gradio put it.
-HANDLE = "[...document.querySelectorAll('#view, #view *')].map(e => e.dspView).find(Boolean)"
-
-
-def ready(page: Page) -> None:
-    expect(page.locator("#view .dv")).to_have_attribute("aria-busy", "false", timeout=READY)
-    expect(page.locator(".dv-read")).to_contain_text("token row", timeout=READY)
-
-
-def maps_of(page: Page) -> list[np.ndarray]:
-    """What the view shows now: for each scale ``(2, h, H·W)``, then the layer's effective map."""
-    raw = page.evaluate(f"{HANDLE}.maps().map(s => s.map(h => h.map(m => Array.from(m))))")
-    return [np.array(scale).swapaxes(0, 1) for scale in raw]
-
-
-def ask(page: Page, query: tuple[int, int]) -> None:
-    page.evaluate(f"([r, c]) => {HANDLE}.ask(r, c)", list(query))
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.LoadedModel) -> None:
@@ -254,121 +228,6 @@ def test_comparison_with_a_pinned_map(page: Page, model: dsp_viz.LoadedModel) ->
             assert (red < blue) == (want[r, c] > 0)
     page.get_by_role("button", name="Unpin").click()
     expect(page.locator(".dv-compare")).to_be_hidden()
-
-
-def test_png_and_svg(page: Page) -> None:
-    ready(page)
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="PNG").click()
-    assert re.fullmatch(r"cat-chelsea-block3-head1\.png", waiting.value.suggested_filename)
-    with Image.open(waiting.value.path()) as picture:
-        assert picture.width > 900
-        assert len(set(np.asarray(picture.convert("L")).ravel())) > 50
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="SVG").click()
-    root = ET.parse(waiting.value.path()).getroot()
-    spaces = {"s": "http://www.w3.org/2000/svg"}
-    rectangles = root.findall("s:rect", spaces)
-    assert len(rectangles) == 256 + 2
-    image = root.find("s:image", spaces)
-    assert image is not None
-    assert image.attrib["{http://www.w3.org/1999/xlink}href"].startswith("data:image/png;base64,")
-
-
-def test_npz_holds_the_features(page: Page, model: dsp_viz.LoadedModel) -> None:
-    ready(page)
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="NPZ").click()
-    assert waiting.value.suggested_filename == "cat-chelsea.npz"
-    block = dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[3]
-    with np.load(waiting.value.path()) as kept:
-        settings = json.loads(str(kept["settings"]))
-        features = kept["block3/scale1/features"]
-        np.testing.assert_allclose(kept["block3/coefficients"], block.coefficients[0], rtol=1e-6)
-    want = torch.cat([block.features[1][0, :, 0], block.features[1][1, :, 0]], -1).numpy()
-    np.testing.assert_allclose(features, want, rtol=1e-3, atol=1e-9 * want.max())
-    assert (settings["model"], settings["digest"], settings["side"]) == ("dsp_tiny", model.digest, 128)
-
-
-def test_the_report_works_without_a_server(page: Page, tmp_path: Path) -> None:
-    ready(page)
-    told = page.locator(".dv-read").inner_text()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Report").click()
-    assert waiting.value.suggested_filename == "cat-chelsea.html"
-    waiting.value.save_as(tmp_path / "report.html")
-    alone = page.context.new_page()
-    requests: list[str] = []
-    alone.on("request", lambda r: requests.append(r.url))
-    alone.goto((tmp_path / "report.html").as_uri())
-    ready(alone)
-    assert alone.locator(".dv-read").inner_text() == told
-    ask(alone, (2, 11))
-    expect(alone.locator(".dv-read")).to_contain_text("row 3, column 12")
-    alone.get_by_role("button", name="next block").click()
-    expect(alone.locator(".dv-read")).to_contain_text("block 4")
-    expect(alone.get_by_role("button", name="Report")).to_have_count(0)
-    assert {urlsplit(url).scheme for url in requests} <= {"file", "data", "blob"}
-    assert Axe().run(alone).response["violations"] == []
-
-
-def opened(page: Page, link: str) -> Page:
-    """Another tab of the same browser."""
-    other = page.context.new_page()
-    other.goto(link)
-    ready(other)
-    return other
-
-
-def test_a_link_restores_the_view(page: Page) -> None:
-    ready(page)
-    stage = page.locator(".dv-stage")
-    stage.focus()
-    for key in ("ArrowUp", "2", "s", "p", "m", "]"):
-        stage.press(key)
-    expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
-    told = page.locator(".dv-read").inner_text()
-    link = page.evaluate(f"{HANDLE}.link()")
-    assert parse_qs(urlsplit(link).fragment)["picture"] == ["cat-chelsea"]
-    other = opened(page, link)
-    assert other.locator(".dv-read").inner_text() == told
-    expect(other.get_by_label("smooth")).to_be_checked()
-
-
-def test_a_link_to_an_upload_lives_as_long_as_its_result(page: Page, tmp_path: Path) -> None:
-    ready(page)
-    Image.open(EXAMPLES[4]).rotate(180).save(tmp_path / "mine.png")
-    first = page.locator("#prediction .row").first
-    before = first.inner_text().split()[-2]
-    page.locator("#picture").get_by_role("button", name="Remove Image").click()
-    page.locator("#picture input[type=file]").set_input_files(tmp_path / "mine.png")
-    expect(first).not_to_contain_text(before, timeout=READY)
-    ready(page)
-    page.wait_for_function(f"{HANDLE}.link().includes('picture=cat') === false")
-    link = page.evaluate(f"{HANDLE}.link()")
-    other = opened(page, link)
-    assert other.locator("#prediction").inner_text() == page.locator("#prediction").inner_text()
-    gone = opened(page, re.sub(r"picture=[^&]+", "picture=gone", link))
-    expect(gone.get_by_role("alert")).to_contain_text("no longer kept", timeout=READY)
-    expect(gone.locator("#prediction .row").first).to_contain_text(before)
-
-
-def test_copied_python_gives_the_map(page: Page, model: dsp_viz.LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    ready(page)
-    stage = page.locator(".dv-stage")
-    stage.focus()
-    for key in ("ArrowUp", "2", "s", "p"):
-        stage.press(key)
-    expect(page.locator(".dv-read")).to_contain_text("row 7, column 8 · block 3 · head 2 · 2× · opposite")
-    page.get_by_role("button", name="Copy as Python").click()
-    expect(page.locator(".dv-note")).to_contain_text("Python copied")
-    lines = page.evaluate("navigator.clipboard.readText()").rstrip().splitlines()
-    monkeypatch.chdir(EXAMPLES[0].parent.parent)
-    names: dict = {}
-    exec("\n".join([*lines[:-1], f"map = {lines[-1]}"]), names)
-    got = maps_of(page)[1][1, 1]
-    torch.testing.assert_close(torch.from_numpy(got).float(), names["map"].flatten(), rtol=0.01, atol=1e-6)
 
 
 @pytest.mark.parametrize(("size", "whole", "grid"), [("256 px", False, (32, 32)), ("128 px", True, (11, 16))])

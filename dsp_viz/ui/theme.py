@@ -40,7 +40,7 @@ def _text(*names: str) -> str:
 
 #: The polarity view: what it is made of, and what draws it.
 MARKUP = _text("view/view.html")
-JAVASCRIPT = _text("view/maths.js", "view/view.js", "view/compare.js", "view/controls.js")
+JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "view", "draw", "compare", "controls")))
 
 
 def css() -> str:

@@ -1,0 +1,34 @@
+"""How tests look at the polarity view."""
+
+import numpy as np
+from playwright.sync_api import Page, expect
+
+#: Milliseconds that anything may take to appear.
+READY = 20_000
+
+#: Finds the element that carries the view's handle, wherever Gradio put it.
+HANDLE = "[...document.querySelectorAll('#view, #view *')].map(e => e.dspView).find(Boolean)"
+
+
+def ready(page: Page) -> None:
+    expect(page.locator("#view .dv")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("token row", timeout=READY)
+
+
+def maps_of(page: Page) -> list[np.ndarray]:
+    """What the view shows now: for each scale ``(2, h, H·W)``, then the layer's effective map."""
+    raw = page.evaluate(f"{HANDLE}.maps().map(s => s.map(h => h.map(m => Array.from(m))))")
+    return [np.array(scale).swapaxes(0, 1) for scale in raw]
+
+
+def ask(page: Page, query: tuple[int, int]) -> None:
+    page.evaluate(f"([r, c]) => {HANDLE}.ask(r, c)", list(query))
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def opened(page: Page, link: str) -> Page:
+    """Another tab of the same browser."""
+    other = page.context.new_page()
+    other.goto(link)
+    ready(other)
+    return other
