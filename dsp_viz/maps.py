@@ -161,11 +161,7 @@ def radial_power(block: Block, *, sample: int = 0) -> Tensor:
     field = block.fields[0][sample].double()  # (H, W, 2, h, d)
     H, W = field.shape[:2]
     power = torch.fft.fft2(field, dim=(0, 1)).abs().square().mean(-1).permute(2, 3, 0, 1) / (H * W) ** 2  # (2, h, H, W)
-    gain = torch.ones(2, field.shape[3], H, W, dtype=torch.double, device=field.device)
-    spectrum = full_spectrum(block.filters).abs().double()  # (2, h, 2M-1, 2M-1)
-    M = block.filters.shape[-1]
-    ky, kx = (torch.arange(-min(M - 1, (n - 1) // 2), min(M - 1, (n - 1) // 2) + 1) for n in (H, W))
-    gain[:, :, (ky % H)[:, None], kx % W] = spectrum[:, :, (ky + M - 1)[:, None], kx + M - 1]
+    gain = (1 + _on_grid(block.filters, H, W)).abs().double()  # (2, h, H, W)
     powers = torch.stack([power, power * gain[0].square(), power * gain[1].square()])
     y, x = (torch.fft.fftfreq(n, 1 / n, dtype=torch.double, device=field.device) for n in (H, W))
     radius = torch.hypot(y[:, None], x[None]).round().long().flatten()
@@ -183,12 +179,17 @@ def spatial_kernel(filters: Tensor, H: int, W: int) -> Tensor:
         ``(2, h, H, W)``; the token itself lies at ``(H // 2, W // 2)``. The filtered field is the field plus its
         circular convolution with this.
     """
+    return torch.fft.ifft2(_on_grid(filters, H, W)).real.roll((H // 2, W // 2), (-2, -1))
+
+
+def _on_grid(filters: Tensor, H: int, W: int) -> Tensor:
+    """``D`` at every bin of an ``H×W`` grid's discrete Fourier transform, ``(2, h, H, W)``; zero beyond the modes."""
     M = filters.shape[-1]
-    D = full_spectrum(filters) - 1
     ky, kx = (torch.arange(-min(M - 1, (n - 1) // 2), min(M - 1, (n - 1) // 2) + 1) for n in (H, W))
-    on_grid = D.new_zeros(*D.shape[:2], H, W)
-    on_grid[:, :, (ky % H)[:, None], kx % W] = D[:, :, (ky + M - 1)[:, None], kx + M - 1]
-    return torch.fft.ifft2(on_grid).real.roll((H // 2, W // 2), (-2, -1))
+    D = full_spectrum(filters) - 1
+    result = D.new_zeros(*D.shape[:2], H, W)
+    result[:, :, (ky % H)[:, None], kx % W] = D[:, :, (ky + M - 1)[:, None], kx + M - 1]
+    return result
 
 
 def _query_share(query: Query, full: tuple[int, int], grid: tuple[int, int]) -> Tensor:

@@ -17,7 +17,7 @@ from .run import Run
 
 
 def keep_freed_memory() -> None:
-    """Make glibc reuse large freed blocks instead of handing them back: 0.7 times the step time at 128 px on 2 cores.
+    """Make glibc reuse large freed blocks instead of handing them back.
 
     The kernel clears each page it hands out again, which costs as much as an elementwise operation. Elsewhere nothing
     happens.

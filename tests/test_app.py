@@ -18,11 +18,11 @@ from conftest import EXAMPLES
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
+from viewing import READY, ready
 
 import dsp_viz
 
 DATA = Path(__file__).parent / "data"
-READY = 20_000
 
 # The server's and the client's libraries warn about each other; those warnings are not this project's.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -58,11 +58,6 @@ def test_api_refuses_a_bad_file_with_a_sentence_and_one_log_line(
         client.predict(handle_file(DATA / "text.jpg"), api_name="/analyse")
     assert len([r for r in caplog.records if r.name == "dsp_viz"]) == 1
     assert client.predict(handle_file(EXAMPLES[0]), api_name="/analyse")["top"]
-
-
-def ready(page: Page) -> None:
-    """Wait until the first result is on the screen."""
-    expect(page.locator("#view .dv")).to_have_attribute("aria-busy", "false", timeout=READY)
 
 
 def drawn(page: Page, plot: str) -> None:

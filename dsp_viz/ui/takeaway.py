@@ -17,15 +17,15 @@ def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) ->
     """The numbers of a result: what the browser got, and what the other tabs show; settings as JSON in ``settings``.
 
     Returns:
-        A compressed NPZ. For block ``b`` and scale ``s`` from 0: ``block{b}/scale{s}/features`` ``(2, h, N_s, 2d)``,
-        ``φ(q)`` and ``φ(k)``, positive polarity first; ``block{b}/coefficients`` ``(h, S, 2)``;
-        ``block{b}/mixing_weights`` ``(h, S)``; ``block{b}/filters`` ``(2, h, 2M-1, M)`` complex.
+        A compressed NPZ with the names and layouts of :func:`dsp_viz.export.numbers`: ``features`` of each block and
+        scale (as precise as float16), ``coefficients``, ``mixing_weights`` and ``filters`` of each block.
     """
     about = {**export.settings(kept.result), **{key: manifest[key] for key in ("name", "side", "whole")}}
     arrays: dict[str, Any] = {"settings": np.array(json.dumps(about, ensure_ascii=False))}
     for b, block in enumerate(kept.result.trace.blocks):
         _, decoded = factors.decode(pieces[str(b)])
-        arrays |= {f"block{b}/scale{s}/features": features for s, features in enumerate(decoded)}
+        for s, joined in enumerate(decoded):  # (2, h, N_s, 2d): q and k, both polarities in the last axis
+            arrays[f"block{b}/scale{s}/features"] = np.stack(np.split(joined, 2, axis=-1))
         arrays[f"block{b}/coefficients"] = block.coefficients[0].numpy()
         arrays[f"block{b}/mixing_weights"] = block.weights[0].numpy()
         arrays[f"block{b}/filters"] = block.filters.numpy()
