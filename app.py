@@ -1,4 +1,4 @@
-"""Start the explorer: ``python app.py [--model NAME] [--host H] [--port P]``."""
+"""Start the explorer: ``python app.py [--model NAME…] [--host H] [--port P]``."""
 
 import argparse
 import logging
@@ -13,7 +13,12 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="See what DSP-Attention does with a picture, in the browser.")
-    parser.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        metavar="NAME",
+        help="models to choose from, names in pretrained/ or paths of .safetensors files (default: all in pretrained/)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default %(default)s)")
     parser.add_argument("--mcp", action="store_true", help="offer the API to language models (needs gradio[mcp])")
@@ -42,12 +47,12 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // 2))
 
     try:
-        model = dsp_viz.load(args.model)
+        models = [dsp_viz.load(name) for name in args.model or dsp_viz.available() or ["dsp_tiny"]]
     except dsp_viz.CheckpointError as error:
         parser.error(str(error))
     examples = sorted((Path(__file__).parent / "examples").glob("*.jpg"))
     store = Store(max_bytes=512 * 2**20)
-    ui.launch(ui.build(model, examples, store), store, host=args.host, port=args.port, mcp=args.mcp)
+    ui.launch(ui.build(models, examples, store), store, host=args.host, port=args.port, mcp=args.mcp)
 
 
 if __name__ == "__main__":

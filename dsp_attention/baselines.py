@@ -138,6 +138,10 @@ class SoftmaxAttention(nn.Module):
     def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
         """``(B, N, C) -> (B, N, C)``; arguments and errors as for DSP-Attention. The grid plays no part."""
         check_tokens(x, self.dim, H, W)
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.heads(self.qkv(x))
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop if self.training else 0.0)
         return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
+
+    def heads(self, projected: Tensor) -> tuple[Tensor, ...]:
+        """``q, k, v``, each ``(B, h, N, d)``, of what ``qkv`` puts out, ``(B, N, 3C)``."""
+        return projected.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)

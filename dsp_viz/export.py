@@ -16,6 +16,7 @@ from torch import Tensor
 from . import maps
 from .analysis import Analysis
 from .print_figures import maps_sheet
+from .trace import DSPBlock, LinearBlock, SoftmaxBlock
 
 #: Pixels per inch of figures that are written as PNG.
 DPI = 150
@@ -37,23 +38,28 @@ def numbers(result: Analysis) -> dict[str, np.ndarray]:
         float32 unless stated; blocks ``b`` and scales ``s`` count from 0:
 
         - ``probabilities`` ``(num_classes,)`` float64;
-        - ``block{b}/coefficients`` ``(h, S, 2)``, (same, opposite); ``block{b}/mixing_weights`` ``(h, S)``;
-          ``block{b}/ema`` ``(h, S)``; ``block{b}/filters`` ``(2, h, 2M-1, M)`` complex64;
+        - ``block{b}/coefficients`` ``(h, S, streams)``; ``block{b}/mixing_weights`` ``(h, S)``;
           ``block{b}/grids`` ``(S, 2)`` int64;
-        - ``block{b}/scale{s}/features`` ``(2, 2, h, N_s, d)``: polarity, (q, k);
+        - of DSP-Attention ``block{b}/ema`` ``(h, S)`` and ``block{b}/filters`` ``(2, h, 2M-1, M)`` complex64;
+        - ``block{b}/scale{s}/features`` ``(2, 2, h, N_s, d)``: polarity, (q, k); of softmax attention ``block{b}/q``
+          and ``block{b}/k`` ``(h, N, d)`` instead;
           ``block{b}/scale{s}/values`` ``(h, N_s, d)``;
-          ``block{b}/scale{s}/maps`` ``(2, h, H_s, W_s)``: (same, opposite), averaged over all queries;
-          ``block{b}/scale{s}/entropies`` ``(2, h)``: of those maps, see :func:`dsp_viz.maps.entropy`.
+          ``block{b}/scale{s}/maps`` ``(streams, h, H_s, W_s)``, see :func:`dsp_viz.maps.streams`, averaged over all
+          queries; ``block{b}/scale{s}/entropies`` ``(streams, h)``: of those, see :func:`dsp_viz.maps.entropy`.
     """
     arrays = {"probabilities": np.array(result.probabilities)}
     for b, block in enumerate(result.trace.blocks):
         arrays[f"block{b}/coefficients"] = _array(block.coefficients[0])
         arrays[f"block{b}/mixing_weights"] = _array(block.weights[0])
-        arrays[f"block{b}/ema"] = _array(block.ema)
-        arrays[f"block{b}/filters"] = block.filters.to(torch.complex64).cpu().numpy()
         arrays[f"block{b}/grids"] = np.array(block.grids, dtype=np.int64)
+        if isinstance(block, DSPBlock):
+            arrays[f"block{b}/ema"] = _array(block.ema)
+            arrays[f"block{b}/filters"] = block.filters.to(torch.complex64).cpu().numpy()
+        if isinstance(block, SoftmaxBlock):
+            arrays[f"block{b}/q"], arrays[f"block{b}/k"] = _array(block.q[0]), _array(block.k[0])
         for s, averages in enumerate(maps.block_maps(block, "all")):
-            arrays[f"block{b}/scale{s}/features"] = _array(block.features[s][:, :, 0])
+            if isinstance(block, LinearBlock):
+                arrays[f"block{b}/scale{s}/features"] = _array(block.features[s][:, :, 0])
             arrays[f"block{b}/scale{s}/values"] = _array(block.values[s][0])
             arrays[f"block{b}/scale{s}/maps"] = _array(averages)
             arrays[f"block{b}/scale{s}/entropies"] = _array(maps.entropy(averages))
@@ -133,6 +139,7 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> Figure:
         result.picture,
         arrays,
         token,
+        streams=maps.streams(blocks[block]),
         title=f"Block {block + 1} of {len(blocks)}, {asked}",
         caption=f"{result.model} · weights {result.digest} · {H}×{W} tokens",
     )

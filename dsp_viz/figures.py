@@ -14,6 +14,7 @@ Array = NDArray[np.floating]
 #: Ends of the diverging scale, as (R, G, B).
 SAME = (15, 138, 128)
 OPPOSITE = (217, 108, 20)
+SOFTMAX = (92, 86, 178)
 INK = "#7b8794"
 
 #: Scales, finest first: blues, which mean nothing else here.
@@ -89,7 +90,9 @@ def shared_limit(maps: list[Array]) -> float:
     lies above keeps the end's colour, and the colour bar says so.
     """
     grid = maps[0].shape[-2:]
-    area = [grow(density(m[stream, head]), grid) for m in maps for stream in (0, 1) for head in range(m.shape[1])]
+    area = [
+        grow(density(m[stream, head]), grid) for m in maps for stream in range(m.shape[0]) for head in range(m.shape[1])
+    ]
     return max(1.0, float(np.quantile(np.stack(area), 0.995)))
 
 

@@ -6,14 +6,14 @@ from torch import Tensor
 
 from dsp_attention import DynamicSpectralPolarityAttention
 
-from .trace import Block
+from .trace import DSPBlock
 
 #: The context encoder's summaries, in the order in which it joins them.
 SUMMARIES = ("global", "lstm", "attention")
 
 
 @torch.inference_mode()
-def summary_influence(layer: DynamicSpectralPolarityAttention, block: Block) -> Tensor:
+def summary_influence(layer: DynamicSpectralPolarityAttention, block: DSPBlock) -> Tensor:
     """How much the coefficients change when a summary is replaced by zeros, the other two as they were.
 
     Args:

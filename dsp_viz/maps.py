@@ -1,4 +1,6 @@
-"""Maps of linear attention, exactly, from its factors: any row in ``O(N·d)``, never the ``N×N`` map.
+"""Maps of attention, exactly, from its factors: any row in ``O(N·d)``, never the ``N×N`` map.
+
+For linear attention that holds for the average over all queries too; softmax attention needs every row for it.
 
 A *query* is a token of the full grid, given as ``(row, column)``, or ``"all"``: the average over all tokens. At a
 coarser scale the layer lifts its output by bilinear interpolation, so a token asks up to four coarse queries; their
@@ -15,14 +17,22 @@ from torch import Tensor
 
 from dsp_attention.polarity import EPS
 
-from .trace import Block, Trace
+from .trace import Block, DSPBlock, LinearBlock, SoftmaxBlock, Trace
 
-#: Streams of a layer, in the order of the coefficients.
+#: Streams of a layer of linear attention, in the order of the coefficients.
 POLARITIES = ("same", "opposite")
+
+#: Rows of softmax attention that are computed at a time.
+_ROWS = 256
 
 Query = tuple[int, int] | str
 
 T = TypeVar("T")
+
+
+def streams(block: Block) -> tuple[str, ...]:
+    """Names of a layer's maps: :data:`POLARITIES`, or ``("softmax",)``."""
+    return ("softmax",) if isinstance(block, SoftmaxBlock) else POLARITIES
 
 
 def block_maps(block: Block, query: Query, *, sample: int = 0) -> list[Tensor]:
@@ -32,11 +42,15 @@ def block_maps(block: Block, query: Query, *, sample: int = 0) -> list[Tensor]:
         block: of a trace. query: ``(row, column)`` on the full grid, or ``"all"``. sample: index in the batch.
 
     Returns:
-        For each scale ``(2, h, H_s, W_s)``: same, opposite. Each map is non-negative and sums to 1 (up to ``ε``).
+        For each scale ``(streams, h, H_s, W_s)``, see :func:`streams`. Each map is non-negative and sums to 1 (up to
+        ``ε``).
 
     Raises:
         ValueError: the query lies outside the grid.
     """
+    if isinstance(block, SoftmaxBlock):
+        return [_softmax_map(block, query, sample)]
+    assert isinstance(block, LinearBlock)
     maps = []
     for grid, features in zip(block.grids, block.features, strict=True):
         phi_q, phi_k = features[:, :, sample].unbind(1)  # (2, h, N_s, d)
@@ -53,13 +67,25 @@ def block_maps(block: Block, query: Query, *, sample: int = 0) -> list[Tensor]:
     return maps
 
 
+def _softmax_map(block: SoftmaxBlock, query: Query, sample: int) -> Tensor:
+    q, k = block.q[sample], block.k[sample]  # (h, N, d)
+    share = _query_share(query, block.grids[0], block.grids[0]).to(q)
+    (asking,) = share.nonzero(as_tuple=True)
+    total = q.new_zeros(q.shape[:2])
+    for rows in asking.split(_ROWS):
+        attention = torch.softmax(q[:, rows] @ k.mT / math.sqrt(q.shape[-1]), dim=-1)  # (h, rows, N)
+        total += (share[rows, None] * attention).sum(1)
+    return total.unflatten(-1, block.grids[0])[None]
+
+
 def query_map(
     trace: Trace, *, block: int, scale: int, head: int, polarity: str, query: Query, sample: int = 0
 ) -> Tensor:
     """One map: where a query looks, in one block, scale, head and stream.
 
     Args:
-        trace: of a forward pass. block, scale, head: indices from 0. polarity: ``"same"`` or ``"opposite"``.
+        trace: of a forward pass. block, scale, head: indices from 0.
+        polarity: ``"same"`` or ``"opposite"``; ``"softmax"`` for softmax attention.
         query: ``(row, column)`` on the full grid, or ``"all"`` for the average over all queries.
         sample: index in the batch.
 
@@ -73,9 +99,9 @@ def query_map(
     _item(b.grids, scale, "scale")
     _item(range(b.coefficients.shape[1]), head, "head")
     _item(range(b.coefficients.shape[0]), sample, "sample")
-    if polarity not in POLARITIES:
-        raise ValueError(f"polarity={polarity!r}: must be one of {', '.join(POLARITIES)}")
-    return block_maps(b, query, sample=sample)[scale][POLARITIES.index(polarity), head]
+    if polarity not in streams(b):
+        raise ValueError(f"polarity={polarity!r}: must be one of {', '.join(streams(b))}")
+    return block_maps(b, query, sample=sample)[scale][streams(b).index(polarity), head]
 
 
 def layer_map(block: Block, query: Query, *, sample: int = 0) -> Tensor:
@@ -90,13 +116,13 @@ def layer_map(block: Block, query: Query, *, sample: int = 0) -> Tensor:
         block: of a trace. query: see :func:`query_map`. sample: index in the batch.
 
     Returns:
-        ``(2, h, H, W)``: same, opposite; each sums to ``Σ_s w_s c_s``.
+        ``(streams, h, H, W)``; each sums to ``Σ_s w_s c_s``.
     """
     H, W = block.grids[0]
     total = None
     for s, maps in enumerate(block_maps(block, query, sample=sample)):
         factor = 2**s
-        weight = block.weights[sample, :, s] * block.coefficients[sample, :, s].T  # (2, h)
+        weight = block.weights[sample, :, s] * block.coefficients[sample, :, s].T  # (streams, h)
         counts = _spread(torch.ones(1, *maps.shape[-2:], dtype=maps.dtype, device=maps.device), factor, H, W)
         size = F.avg_pool2d(torch.ones_like(counts), factor, ceil_mode=True, divisor_override=1)
         spread = _spread((maps / size).flatten(0, 1), factor, H, W).unflatten(0, maps.shape[:2])
@@ -108,6 +134,30 @@ def layer_map(block: Block, query: Query, *, sample: int = 0) -> Tensor:
 
 def _spread(maps: Tensor, factor: int, H: int, W: int) -> Tensor:
     return maps.repeat_interleave(factor, -2).repeat_interleave(factor, -1)[..., :H, :W]
+
+
+def same_share(block: LinearBlock, query: Query, *, sample: int = 0) -> Tensor:
+    r"""How much of what the features of a query and of all keys have in common is same-signed.
+
+    .. math:: \frac{n_\mathrm{same}}{n_\mathrm{same} + n_\mathrm{opp}},\quad
+              n = \varphi(q)\cdot\sum_j \varphi(k_j)
+
+    Each stream is normalised by its own ``n``, so the maps do not tell. For several tokens, their mean.
+
+    Args:
+        block: of a trace. query: see :func:`query_map`. sample: index in the batch.
+
+    Returns:
+        ``(h, S)`` within 0 and 1; ½ where a query has no features at all.
+    """
+    shares = []
+    for grid, features in zip(block.grids, block.features, strict=True):
+        phi_q, phi_k = features[:, :, sample].unbind(1)  # (2, h, N_s, d)
+        total = phi_k.sum(2)  # (2, h, d)
+        both = torch.stack([torch.einsum("phnd,phd->hn", phi_q, k) for k in (total, total.flip(0))])
+        part = torch.where(both.sum(0) > 0, both[0] / both.sum(0), 0.5)
+        shares.append(part @ _query_share(query, block.grids[0], grid).to(part))
+    return torch.stack(shares, dim=-1)
 
 
 def entropy(maps: Tensor) -> Tensor:
@@ -144,7 +194,7 @@ def radial_profile(gain: Tensor) -> Tensor:
     return torch.stack([gain[..., radius == r].mean(-1) for r in range(M)], dim=-1)
 
 
-def radial_power(block: Block, *, sample: int = 0) -> Tensor:
+def radial_power(block: DSPBlock, *, sample: int = 0) -> Tensor:
     r"""Power of q and k against frequency, before the filters and after each.
 
     .. math:: P(r) = \sum_{\lvert k\rvert \approx r} \frac{1}{d}\sum_d \lvert \mathcal F q\rvert^2 / N^2

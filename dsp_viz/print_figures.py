@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from .figures import OPPOSITE, SAME, Array, density, grow, shared_limit
+from .figures import OPPOSITE, SAME, SOFTMAX, Array, density, grow, shared_limit
 
-_SAME, _OPPOSITE = (tuple(part / 255 for part in colour) for colour in (SAME, OPPOSITE))
-_RAMPS = tuple(
-    LinearSegmentedColormap.from_list(name, [(1.0, 1.0, 1.0), end])
-    for name, end in (("same", _SAME), ("opposite", _OPPOSITE))
-)
+_INKS = {
+    name: tuple(part / 255 for part in colour)
+    for name, colour in (("same", SAME), ("opposite", OPPOSITE), ("softmax", SOFTMAX))
+}
+_RAMPS = {name: LinearSegmentedColormap.from_list(name, [(1.0, 1.0, 1.0), end]) for name, end in _INKS.items()}
 _INK, _FAINT, _EDGE = "#1f2933", "#66717d", "#c9d0d7"
 
 # All in inches. A map of 16 tokens is 1.28 wide, 12 pixels a token at 150 dpi: no token is a pixel wider than another.
@@ -31,14 +31,21 @@ _LEAST_WIDTH, _LEAST_HEIGHT = 0.92, 0.6
 
 
 def maps_sheet(
-    picture: Image.Image, maps: list[Array], query: tuple[int, int] | None, *, title: str, caption: str
+    picture: Image.Image,
+    maps: list[Array],
+    query: tuple[int, int] | None,
+    *,
+    streams: tuple[str, ...],
+    title: str,
+    caption: str,
 ) -> Figure:
     """The picture with the query framed, beside all maps of one block on one colour scale.
 
     Args:
         picture: RGB, as the model saw it.
-        maps: for each scale ``(2, h, H_s, W_s)``, (same, opposite), each summing to 1; the first on the full grid.
+        maps: for each scale ``(streams, h, H_s, W_s)``, each summing to 1; the first on the full grid.
         query: ``(row, column)`` on the full grid, or None for the average over all queries.
+        streams: their names.
         title: of the figure. caption: small print under it. Both are plain text: no ``$`` starts a formula.
 
     Returns:
@@ -51,7 +58,8 @@ def maps_sheet(
     picture_height, picture_width = (_PICTURE * tokens / max(grid) for tokens in grid)
     row, column = max(height, _LEAST_HEIGHT) + _GAP, max(width, _LEAST_WIDTH) + _GAP
     panels_left = _MARGIN + _PICTURE + _GUTTER + _ROW_NAMES
-    panels_width = len(maps) * (2 * column - _GAP + _SCALE_GAP) - _SCALE_GAP
+    group = len(streams) * column - _GAP
+    panels_width = len(maps) * (group + _SCALE_GAP) - _SCALE_GAP
     body = max(heads * row - _GAP, picture_height + _FOOTER)
     sheet = _Sheet(panels_left + panels_width + _MARGIN, _HEADER + body + _MARGIN)
 
@@ -63,23 +71,23 @@ def maps_sheet(
 
     limit = shared_limit(maps)
     for s, scale in enumerate(maps):
-        left = panels_left + s * (2 * column - _GAP + _SCALE_GAP)
+        left = panels_left + s * (group + _SCALE_GAP)
         keys = f"{scale.shape[-2]}×{scale.shape[-1]} keys"
-        sheet.text(left + column - _GAP / 2, _HEADER - 0.26, f"scale {2**s}×  ({keys})", size=10, ha="center")
-        for stream, name in enumerate(("same", "opposite")):
+        sheet.text(left + group / 2, _HEADER - 0.26, f"scale {2**s}×  ({keys})", size=10, ha="center")
+        for stream, name in enumerate(streams):
             middle = left + stream * column + (column - _GAP) / 2
-            style = {"color": (_SAME, _OPPOSITE)[stream], "weight": "bold"}
+            style = {"color": _INKS[name], "weight": "bold"}
             sheet.text(middle, _HEADER - 0.08, name, size=9, ha="center", **style)
             for head in range(heads):
                 axes = sheet.axes(middle - width / 2, _HEADER + head * row, width, height)
                 values = grow(density(scale[stream, head]), grid)
-                axes.imshow(values, cmap=_RAMPS[stream], vmin=0, vmax=limit, interpolation="none", aspect="auto")
+                axes.imshow(values, cmap=_RAMPS[name], vmin=0, vmax=limit, interpolation="none", aspect="auto")
                 _frame(axes, query, bold=False)
     for head in range(heads):
         y = _HEADER + head * row + height / 2
         sheet.text(panels_left - 0.1, y, f"head {head + 1}", size=10, ha="center", va="center", rotation=90)
     bar = sheet.axes(_MARGIN, _HEADER + picture_height + 0.28, _PICTURE, 2 * _STRIPE)
-    _draw_bar(bar, limit, exceeded=max(float(density(m).max()) for m in maps) > limit)
+    _draw_bar(bar, streams, limit, exceeded=max(float(density(m).max()) for m in maps) > limit)
     return sheet.figure
 
 
@@ -112,10 +120,12 @@ def _frame(axes: Axes, query: tuple[int, int] | None, *, bold: bool) -> None:
         axes.add_patch(frame)
 
 
-def _draw_bar(axes: Axes, limit: float, *, exceeded: bool) -> None:
-    """Both ramps above one axis of numbers."""
-    for ramp, bottom in zip(_RAMPS, (0.5, 0), strict=True):
-        axes.imshow(np.linspace(0, 1, 256)[None], cmap=ramp, extent=(0, limit, bottom, bottom + 0.5), aspect="auto")
+def _draw_bar(axes: Axes, streams: tuple[str, ...], limit: float, *, exceeded: bool) -> None:
+    """The streams' ramps, the first uppermost, above one axis of numbers."""
+    height = 1 / len(streams)
+    for i, name in enumerate(reversed(streams)):
+        extent = (0, limit, i * height, (i + 1) * height)
+        axes.imshow(np.linspace(0, 1, 256)[None], cmap=_RAMPS[name], extent=extent, aspect="auto")
     ticks = np.linspace(0, limit, 5)
     labels = [f"{t:.3g}" for t in ticks]
     labels[-1] = ("≥ " if exceeded else "") + labels[-1]

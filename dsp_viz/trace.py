@@ -15,29 +15,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsp_attention import DynamicSpectralPolarityAttention
+from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention, SoftmaxAttention
+from dsp_attention.grid import grid_size
 
-#: What is recorded of a DSP-Attention layer, by module path (``{s}`` stands for each scale): the submodule's output,
-#: or its positional input of that index. Nothing else is held, so that tracing costs little memory.
-POINTS: dict[str, int | None] = {
-    "context": None,
-    "context.global_summary": None,
-    "context.lstm_summary": None,
-    "context.attention_summary": None,
-    "spectral": 0,
-    "spectral.filters": None,
-    "polarity.{s}": None,
-    "attention.{s}": 1,
-    "mixer.weights": None,
-    "convolution": None,
-    "norm": 0,
+#: What is kept of a call: its output, the positional input of an index, or all positional inputs.
+_INPUTS = -1
+_Kept = int | None
+
+#: What is recorded of a layer, by module path within it (``{s}`` stands for each scale, the empty path for the layer
+#: itself): the submodule's output (None), its positional input of that index, or all of those (-1). Nothing else is
+#: held, so that tracing costs little memory.
+POINTS: dict[type[nn.Module], dict[str, _Kept]] = {
+    DynamicSpectralPolarityAttention: {
+        "context": None,
+        "context.global_summary": None,
+        "context.lstm_summary": None,
+        "context.attention_summary": None,
+        "spectral": 0,
+        "spectral.filters": None,
+        "polarity.{s}": None,
+        "attention.{s}": 1,
+        "mixer.weights": None,
+        "convolution": None,
+        "norm": 0,
+    },
+    PolaFormerAttention: {"": _INPUTS, "attention": _INPUTS},
+    SoftmaxAttention: {"": _INPUTS, "qkv": None},
 }
 
 
 @dataclass
 class _Recorder:
     names: frozenset[str]
-    calls: dict[str, list[Tensor]] = field(default_factory=dict)
+    calls: dict[str, list[Any]] = field(default_factory=dict)
 
 
 _current: ContextVar[_Recorder | None] = ContextVar("dsp_viz_recorder", default=None)
@@ -47,37 +57,46 @@ _installing = Lock()
 class _Probe:
     """A forward hook that records for the current context's recorder, if there is one."""
 
-    def __init__(self, name: str, kept: int | None) -> None:
+    def __init__(self, name: str, kept: _Kept) -> None:
         self.name = name
         self.kept = kept
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         recorder = _current.get()
         if recorder is not None and self.name in recorder.names:
-            value = output if self.kept is None else inputs[self.kept]
+            value = output if self.kept is None else inputs if self.kept == _INPUTS else inputs[self.kept]
             recorder.calls.setdefault(self.name, []).append(value)
 
 
-def layers(model: nn.Module) -> dict[str, DynamicSpectralPolarityAttention]:
-    """The DSP-Attention layers of a model by module path, in the order of the forward pass.
+def layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The attention layers of a model by module path, in the order of the forward pass.
 
     Raises:
-        ValueError: the model has none.
+        ValueError: the model has none of those in :data:`POINTS`.
     """
-    found = {n: m for n, m in model.named_modules() if isinstance(m, DynamicSpectralPolarityAttention)}
+    found = {name: module for name, module in model.named_modules() if type(module) in POINTS}
     if not found:
-        raise ValueError(f"{type(model).__name__} has no DynamicSpectralPolarityAttention layer to trace")
+        raise ValueError(f"{type(model).__name__} has no {', '.join(t.__name__ for t in POINTS)} layer to trace")
     return found
 
 
-def _points(found: dict[str, DynamicSpectralPolarityAttention]) -> dict[str, int | None]:
-    result: dict[str, int | None] = {}
+def dsp_layers(model: nn.Module) -> dict[str, DynamicSpectralPolarityAttention]:
+    """The DSP-Attention layers among :func:`layers`; none for a model with another attention."""
+    return {n: m for n, m in layers(model).items() if isinstance(m, DynamicSpectralPolarityAttention)}
+
+
+def _points(found: dict[str, nn.Module]) -> dict[str, _Kept]:
+    result: dict[str, _Kept] = {}
     for path, layer in found.items():
-        prefix = f"{path}." if path else ""
-        for point, kept in POINTS.items():
-            scales = range(len(layer.factors)) if "{s}" in point else range(1)
-            result |= {prefix + point.format(s=s): kept for s in scales}
+        scales = len(layer.factors) if isinstance(layer, DynamicSpectralPolarityAttention) else 1
+        for point, kept in POINTS[type(layer)].items():
+            repeated = range(scales) if "{s}" in point else range(1)
+            result |= {_join(path, point.format(s=s)): kept for s in repeated}
     return result
+
+
+def _join(path: str, point: str) -> str:
+    return f"{path}.{point}".strip(".")
 
 
 def names(model: nn.Module) -> list[str]:
@@ -86,11 +105,11 @@ def names(model: nn.Module) -> list[str]:
 
 
 @contextmanager
-def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterator[dict[str, list[Tensor]]]:
+def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterator[dict[str, list[Any]]]:
     """Record named submodules while the body runs, in this context alone.
 
     Args:
-        model: any module with DSP-Attention layers.
+        model: any module with attention layers of this package.
         wanted: module paths, see :func:`names`; all of them by default.
 
     Yields:
@@ -111,9 +130,7 @@ def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterat
 
 
 @contextmanager
-def _recording(
-    model: nn.Module, known: dict[str, int | None], chosen: frozenset[str]
-) -> Iterator[dict[str, list[Tensor]]]:
+def _recording(model: nn.Module, known: dict[str, _Kept], chosen: frozenset[str]) -> Iterator[dict[str, list[Any]]]:
     _install(model, known)
     recorder = _Recorder(chosen)
     token = _current.set(recorder)
@@ -126,7 +143,7 @@ def _recording(
         raise RuntimeError(f"hook {silent[0]!r} never fired (and {len(silent) - 1} more): was the model run?")
 
 
-def _install(model: nn.Module, known: dict[str, int | None]) -> None:
+def _install(model: nn.Module, known: dict[str, _Kept]) -> None:
     # Looked up on the modules themselves, so that a deep copy of a model, which carries its hooks, is not hooked twice.
     with _installing:
         for name, kept in known.items():
@@ -137,35 +154,65 @@ def _install(model: nn.Module, known: dict[str, int | None]) -> None:
 
 @dataclass(frozen=True)
 class Block:
-    """What one DSP-Attention layer computed. Axes as in :mod:`dsp_attention`; tuples have an entry per scale.
+    """What one attention layer computed. Axes as in :mod:`dsp_attention`; tuples have an entry per scale.
 
     Attributes:
         name: module path of the layer.
         grids: ``(H_s, W_s)``; the first is the grid of the tokens.
-        fields: q and k before the filters, ``(B, H_s, W_s, 2, h, d)``.
-        features: ``φ`` of the filtered q and k, ``(2, 2, B, h, N_s, d)``: polarity, (q, k).
         values: ``v``, ``(B, h, N_s, d)``.
-        coefficients: ``c``, ``(B, h, S, 2)``, (same, opposite).
+        coefficients: ``c``, ``(B, h, S, streams)``; 1 where a layer has none.
+        weights: ``w``, ``(B, h, S)``; 1 where a layer has none.
+    """
+
+    name: str
+    grids: tuple[tuple[int, int], ...]
+    values: tuple[Tensor, ...]
+    coefficients: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class LinearBlock(Block):
+    """A layer of polarity-aware linear attention: two streams, (same, opposite).
+
+    Attributes:
+        features: ``φ`` of q and k, ``(2, 2, B, h, N_s, d)``: polarity, (q, k).
+    """
+
+    features: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class DSPBlock(LinearBlock):
+    """A DSP-Attention layer.
+
+    Attributes:
+        fields: q and k before the filters, ``(B, H_s, W_s, 2, h, d)``.
         summaries: the context's summaries by name, ``(B, width)``.
-        weights: ``w``, ``(B, h, S)``.
         filters: ``D``, ``(2, h, 2M-1, M)`` complex.
         ema: tracked gradients, ``(h, S)``.
         local: output of the convolution, ``(B, N, C)``.
         mixed: what enters the LayerNorm, ``(B, N, C)``.
     """
 
-    name: str
-    grids: tuple[tuple[int, int], ...]
     fields: tuple[Tensor, ...]
-    features: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
-    coefficients: Tensor
     summaries: dict[str, Tensor]
-    weights: Tensor
     filters: Tensor
     ema: Tensor
     local: Tensor
     mixed: Tensor
+
+
+@dataclass(frozen=True)
+class SoftmaxBlock(Block):
+    """A layer of softmax attention: one scale, one stream.
+
+    Attributes:
+        q, k: ``(B, h, N, d)``; the map is ``softmax(q kᵀ/√d)``.
+    """
+
+    q: Tensor
+    k: Tensor
 
 
 @dataclass(frozen=True)
@@ -177,17 +224,17 @@ class Trace:
 
 
 def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
-    """Run a model once and keep what its DSP-Attention layers computed.
+    """Run a model once and keep what its attention layers computed.
 
     Args:
-        model: a classifier, a :class:`dsp_attention.DSPModel` or a single layer.
+        model: a classifier, a :class:`dsp_attention.DSPModel` or a single layer, with any attention of this package.
         x: its input. grid: ``H, W`` where the model takes tokens that do not form a square.
 
     Returns:
         Tensors without gradients, on the model's device.
 
     Raises:
-        ValueError: the model has no DSP-Attention layer, or refuses ``x``.
+        ValueError: the model has no attention layer that is known here, or refuses ``x``.
         RuntimeError: a hook did not fire.
     """
     found = layers(model)
@@ -197,25 +244,33 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
     return Trace(output, tuple(_block(path, layer, calls) for path, layer in found.items()))
 
 
-def _block(path: str, layer: DynamicSpectralPolarityAttention, calls: dict[str, list[Tensor]]) -> Block:
-    prefix = f"{path}." if path else ""
-    scales = range(len(layer.factors))
+def _block(path: str, layer: nn.Module, calls: dict[str, list[Any]]) -> Block:
+    def one(point: str) -> Any:
+        return calls[_join(path, point)][-1]
 
-    def one(point: str) -> Tensor:
-        return calls[prefix + point][-1]
-
-    fields = tuple(calls[prefix + "spectral"][-len(scales) :])
-    return Block(
-        name=path,
-        grids=tuple((q.shape[1], q.shape[2]) for q in fields),
-        fields=fields,
-        features=tuple(one(f"polarity.{s}") for s in scales),
-        values=tuple(one(f"attention.{s}") for s in scales),
-        coefficients=one("context"),
-        summaries={n: one(f"context.{n}_summary") for n in ("global", "lstm", "attention")},
-        weights=one("mixer.weights"),
-        filters=one("spectral.filters"),
-        ema=layer.mixer.weights.ema.clone(),
-        local=one("convolution"),
-        mixed=one("norm"),
-    )
+    if isinstance(layer, DynamicSpectralPolarityAttention):
+        scales = range(len(layer.factors))
+        fields = tuple(calls[_join(path, "spectral")][-len(scales) :])
+        return DSPBlock(
+            name=path,
+            grids=tuple((q.shape[1], q.shape[2]) for q in fields),
+            fields=fields,
+            features=tuple(one(f"polarity.{s}") for s in scales),
+            values=tuple(one(f"attention.{s}") for s in scales),
+            coefficients=one("context"),
+            summaries={n: one(f"context.{n}_summary") for n in ("global", "lstm", "attention")},
+            weights=one("mixer.weights"),
+            filters=one("spectral.filters"),
+            ema=layer.mixer.weights.ema.clone(),
+            local=one("convolution"),
+            mixed=one("norm"),
+        )
+    x, *grid = one("")
+    grids = (grid_size(x.shape[1], *grid),)
+    if isinstance(layer, PolaFormerAttention):
+        features, v, ones = one("attention")
+        return LinearBlock(path, grids, (v,), ones[:, :, None], ones.new_ones(*ones.shape[:2], 1), (features,))
+    assert isinstance(layer, SoftmaxAttention)
+    q, k, v = layer.heads(one("qkv"))
+    ones = q.new_ones(*q.shape[:2], 1)
+    return SoftmaxBlock(path, grids, (v,), ones[..., None], ones, q, k)

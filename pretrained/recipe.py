@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dsp_viz.trace import layers
+from dsp_viz.trace import dsp_layers
 
 #: Parts of DSP-Attention that a run can do without, and what stands in their place.
 PARTS = {
@@ -87,7 +87,7 @@ def take_away(model: nn.Module, parts: Iterable[str]) -> None:
     same draws. ``"scales"`` is not among what this does: it decides what is built.
     """
     for part in parts:
-        for layer in layers(model).values():
+        for layer in dsp_layers(model).values():
             if part == "spectral":
                 layer.spectral.filters.weight.requires_grad_(False).zero_()
             elif part == "coefficients":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dsp_viz.checkpoint import write_atomically
-from dsp_viz.trace import layers, recording
+from dsp_viz.trace import dsp_layers, recording
 
 
 def snapshot(model: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
@@ -24,7 +24,7 @@ def snapshot(model: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
         ``D``; ``coefficients`` ``(L, h, S, 2)``, their mean over the pictures, and ``spread``, their standard
         deviation; ``weights`` ``(L, h, S)``.
     """
-    paths = list(layers(model))
+    paths = list(dsp_layers(model))
     points = {"filters": "spectral.filters", "coefficients": "context", "weights": "mixer.weights"}
     with torch.inference_mode(), recording(model, [f"{p}.{n}" for p in paths for n in points.values()]) as calls:
         model(pictures)

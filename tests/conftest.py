@@ -36,7 +36,7 @@ def address(model: dsp_viz.LoadedModel) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     store = Store(max_bytes=64 * 2**20)
-    demo = ui.build(model, EXAMPLES, store)
+    demo = ui.build([dsp_viz.load(name) for name in dsp_viz.available()], EXAMPLES, store)
     yield ui.launch(demo, store, host="127.0.0.1", port=port, block=False)
     demo.close()
 

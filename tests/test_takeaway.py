@@ -16,13 +16,13 @@ from playwright.sync_api import Page, expect
 from viewing import HANDLE, READY, ask, maps_of, opened, ready
 
 import dsp_viz
-from dsp_viz import export
+from dsp_viz import export, maps
 
 # The server's libraries warn about each other; those warnings are not this project's.
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-def test_png_and_svg(page: Page) -> None:
+def test_png_and_svg(page: Page, model: dsp_viz.LoadedModel) -> None:
     ready(page)
     with page.expect_download() as waiting:
         page.get_by_role("button", name="PNG").click()
@@ -34,9 +34,22 @@ def test_png_and_svg(page: Page) -> None:
         page.get_by_role("button", name="SVG").click()
     root = ET.parse(waiting.value.path()).getroot()
     spaces = {"s": "http://www.w3.org/2000/svg"}
-    rectangles = root.findall("s:rect", spaces)
-    assert len(rectangles) == 256 + 2
-    image = root.find("s:image", spaces)
+    chosen, *small = [g for g in root.iter(f"{{{spaces['s']}}}g") if g.get("class") == "map"]
+    assert len(chosen) == 256
+    assert len(small) == 4 * 8  # heads × (three scales and the layer) × streams
+    # Opacity is the value's share of the end of the scale.
+    exact = maps.block_maps(dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[2], (7, 7))[2][1, 3].flatten()
+    drawn = {
+        (round(float(r.get("y", 0)) / 40), round(float(r.get("x", 0)) / 40)): float(r.get("fill-opacity", 0))
+        for r in small[3 * 8 + 5]  # head 4, third scale, opposite
+    }
+    values = [exact[4 * row + column].item() for row, column in drawn]
+    unclipped = [(v, o) for v, o in zip(values, drawn.values(), strict=True) if o < 1]
+    ends = np.array([16 * v / o for v, o in unclipped if o > 0.05])
+    assert len(ends) > 3
+    np.testing.assert_allclose(ends, ends.mean(), rtol=0.02)
+    assert f"full colour at {ends.mean():.2f}"[:-1] in "".join(root.itertext())
+    image = next(root.iter(f"{{{spaces['s']}}}image"))
     assert image is not None
     assert image.attrib["{http://www.w3.org/1999/xlink}href"].startswith("data:image/png;base64,")
 

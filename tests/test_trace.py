@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from dsp_attention import DSPImageClassifier, SoftmaxAttention
+from dsp_attention import DSPImageClassifier
 from dsp_viz import trace as tracing
 
 SMALL = {
@@ -96,8 +96,10 @@ def test_hook_that_never_fired_is_an_error(model: DSPImageClassifier) -> None:
 
 
 def test_model_without_the_layer_is_refused() -> None:
-    with pytest.raises(ValueError, match="no DynamicSpectralPolarityAttention"):
-        tracing.trace(SoftmaxAttention(12, 3), torch.randn(1, 4, 12))
+    with pytest.raises(
+        ValueError, match="Linear has no DynamicSpectralPolarityAttention, PolaFormerAttention, SoftmaxA"
+    ):
+        tracing.trace(torch.nn.Linear(12, 3), torch.randn(1, 4, 12))
 
 
 def test_nothing_is_recorded_after_an_error(model: DSPImageClassifier) -> None:

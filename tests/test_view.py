@@ -79,7 +79,7 @@ def test_half_precision_is_decoded_exactly(page: Page) -> None:
     source = (Path(__file__).parent.parent / "dsp_viz" / "ui" / "view" / "maths.js").read_text()
     bits = np.array([0, 1, 0x3FF, 0x400, 0x3C00, 0x7BFF, 0x1234, 0x0155], np.uint16)
     header = json.dumps(
-        {"heads": 1, "width": 8, "grids": [[1, 1]], "units": [[[1], [1]]], "coefficients": [[[1, 1]]],
+        {"kind": "linear", "heads": 1, "width": 8, "grids": [[1, 1]], "units": [[[1], [1]]], "coefficients": [[[1, 1]]],
          "weights": [[1]], "epsilon": 0}
     ).encode()  # fmt: skip
     header += b" " * (-len(header) % 4)
@@ -184,52 +184,6 @@ def test_the_panel_shows_the_numbers(page: Page, model: dsp_viz.LoadedModel) -> 
     np.testing.assert_allclose(share, np.minimum(want, 1), atol=0.02)
 
 
-def test_comparison_with_a_pinned_map(page: Page, model: dsp_viz.LoadedModel) -> None:
-    """Another picture, another head, the same query: numbers of both, and their difference."""
-    ready(page)
-    stage = page.locator(".dv-stage")
-    stage.focus()
-    stage.press("3")
-    page.get_by_role("button", name="Pin to compare").click()
-    expect(page.locator(".dv-compare")).to_be_visible()
-    facts = page.locator("#prediction .facts").inner_text()
-    page.locator("#examples button").nth(4).click()
-    expect(page.locator("#prediction .facts")).not_to_have_text(facts, timeout=READY)
-    expect(page.locator(".dv-compare figcaption").nth(1)).to_contain_text(EXAMPLES[4].stem, timeout=READY)
-    ready(page)
-    stage.focus()
-    for key in ("2", "p", "ArrowUp", "]"):
-        stage.press(key)
-    expect(page.locator(".dv-compare figcaption").nth(1)).to_contain_text("block 4", timeout=READY)
-    expect(page.locator(".dv-compare figcaption").first).to_contain_text("cat-chelsea, block 3")
-    results = [dsp_viz.analyse(model, EXAMPLES[i]).trace for i in (0, 4)]
-    pinned, now = (
-        (results[0].blocks[2], maps.block_maps(results[0].blocks[2], (6, 7))[0][0, 2], 2, 0),
-        (results[1].blocks[3], maps.block_maps(results[1].blocks[3], (6, 7))[0][1, 1], 1, 1),
-    )
-    rows = page.locator(".dv-compare tbody tr")
-    for column, (block, row, head, stream) in enumerate((pinned, now)):
-        told = [rows.nth(i).locator("td").nth(column).inner_text() for i in range(5)]
-        assert told[0] == f"head {head + 1}, 1×, {maps.POLARITIES[stream]}"
-        assert float(told[1]) == pytest.approx(float(maps.entropy(row)), abs=2e-3)
-        assert float(told[2]) == pytest.approx(256 * float(row.max()), rel=0.01)
-        assert float(told[3]) == pytest.approx(float(block.coefficients[0, head, 0, stream]), abs=6e-4)
-        assert float(told[4]) == pytest.approx(float(block.weights[0, head, 0]), abs=6e-4)
-    # The difference as it is drawn: its opacity is its size in units of the scale's end, its colour its sign.
-    end = float(page.locator(".dv-compare figcaption").nth(2).inner_text().split("teal +")[1].split()[0])
-    url = page.evaluate("document.querySelectorAll('.dv-compare canvas')[2].toDataURL().split(',')[1]")
-    drawn = np.asarray(Image.open(BytesIO(base64.b64decode(url))).convert("RGBA")).astype(float)
-    side = drawn.shape[0] / 16
-    want = 256 * (now[1] - pinned[1]).numpy() / end
-    for r, c in ((2, 3), (9, 11), (14, 6), (12, 2)):
-        red, _, blue, alpha = drawn[int((r + 0.5) * side), int((c + 0.5) * side)]
-        assert alpha / 255 == pytest.approx(min(1, abs(want[r, c])), abs=0.02)
-        if alpha > 20:
-            assert (red < blue) == (want[r, c] > 0)
-    page.get_by_role("button", name="Unpin").click()
-    expect(page.locator(".dv-compare")).to_be_hidden()
-
-
 @pytest.mark.parametrize(("size", "whole", "grid"), [("256 px", False, (32, 32)), ("128 px", True, (11, 16))])
 def test_other_sizes(page: Page, size: str, whole: bool, grid: tuple[int, int]) -> None:
     ready(page)
@@ -262,7 +216,6 @@ def test_phone_width_has_no_sideways_scroll(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     ready(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.get_by_role("button", name="Pin to compare").click()
     for part in page.locator("#view :is(button, select, input, canvas, td)").all():
         box = part.bounding_box()
         assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= 390)

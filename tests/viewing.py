@@ -32,3 +32,9 @@ def opened(page: Page, link: str) -> Page:
     other.goto(link)
     ready(other)
     return other
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick from one of Gradio's dropdowns."""
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()

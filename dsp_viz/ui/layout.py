@@ -2,6 +2,8 @@
 
 import filecmp
 import logging
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -12,10 +14,11 @@ from ..analysis import analyse
 from ..checkpoint import LoadedModel
 from ..images import ImageError
 from ..store import Store
-from ..trace import layers
 from . import views
+from .compare import Comparison
 from .picture import Picture
 from .polarity import PolarityView
+from .results import Results, Source
 
 _log = logging.getLogger("dsp_viz")
 
@@ -38,28 +41,31 @@ ABOUT_WEIGHTS = """<div class="aside">The share of each scale in what a head pas
 model: they are constant over pictures.</b> In training they follow how much the loss asked of each scale; that
 tracked share is on the hover.</div>"""
 
-#: What a result is of: path, side, whole.
-Source = tuple[str, int, bool]
+
+def lacking(model: str, what: str) -> str:
+    """What stands in a tab that has nothing to show, as HTML."""
+    return f'<div class="aside">{escape(model)} has no {what}: choose a DSP-Attention model to see some.</div>'
 
 
 def notice(message: str) -> str:
     """A sentence the person should read, as HTML; nothing for an empty one."""
-    return f'<div class="notice" role="alert">{views.escape(message)}</div>' if message else ""
+    return f'<div class="notice" role="alert">{escape(message)}</div>' if message else ""
 
 
-def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
-    """The whole app for one model.
+def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> gr.Blocks:
+    """The whole app.
 
     Args:
-        model: from :func:`dsp_viz.load`. examples: pictures to offer; the first is analysed when the page opens.
+        models: to choose from, see :func:`dsp_viz.load`; the first is the one that the page opens with.
+        examples: pictures to offer; the first is analysed when the page opens.
         store: where the pieces of results are kept for the browsers.
 
     Returns:
         Blocks that are ready to launch.
     """
-    depth = len(layers(model))
+    model = models[0]
+    results = Results(models, examples, store)
     sides = {f"{factor * model.config.image_size} px": factor * model.config.image_size for factor in SIZES}
-    by_name = {path.stem: path for path in examples}
 
     with gr.Blocks(
         title="DSP-Attention explorer", analytics_enabled=False, delete_cache=(900, 3600), fill_width=True
@@ -67,7 +73,7 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
         gr.HTML(MASTHEAD)
         source = gr.State(time_to_live=3600)  # what the result on the screen is of
         result = gr.State(time_to_live=3600)
-        block = gr.State(min(depth, 3) - 1)
+        block = gr.State(2)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=270, elem_id="rail"):
                 picture = Picture(
@@ -81,6 +87,9 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
                 message = gr.HTML(elem_id="message")
                 predicted = gr.HTML(elem_id="prediction")
                 with gr.Group():
+                    chosen = gr.Dropdown(
+                        list(results.models), value=model.name, label="Model", visible=len(results.models) > 1
+                    )
                     side = gr.Radio(list(sides), value=next(iter(sides)), label="Longer side of the model's input")
                     whole = gr.Checkbox(label="Whole picture, not only its middle", value=False)
                 gallery = gr.Gallery(
@@ -98,8 +107,8 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
                 with gr.Tab("Polarity maps", id="maps"):
                     view = PolarityView(elem_id="view")
                 with gr.Tab("Spectral filters", id="filters"):
-                    gr.HTML(ABOUT_FILTERS)
-                    which = gr.HTML(views.which(min(depth, 3) - 1, 0))
+                    about_filters = gr.HTML(ABOUT_FILTERS)
+                    which = gr.HTML(views.which(2, 0))
                     gain = gr.Plot(label="Filter magnitudes", elem_id="gain")
                     with gr.Row(equal_height=False):
                         radial = gr.Plot(label="Radial profile of the gain", elem_id="radial")
@@ -107,108 +116,128 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
                     phase = gr.Plot(label="Filter phases", elem_id="phase")
                     kernel = gr.Plot(label="Filters as kernels in space", elem_id="kernel")
                 with gr.Tab("Coefficients", id="coefficients"):
-                    gr.HTML(ABOUT_COEFFICIENTS)
+                    about_coefficients = gr.HTML(ABOUT_COEFFICIENTS)
                     dynamic = gr.Plot(label="Dynamic coefficients", elem_id="dynamic")
                     influence = gr.Plot(label="What moves them: each summary left out", elem_id="influence")
                 with gr.Tab("Mixer weights", id="weights"):
-                    gr.HTML(ABOUT_WEIGHTS)
+                    about_weights = gr.HTML(ABOUT_WEIGHTS)
                     mixing = gr.Plot(label="Mixing weights", elem_id="mixing")
+                with gr.Tab("Compare", id="compare") as compare_tab:
+                    comparison = Comparison(results)
         wanted = gr.Textbox(visible=False)
 
-        filters = [gain, radial, power, phase, kernel]
-        shown = [message, source, result, predicted, view, *filters, dynamic, influence, mixing]
+        filters = [which, gain, radial, power, phase, kernel]
+        about = [about_filters, about_coefficients, about_weights]
+        shown = [message, source, result, predicted, view, *about, *filters, dynamic, influence, mixing]
         unchanged = (gr.skip(),) * (len(shown) - 1)
 
-        def screen(kept: views.Kept, made_of: Source, manifest: dict[str, Any], b: int) -> tuple[Any, ...]:
+        def plots(kept: views.Kept, b: int, h: int) -> tuple[Any, ...]:
+            """The filters of a block and head, or nothing."""
+            if not views.dsp_blocks(kept):
+                return (gr.update(visible=False),) * len(filters)
+            figures = (gr.update(value=figure, visible=True) for figure in views.filters(kept, b, h))
+            return gr.update(value=views.which(b, h), visible=True), *figures
+
+        def screen(made_of: Source, kept: views.Kept, manifest: dict[str, Any], b: int) -> tuple[Any, ...]:
+            b = min(b, manifest["blocks"] - 1)
+            front = ("", made_of, kept, views.prediction(kept.result), manifest)
+            if not views.dsp_blocks(kept):
+                lack = (
+                    lacking(made_of.model, w) for w in ("spectral filters", "dynamic coefficients", "mixing weights")
+                )
+                return *front, *lack, *plots(kept, b, 0), *(gr.update(visible=False),) * 3
+            figures = (*views.coefficients(kept), views.weights(kept))
             return (
-                "",
-                made_of,
-                kept,
-                views.prediction(kept.result),
-                manifest,
-                *views.filters(kept, b, 0),
-                *views.coefficients(kept),
-                views.weights(kept),
+                *front,
+                ABOUT_FILTERS,
+                ABOUT_COEFFICIENTS,
+                ABOUT_WEIGHTS,
+                *plots(kept, b, 0),
+                *(gr.update(value=figure, visible=True) for figure in figures),
             )
 
-        def show(path: str, px: int, all_of_it: bool, b: int, settings: str | None = None) -> tuple[Any, ...]:
+        def show(made_of: Source, b: int, settings: str | None = None) -> tuple[Any, ...]:
             """Analyse a picture; on a bad file say why, and leave everything else on the screen as it is."""
             try:
-                full = analyse(model, path, side=px, whole=all_of_it)
+                kept, manifest = results.of(made_of)
             except ImageError as error:
                 _log.warning("refused a picture: %s", error)
                 return (notice(str(error)), *unchanged)
-            name = Path(path).stem
-            kept = views.keep(full, model)
-            manifest = {
-                "blocks": depth,
-                "grid": full.frame.grid,
-                "name": name,
-                "example": name if name in by_name else None,
-                "model": full.model,
-                "side": px,
-                "whole": all_of_it,
-            }
-            made_of = (path, px, all_of_it)
-            token = store.put(views.pieces(full), (kept, made_of, manifest))
-            return screen(kept, made_of, manifest | {"token": token, "view": settings}, b)
+            return screen(made_of, kept, manifest | {"view": settings}, b)
 
-        def run(path: str | None, size: str, all_of_it: bool, last: Source | None, b: int) -> tuple[Any, ...]:
+        def run(
+            path: str | None, name: str, size: str, all_of_it: bool, last: Source | None, b: int
+        ) -> tuple[Any, ...]:
             if path is None:
                 return ("", *unchanged)
+            made_of = Source(path, sides[size], all_of_it, name)
             # Removing a picture still sends it once, and Gradio keeps copies of files under names of its own.
-            if last and last[1:] == (sides[size], all_of_it) and filecmp.cmp(path, last[0], shallow=False):
+            if last and last[1:] == made_of[1:] and filecmp.cmp(path, last.path, shallow=False):
                 return ("", *unchanged)
-            return show(path, sides[size], all_of_it, b)
+            return show(made_of, b)
 
-        def resize(last: Source | None, size: str, all_of_it: bool, b: int) -> tuple[Any, ...]:
-            """Another size of the picture that is on the screen, whatever the upload field holds now."""
-            return ("", *unchanged) if last is None else show(last[0], sides[size], all_of_it, b)
+        def change(last: Source | None, name: str, size: str, all_of_it: bool, b: int) -> tuple[Any, ...]:
+            """Another model or size for the picture that is on the screen, whatever the upload field holds now."""
+            return ("", *unchanged) if last is None else show(Source(last.path, sides[size], all_of_it, name), b)
 
         def arrive(settings: str, b: int) -> tuple[Any, ...]:
             """The page opens: what its link asks for, else the first example."""
             asked = {key: values[0] for key, values in parse_qs(settings).items()}
             name = asked.get("picture", examples[0].stem)
-            px = sides.get(f"{asked.get('side')} px", model.config.image_size)
-            all_of_it = asked.get("whole") == "true"
+            network = asked.get("model", model.name)
             if asked.get("block", "").isdigit():
-                b = min(int(asked["block"]), depth - 1)
-            controls = (f"{px} px", all_of_it, b)
-            if name in by_name:
-                return (str(by_name[name]), *controls, *show(str(by_name[name]), px, all_of_it, b, settings))
-            alive: Any = store.result(name)
+                b = int(asked["block"])
+
+            def controls(made_of: Source) -> tuple[Any, ...]:
+                return made_of.path, made_of.model, f"{made_of.side} px", made_of.whole, b
+
+            if name in results.examples and network in results.models:
+                px = sides.get(f"{asked.get('side')} px", model.config.image_size)
+                made_of = Source(results.examples[name], px, asked.get("whole") == "true", network)
+                return *controls(made_of), *show(made_of, b, settings)
+            alive = results.alive(name)
             if alive is not None:
-                kept, made_of, manifest = alive[1]
-                return (made_of[0], *controls, *screen(kept, made_of, manifest | {"token": name, "view": settings}, b))
-            first = show(str(examples[0]), model.config.image_size, False, b)
-            gone = "The link's picture is no longer kept: uploads live for a while only. Here is an example instead."
-            return (str(examples[0]), f"{model.config.image_size} px", False, b, notice(gone), *first[1:])
+                kept, made_of, manifest = alive
+                return *controls(made_of), *screen(made_of, kept, manifest | {"view": settings}, b)
+            made_of = Source(str(examples[0]), model.config.image_size, False, model.name)
+            gone = (
+                "The link's picture is no longer kept: uploads live for a while only. Here is an example instead."
+                if network in results.models
+                else f"The link's model, {network}, is not offered here. Here is another instead."
+            )
+            return *controls(made_of), notice(gone), *show(made_of, 2)[1:]
 
         def pick(kept: views.Kept | None, event: gr.EventData) -> tuple[Any, ...]:
             """Another block or head is looked at: its filters."""
-            b = min(max(int(event._data["block"]), 0), depth - 1)
-            h = min(max(int(event._data["head"]), 0), model.config.model["num_heads"] - 1)
-            return (b, views.which(b, h), *((gr.skip(),) * 5 if kept is None else views.filters(kept, b, h)))
+            if kept is None:
+                return (gr.skip(),) * (1 + len(filters))
+            blocks = kept.result.trace.blocks
+            b = min(max(int(event._data["block"]), 0), len(blocks) - 1)
+            h = min(max(int(event._data["head"]), 0), blocks[b].coefficients.shape[1] - 1)
+            return b, *plots(kept, b, h)
 
-        def offer(size: str, all_of_it: bool, b: int, event: gr.SelectData) -> tuple[Any, ...]:
+        def offer(name: str, size: str, all_of_it: bool, b: int, event: gr.SelectData) -> tuple[Any, ...]:
             """A click on an example puts it into the upload field too."""
             path = str(examples[event.index])
-            return (path, *show(path, sides[size], all_of_it, b))
+            return path, *show(Source(path, sides[size], all_of_it, name), b)
 
-        def analyse_picture(path: str | None) -> dict[str, Any]:
-            """Analyse a picture with the model of this app.
+        def analyse_picture(path: str | None, name: str = model.name) -> dict[str, Any]:
+            """Analyse a picture.
 
             Args:
                 path: the picture, a file that Pillow reads, of at most 25 megapixels.
+                name: of the model, one of those that the app offers; by default its first.
 
             Returns:
-                The five best classes with their probabilities, the dynamic coefficients of every block, head, scale
-                and stream, the mixing weights of every block, head and scale, and the token grid.
+                The five best classes with their probabilities, the coefficients of every block, head, scale and stream,
+                the mixing weights of every block, head and scale, and the token grid.
             """
             if path is None:
                 raise gr.Error("Send a picture as `picture`.", print_exception=False)
+            if name not in results.models:
+                raise gr.Error(f"No model {name!r}: one of {', '.join(results.models)}.", print_exception=False)
             try:
-                return views.summary(analyse(model, path))
+                return views.summary(analyse(results.models[name], path))
             except ImageError as error:
                 _log.warning("refused a picture: %s", error)
                 raise gr.Error(str(error), print_exception=False) from error
@@ -220,28 +249,24 @@ def build(model: LoadedModel, examples: list[Path], store: Store) -> gr.Blocks:
             "show_progress_on": [predicted],
             "api_visibility": "private",
         }
+        latest: dict[str, Any] = {"trigger_mode": "always_last", **busy, **progress}
+        options = [chosen, side, whole]
         demo.load(
             arrive,
             [wanted, block],
-            [picture, side, whole, block, *shown],
+            [picture, *options, block, *shown],
             js="(_, block) => [window.location.hash.slice(1), block]",
             **busy,
             **progress,
         )
-        picture.input(run, [picture, side, whole, source, block], shown, trigger_mode="always_last", **busy, **progress)
-        gallery.select(offer, [side, whole, block], [picture, *shown], trigger_mode="multiple", **busy, **progress)
-        gr.on(
-            [side.input, whole.input],
-            resize,
-            [source, side, whole, block],
-            shown,
-            trigger_mode="always_last",
-            **busy,
-            **progress,
-        )
-        view.pick(pick, result, [block, which, *filters], trigger_mode="always_last", **silent)
+        picture.input(run, [picture, *options, source, block], shown, **latest)
+        gallery.select(offer, [*options, block], [picture, *shown], trigger_mode="multiple", **busy, **progress)
+        gr.on([chosen.input, side.input, whole.input], change, [source, *options, block], shown, **latest)
+        view.pick(pick, result, [block, *filters], trigger_mode="always_last", **silent)
+        comparison.listen(compare_tab, source, trigger_mode="always_last", **busy, **silent)
 
         sent = Picture(label="picture", visible=False)
+        asked_of = gr.Textbox(model.name, label="model", visible=False)
         answer = gr.JSON(label="analysis", visible=False)
-        gr.Button(visible=False).click(analyse_picture, sent, answer, api_name="analyse", **busy)
+        gr.Button(visible=False).click(analyse_picture, [sent, asked_of], answer, api_name="analyse", **busy)
     return demo

@@ -11,10 +11,8 @@ from .theme import JAVASCRIPT, MARKUP
 class PolarityView(gr.HTML):
     """Shows what its value, a manifest, points to; draws everything itself.
 
-    The manifest: ``token`` under which the pieces lie at ``results/TOKEN/PIECE``; ``blocks``, how many; ``grid``
-    ``[H, W]``; ``name``, ``example`` (or None), ``model``, ``side``, ``whole``: how the result came about; ``view``:
-    the part of a link that restores the settings, or None. Its one event, ``pick``, tells which block and head is
-    looked at.
+    The manifest: see :meth:`dsp_viz.ui.results.Results.of`, with ``view``, the part of a link that restores the
+    settings, or None. Its one event, ``pick``, tells which block and head is looked at.
     """
 
     pick: Callable[..., Any]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import export, factors, maps
+from ..trace import DSPBlock, SoftmaxBlock
 from . import views
 from .theme import JAVASCRIPT, MARKUP, css
 
@@ -18,17 +19,22 @@ def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) ->
 
     Returns:
         A compressed NPZ with the names and layouts of :func:`dsp_viz.export.numbers`: ``features`` of each block and
-        scale (as precise as float16), ``coefficients``, ``mixing_weights`` and ``filters`` of each block.
+        scale (as precise as float16) or ``q`` and ``k`` for softmax attention, ``coefficients`` and ``mixing_weights``
+        of each block, ``filters`` where it has some.
     """
     about = {**export.settings(kept.result), **{key: manifest[key] for key in ("name", "side", "whole")}}
     arrays: dict[str, Any] = {"settings": np.array(json.dumps(about, ensure_ascii=False))}
     for b, block in enumerate(kept.result.trace.blocks):
         _, decoded = factors.decode(pieces[str(b)])
-        for s, joined in enumerate(decoded):  # (2, h, N_s, 2d): q and k, both polarities in the last axis
-            arrays[f"block{b}/scale{s}/features"] = np.stack(np.split(joined, 2, axis=-1))
         arrays[f"block{b}/coefficients"] = block.coefficients[0].numpy()
         arrays[f"block{b}/mixing_weights"] = block.weights[0].numpy()
-        arrays[f"block{b}/filters"] = block.filters.numpy()
+        if isinstance(block, DSPBlock):
+            arrays[f"block{b}/filters"] = block.filters.numpy()
+        if isinstance(block, SoftmaxBlock):
+            arrays[f"block{b}/q"], arrays[f"block{b}/k"] = decoded[0]
+            continue
+        for s, joined in enumerate(decoded):  # (2, h, N_s, 2d): q and k, both polarities in the last axis
+            arrays[f"block{b}/scale{s}/features"] = np.stack(np.split(joined, 2, axis=-1))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -45,7 +51,7 @@ def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -
 <style>{css()}{_STYLE}</style></head>
 <body><main><h1>{escape(manifest["name"])}</h1>{views.prediction(kept.result)}
 <h2>Polarity maps</h2><div id="view">{MARKUP}</div>
-<h2>Coefficients and mixing weights</h2>{_tables(kept)}
+{_tables(kept)}
 <h2>Settings</h2><pre>{escape(settings)}</pre></main>
 <script>(() => {{
 const element = document.getElementById("view");
@@ -73,7 +79,9 @@ pre { font: 12px/1.5 var(--font-mono); white-space: pre-wrap; }
 
 
 def _tables(kept: views.Kept) -> str:
-    blocks = kept.result.trace.blocks
+    blocks = views.dsp_blocks(kept)
+    if not blocks:
+        return ""
     heads, scales, _ = blocks[0].coefficients.shape[1:]
     names = [f"{kind} {2**s}×" for s in range(scales) for kind in (*maps.POLARITIES, "weight")]
     rows = []
@@ -87,4 +95,5 @@ def _tables(kept: views.Kept) -> str:
             cells = "".join(f"<td>{number:.3f}</td>" for number in numbers)
             rows.append(f'<tr><th scope="row">block {b + 1}, head {h + 1}</th>{cells}</tr>')
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    return f'<div class="scroll"><table><tr><td></td>{head}</tr>{"".join(rows)}</table></div>'
+    title = "<h2>Coefficients and mixing weights</h2>"
+    return f'{title}<div class="scroll"><table><tr><td></td>{head}</tr>{"".join(rows)}</table></div>'

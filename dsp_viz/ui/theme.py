@@ -38,9 +38,11 @@ def _text(*names: str) -> str:
     return "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
 
 
-#: The polarity view: what it is made of, and what draws it.
+#: The polarity view and the comparison: what they are made of, and what draws them.
 MARKUP = _text("view/view.html")
-JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "view", "draw", "compare", "controls")))
+JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "parts", "view", "draw", "take", "controls")))
+COMPARE_MARKUP = _text("view/compare.html")
+COMPARE_JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "parts", "compare")))
 
 
 def css() -> str:

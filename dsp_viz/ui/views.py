@@ -13,7 +13,7 @@ from .. import factors, figures, maps
 from ..analysis import Analysis
 from ..checkpoint import LoadedModel
 from ..influence import summary_influence
-from ..trace import layers
+from ..trace import Block, DSPBlock, LinearBlock, SoftmaxBlock, dsp_layers
 
 
 def prediction(result: Analysis) -> str:
@@ -55,28 +55,38 @@ class Kept:
 
     Attributes:
         result: without the tensors that hold tokens. powers: of each block, see :func:`dsp_viz.maps.radial_power`.
-        influence: ``(blocks, 3)``, mean change of the coefficients without each summary.
+        influence: ``(blocks, 3)``, mean change of the coefficients without each summary. Both are empty or None for a
+            model without DSP-Attention.
     """
 
     result: Analysis
     powers: tuple[np.ndarray, ...]
-    influence: np.ndarray
+    influence: np.ndarray | None
 
 
 def keep(result: Analysis, model: LoadedModel) -> Kept:
     """Take from a result what the tabs show."""
-    none = torch.empty(0)
-    blocks = result.trace.blocks
-    small = tuple(replace(b, fields=(), features=(), values=(), local=none, mixed=none) for b in blocks)
+    blocks = [b for b in result.trace.blocks if isinstance(b, DSPBlock)]
     changes = [
-        summary_influence(layer, b).abs().mean((1, 2, 3, 4))
-        for layer, b in zip(layers(model).values(), blocks, strict=True)
+        summary_influence(layer, b).abs().mean((1, 2, 3, 4)).numpy()
+        for layer, b in zip(dsp_layers(model).values(), blocks, strict=True)
     ]
     return Kept(
-        replace(result, trace=replace(result.trace, blocks=small)),
+        replace(result, trace=replace(result.trace, blocks=tuple(map(_small, result.trace.blocks)))),
         tuple(maps.radial_power(b).numpy() for b in blocks),
-        torch.stack(changes).numpy(),
+        np.stack(changes) if changes else None,
     )
+
+
+def _small(block: Block) -> Block:
+    """Without what holds tokens."""
+    none = torch.empty(0)
+    if isinstance(block, SoftmaxBlock):
+        return replace(block, values=(), q=none, k=none)
+    if isinstance(block, DSPBlock):
+        return replace(block, fields=(), features=(), values=(), local=none, mixed=none)
+    assert isinstance(block, LinearBlock)
+    return replace(block, values=(), features=())
 
 
 def which(block: int, head: int) -> str:
@@ -84,9 +94,14 @@ def which(block: int, head: int) -> str:
     return f'<div class="facts">Block {block + 1}, head {head + 1}, as chosen on the first tab.</div>'
 
 
+def dsp_blocks(kept: Kept) -> list[DSPBlock]:
+    """The blocks with DSP-Attention: all, or none."""
+    return [b for b in kept.result.trace.blocks if isinstance(b, DSPBlock)]
+
+
 def filters(kept: Kept, block: int, head: int) -> tuple[go.Figure, ...]:
     """Filters of one block: gain, radial profile, phase, spatial kernel; and what they did to q and k of one head."""
-    traced = kept.result.trace.blocks[block]
+    traced = dsp_blocks(kept)[block]
     spectrum = maps.full_spectrum(traced.filters)
     gain, phase = spectrum.abs(), spectrum.angle().numpy()
     return (
@@ -100,18 +115,18 @@ def filters(kept: Kept, block: int, head: int) -> tuple[go.Figure, ...]:
 
 def coefficients(kept: Kept) -> tuple[go.Figure, go.Figure]:
     """Dynamic coefficients of every block, head, scale and stream for this picture, and what moves them."""
+    assert kept.influence is not None
     return (
-        figures.coefficients(np.stack([b.coefficients[0].float().numpy() for b in kept.result.trace.blocks])),
+        figures.coefficients(np.stack([b.coefficients[0].float().numpy() for b in dsp_blocks(kept)])),
         figures.summary_influence(kept.influence, ("global mean", "LSTM", "self-attention")),
     )
 
 
 def weights(kept: Kept) -> go.Figure:
     """Mixing weights of every block, head and scale, with the tracked gradients."""
-    result = kept.result
+    blocks = dsp_blocks(kept)
     return figures.mixer_weights(
-        np.stack([b.weights[0].float().numpy() for b in result.trace.blocks]),
-        np.stack([b.ema.float().numpy() for b in result.trace.blocks]),
+        np.stack([b.weights[0].float().numpy() for b in blocks]), np.stack([b.ema.float().numpy() for b in blocks])
     )
 
 

@@ -29,6 +29,14 @@ const DspMaths = (() => {
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
     const table = halfTable();
     const { heads, width } = header;
+    const { coefficients, weights } = header;
+    if (header.kind === "softmax") {
+      // The average over all queries takes all rows: it comes ready.
+      const [H, W] = header.grids[0];
+      const size = heads * H * W * width;
+      const [q, k, average] = [0, size, 2 * size].map((at, i) => new Float32Array(buffer, 4 + length + 4 * at, i < 2 ? size : heads * H * W));
+      return { kind: "softmax", heads, width, scales: [{ H, W, N: H * W, q, k }], average, coefficients, weights };
+    }
     let offset = 4 + length;
     const scales = header.grids.map(([H, W], s) => {
       const N = H * W;
@@ -49,7 +57,7 @@ const DspMaths = (() => {
       const epsilon = header.units[s][0].map((unit, h) => header.epsilon / (unit * header.units[s][1][h]));
       return { H, W, N, q, k, mean, epsilon };
     });
-    return { heads, width, scales, coefficients: header.coefficients, weights: header.weights };
+    return { kind: "linear", heads, width, scales, coefficients, weights };
   }
 
   // Linear interpolation with half-pixel centres: which coarse positions a fine one reads, [[index, share], …].
@@ -107,8 +115,53 @@ const DspMaths = (() => {
     });
   }
 
-  // All maps of a block for a query: maps[scale][head] = [same, opposite].
+  // Row of a query in one head of softmax attention, H·W, sums to 1.
+  function softmaxRow(block, head, asked) {
+    const { N, q, k } = block.scales[0];
+    const width = block.width;
+    const total = new Float32Array(N);
+    const scores = new Float64Array(N);
+    for (const [token, share] of asked) {
+      let top = -Infinity;
+      for (let j = 0, at = head * N * width; j < N; j++) {
+        let sum = 0;
+        for (let c = 0, from = (head * N + token) * width; c < width; c++) sum += q[from++] * k[at++];
+        scores[j] = sum / Math.sqrt(width);
+        top = Math.max(top, scores[j]);
+      }
+      let sum = 0;
+      for (let j = 0; j < N; j++) sum += scores[j] = Math.exp(scores[j] - top);
+      for (let j = 0; j < N; j++) total[j] += (share * scores[j]) / sum;
+    }
+    return total;
+  }
+
+  // Share of what a query's features and those of all keys have in common that is same-signed: ½ if there is nothing.
+  function sameShare(block, scale, head, query) {
+    const { q, mean, N } = block.scales[scale];
+    const width = block.width;
+    let total = 0;
+    for (const [token, share] of shares(block, scale, query)) {
+      const at = (head * N + token) * width;
+      const sums = [0, width / 2].map((turn) => {
+        let sum = 0;
+        for (let c = 0; c < width; c++) sum += q[at + ((c + turn) % width)] * mean[head * width + c];
+        return sum;
+      });
+      total += share * (sums[0] + sums[1] > 0 ? sums[0] / (sums[0] + sums[1]) : 0.5);
+    }
+    return total;
+  }
+
+  // All maps of a block for a query: maps[scale][head] = [same, opposite], or [softmax].
   function maps(block, query) {
+    if (block.kind === "softmax") {
+      const { N } = block.scales[0];
+      const heads = Array.from({ length: block.heads }, (_, h) =>
+        query === "all" ? block.average.slice(h * N, (h + 1) * N) : softmaxRow(block, h, shares(block, 0, query)),
+      );
+      return [heads.map((row) => [row])];
+    }
     return block.scales.map((_, s) => {
       const asked = shares(block, s, query);
       return Array.from({ length: block.heads }, (_, h) => rows(block, s, h, asked));
@@ -116,10 +169,10 @@ const DspMaths = (() => {
   }
 
   // Effective map of the layer in one head, on the full grid: Σ_s w_s c_s A_s, a coarse key's share spread evenly over
-  // the tokens that it pools. [same, opposite].
+  // the tokens that it pools. One map a stream.
   function effective(block, all, head) {
     const { H, W } = block.scales[0];
-    return [0, 1].map((stream) => {
+    return all[0][head].map((_, stream) => {
       const total = new Float32Array(H * W);
       block.scales.forEach((scale, s) => {
         const factor = 2 ** s;
@@ -162,5 +215,5 @@ const DspMaths = (() => {
     return top;
   }
 
-  return { decode, shares, maps, effective, entropy, quantile };
+  return { decode, shares, sameShare, maps, effective, entropy, quantile };
 })();

@@ -1,0 +1,74 @@
+"""The tab that sets any map of one result beside any map of another."""
+
+import logging
+from typing import Any
+
+import gradio as gr
+
+from ..images import ImageError
+from .results import Results, Source
+from .theme import COMPARE_JAVASCRIPT, COMPARE_MARKUP
+
+_log = logging.getLogger("dsp_viz")
+
+#: The first choice of picture: the one that is on the screen.
+CURRENT = "the picture on the left"
+
+ABOUT = """<div class="aside">Any picture and model beside any other, for the same place of the picture. Maps of linear
+attention and of softmax attention are rebuilt in the same way, row by row, from the thin factors of each.</div>"""
+
+
+class CompareView(gr.HTML):
+    """Shows two results, ``{"a": manifest, "b": manifest}``, see :meth:`dsp_viz.ui.results.Results.of`."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(html_template=COMPARE_MARKUP, js_on_load=COMPARE_JAVASCRIPT, **arguments)
+
+
+class Comparison:
+    """Contents of the tab.
+
+    Args:
+        results: see :class:`Results`.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        pictures = [CURRENT, *results.examples]
+        models = list(results.models)
+        gr.HTML(ABOUT)
+        with gr.Row():
+            self.choices = [
+                gr.Dropdown(pictures, value=CURRENT, label="Picture A", min_width=140),
+                gr.Dropdown(models, value=models[0], label="Model A", min_width=140),
+                gr.Dropdown(
+                    pictures, value=CURRENT if len(models) > 1 else pictures[-1], label="Picture B", min_width=140
+                ),
+                gr.Dropdown(models, value=models[-1], label="Model B", min_width=140),
+            ]
+        self.message = gr.HTML(elem_id="compare-message")
+        self.view = CompareView(elem_id="compare")
+
+    def show(self, current: Source | None, *choices: str) -> tuple[Any, Any]:
+        """Both sides of what is chosen, given what is on the screen."""
+        if current is None:
+            return "", gr.skip()
+        try:
+            first, second = (
+                self._results.of(
+                    current._replace(
+                        path=current.path if picture == CURRENT else self._results.examples[picture], model=model
+                    )
+                )[1]
+                for picture, model in (choices[:2], choices[2:])
+            )
+        except ImageError as error:
+            _log.warning("refused a picture: %s", error)
+            return f'<div class="notice" role="alert">{error}</div>', gr.skip()
+        return "", {"a": first, "b": second}
+
+    def listen(self, tab: gr.Tab, current: gr.State, **options: Any) -> None:
+        """Follow the choices, what is on the screen, and the tab that is opened."""
+        outputs = [self.message, self.view]
+        triggers = [choice.input for choice in self.choices]
+        gr.on([tab.select, *triggers], self.show, [current, *self.choices], outputs, **options)

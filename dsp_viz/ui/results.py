@@ -1,0 +1,81 @@
+"""Results of pictures: computed once, kept for the browsers while there is room."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..analysis import analyse
+from ..checkpoint import LoadedModel
+from ..store import Store
+from . import views
+
+
+class Source(NamedTuple):
+    """What a result is of: path of the picture, longer side in pixels, whether all of it is kept, name of the model."""
+
+    path: str
+    side: int
+    whole: bool
+    model: str
+
+
+class Results:
+    """What the tabs show of a picture, and the manifest that lets the browser fetch the rest.
+
+    Args:
+        models: that can be asked for. examples: pictures whose results a link can always restore.
+        store: where the pieces of results are kept.
+    """
+
+    #: How many results are remembered by what they are of. The store bounds what they hold.
+    REMEMBERED = 64
+
+    def __init__(self, models: Sequence[LoadedModel], examples: Sequence[Path], store: Store) -> None:
+        self.models = {model.name: model for model in models}
+        self.examples = {path.stem: str(path) for path in examples}
+        self._store = store
+        self._tokens: OrderedDict[Source, str] = OrderedDict()
+
+    def of(self, source: Source) -> tuple[views.Kept, dict[str, Any]]:
+        """The result of a source, from the store if it is still there.
+
+        Returns:
+            What the tabs show, and the manifest: ``token`` under which the pieces lie; ``blocks``, how many; ``grid``
+            ``[H, W]``; ``name`` of the picture, ``example`` (or None), ``model``, ``attention``, ``side``, ``whole``:
+            how it came about; ``best``: most probable class and its probability.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        kept = self.alive(self._tokens.get(source, ""))
+        if kept is not None:
+            return kept[0], kept[2]
+        model = self.models[source.model]
+        full = analyse(model, source.path, side=source.side, whole=source.whole)
+        name = Path(source.path).stem
+        manifest = {
+            "blocks": len(full.trace.blocks),
+            "grid": full.frame.grid,
+            "name": name,
+            "example": name if name in self.examples else None,
+            "model": full.model,
+            "attention": model.config.model.get("attention", "dsp"),
+            "side": source.side,
+            "whole": source.whole,
+            "best": full.top(1)[0],
+        }
+        small = views.keep(full, model)
+        token = self._store.put(views.pieces(full), (small, source, manifest))
+        self._tokens[source] = token
+        while len(self._tokens) > self.REMEMBERED:
+            self._tokens.popitem(last=False)
+        return small, manifest | {"token": token}
+
+    def alive(self, token: str) -> tuple[views.Kept, Source, dict[str, Any]] | None:
+        """What the tabs show of a token's result, what it is of, and its manifest; None if it is not kept."""
+        found: Any = self._store.result(token)
+        if found is None:
+            return None
+        kept, source, manifest = found[1]
+        return kept, source, manifest | {"token": token}

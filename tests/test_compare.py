@@ -1,0 +1,170 @@
+"""Several models in one app, and the comparison of any two results, in a real browser."""
+
+import base64
+from io import BytesIO
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from PIL import Image
+from playwright.sync_api import Page, expect
+from viewing import READY, ask, choose, maps_of, ready
+
+import dsp_viz
+from dsp_viz import maps
+from dsp_viz.trace import LinearBlock, SoftmaxBlock
+
+# The server's libraries warn about each other; those warnings are not this project's.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.mark.parametrize("name", ["polaformer_tiny", "softmax_tiny"])
+def test_maps_of_other_attentions_equal_the_exact_ones(page: Page, name: str) -> None:
+    ready(page)
+    choose(page, "Model", name)
+    expect(page.locator("#prediction .facts")).to_contain_text(name, timeout=READY)
+    ready(page)
+    block = dsp_viz.analyse(dsp_viz.load(name), EXAMPLES[0]).trace.blocks[2]
+    for query in ((0, 0), (15, 15), (3, 12), (8, 7), (15, 0)):
+        ask(page, query)
+        (got,) = maps_of(page)
+        want = maps.block_maps(block, query)[0].flatten(2).numpy()
+        assert got.shape == want.shape
+        assert (np.abs(got - want).max(-1) <= want.max(-1) / 255).all()
+    page.get_by_label("all queries").first.check()
+    expect(page.locator(".dv-read")).to_contain_text("all queries", timeout=READY)
+    want = maps.block_maps(block, "all")[0].flatten(2).numpy()
+    assert (np.abs(maps_of(page)[0] - want).max(-1) <= want.max(-1) / 255).all()
+
+
+def test_another_model_changes_every_tab_and_the_link(page: Page) -> None:
+    ready(page)
+    stage = page.locator(".dv-stage")
+    stage.focus()
+    for key in ("s", "p", "d"):  # the second scale, the opposite stream, the index: softmax has none of them
+        stage.press(key)
+    choose(page, "Model", "softmax_tiny")
+    expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("1× · softmax", timeout=READY)
+    for tab, lacking in (
+        ("Spectral filters", "spectral filters"),
+        ("Coefficients", "dynamic coefficients"),
+        ("Mixer weights", "mixing weights"),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator(".aside:visible")).to_have_text(
+            f"softmax_tiny has no {lacking}: choose a DSP-Attention model to see some."
+        )
+        expect(page.locator(".js-plotly-plot:visible")).to_have_count(0)
+    page.get_by_role("tab", name="Polarity maps").click()
+    other = page.context.new_page()
+    other.goto(page.url.split("#")[0] + "#model=softmax_tiny&picture=cat-chelsea")
+    expect(other.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
+    other.close()
+    choose(page, "Model", "dsp_tiny")
+    expect(page.locator("#prediction .facts")).to_contain_text("dsp_tiny", timeout=READY)
+    page.get_by_role("tab", name="Mixer weights").click()
+    expect(page.locator("#mixing .js-plotly-plot")).to_be_visible(timeout=READY)
+
+
+def opened(page: Page) -> None:
+    ready(page)
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator(".dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator(".dc td").first).not_to_be_empty(timeout=READY)
+
+
+def told(page: Page, side: int) -> list[str]:
+    rows = page.locator(".dc tbody tr")
+    return [rows.nth(i).locator("td").nth(side).inner_text() for i in range(rows.count())]
+
+
+def press(page: Page, *keys: str) -> None:
+    canvas = page.locator(".dc-sides canvas").first
+    canvas.focus()
+    for key in keys:
+        canvas.press(key)
+
+
+def check(
+    numbers: list[str], result: dsp_viz.Analysis, b: int, head: int, scale: int, stream: int, query: tuple
+) -> None:
+    block = result.trace.blocks[b]
+    row = maps.block_maps(block, query)[scale][stream, head]
+    name, p = result.top(1)[0]
+    assert numbers[0].endswith(f", {result.model}")
+    assert numbers[1] == f"{name} {100 * p:.1f} %"
+    assert numbers[2] == f"block {b + 1}, head {head + 1}, {2**scale}×, {maps.streams(block)[stream]}"
+    assert float(numbers[3]) == pytest.approx(float(maps.entropy(row)), abs=2e-3)
+    assert float(numbers[4]) == pytest.approx(row.numel() * float(row.max()), rel=0.01)
+    if isinstance(block, LinearBlock):
+        assert float(numbers[5]) == pytest.approx(float(maps.same_share(block, query)[head, scale]), abs=2e-3)
+    if result.model == "dsp_tiny":
+        assert float(numbers[6]) == pytest.approx(float(block.coefficients[0, head, scale, stream]), abs=6e-4)
+        assert float(numbers[7]) == pytest.approx(float(block.weights[0, head, scale]), abs=6e-4)
+    else:
+        assert numbers[6:] == ["–", "–"]
+
+
+def test_two_models_on_one_picture(page: Page) -> None:
+    """Numbers of both, and their difference as it is drawn."""
+    opened(page)
+    assert told(page, 0)[0] == "cat-chelsea, dsp_tiny"
+    assert told(page, 1)[0] == "cat-chelsea, softmax_tiny"
+    press(page, "ArrowUp", "ArrowRight")
+    page.locator('[data-side="0"][data-key="head"]').select_option(index=2)
+    expect(page.locator(".dc td").nth(5)).to_contain_text("head 3", timeout=READY)  # both sides follow
+    results = [dsp_viz.analyse(dsp_viz.load(name), EXAMPLES[0]) for name in ("dsp_tiny", "softmax_tiny")]
+    for side, result in enumerate(results):
+        check(told(page, side), result, 2, 2, 0, 0, (6, 8))
+    end = float(page.locator(".dc-sides p").nth(2).inner_text().split("teal +")[1].split()[0])
+    url = page.evaluate("document.querySelectorAll('.dc-sides canvas')[2].toDataURL().split(',')[1]")
+    drawn = np.asarray(Image.open(BytesIO(base64.b64decode(url))).convert("RGBA")).astype(float)
+    first, second = (maps.block_maps(r.trace.blocks[2], (6, 8))[0][0, 2] for r in results)
+    want = 256 * (second - first).numpy() / end
+    unit = drawn.shape[0] / 16
+    for r, c in ((2, 3), (9, 11), (14, 6), (12, 2)):
+        red, _, blue, alpha = drawn[int((r + 0.5) * unit), int((c + 0.5) * unit)]
+        assert alpha / 255 == pytest.approx(min(1, abs(want[r, c])), abs=0.02)
+        if alpha > 20:
+            assert (red < blue) == (want[r, c] > 0)
+
+
+def test_sides_apart_and_other_pictures(page: Page) -> None:
+    opened(page)
+    choose(page, "Picture B", EXAMPLES[4].stem)
+    choose(page, "Model B", "polaformer_tiny")
+    expect(page.locator(".dc td").nth(1)).to_have_text(f"{EXAMPLES[4].stem}, polaformer_tiny", timeout=READY)
+    page.get_by_label("same block, head, scale and stream").uncheck()
+    page.locator('[data-side="0"][data-key="scale"]').select_option(index=1)
+    page.locator('[data-side="1"][data-key="stream"]').select_option(index=1)
+    page.locator('[data-side="1"][data-key="block"]').select_option(index=4)
+    expect(page.locator(".dc td").nth(5)).to_contain_text("block 5, head 1, 1×, opposite", timeout=READY)
+    box = page.locator(".dc-sides canvas").nth(1).bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 4.5 * box["width"] / 16, box["y"] + 10.5 * box["height"] / 16)
+    check(told(page, 0), dsp_viz.analyse(dsp_viz.load("dsp_tiny"), EXAMPLES[0]), 2, 0, 1, 0, (10, 4))
+    check(told(page, 1), dsp_viz.analyse(dsp_viz.load("polaformer_tiny"), EXAMPLES[4]), 4, 0, 0, 1, (10, 4))
+    with page.expect_download() as waiting:
+        page.locator(".dc").get_by_role("button", name="PNG").click()
+    with Image.open(waiting.value.path()) as picture:
+        assert picture.width > 2 * picture.height
+
+
+def test_comparison_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    ready(page)
+    # Tabs that do not fit are behind a button.
+    page.locator(".overflow-menu > button").click()
+    page.locator(".overflow-dropdown").get_by_text("Compare").click()
+    expect(page.locator(".dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for part in page.locator("#compare :is(button, select, input, canvas)").all():
+        box = part.bounding_box()
+        assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= 390)
+
+
+def test_softmax_and_linear_blocks_are_told_apart() -> None:
+    kinds = {name: dsp_viz.analyse(dsp_viz.load(name), EXAMPLES[0]).trace.blocks for name in dsp_viz.available()}
+    assert all(isinstance(b, SoftmaxBlock) for b in kinds["softmax_tiny"])
+    assert all(type(b) is LinearBlock for b in kinds["polaformer_tiny"])
