@@ -11,7 +11,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -55,11 +57,21 @@ class LoadedModel(torch.nn.Module):
 
     Attributes:
         classifier: the network. config: see :class:`Config`. name: file name without its ending.
-        digest: first 12 hex digits of the SHA-256 of the weights file.
+        digest: first 12 hex digits of the SHA-256 of the weights file. history: how filters, coefficients and mixing
+        weights evolved in training, an array each with the epochs first (see :func:`pretrained.snapshots.snapshot`);
+        empty where ``NAME.snapshots.npz`` does not lie beside the weights.
     """
 
-    def __init__(self, classifier: DSPImageClassifier, config: Config, name: str, digest: str) -> None:
+    def __init__(
+        self,
+        classifier: DSPImageClassifier,
+        config: Config,
+        name: str,
+        digest: str,
+        history: dict[str, np.ndarray] | None = None,
+    ) -> None:
         super().__init__()
+        self.history = history or {}
         self.classifier = classifier
         self.config = config
         self.name = name
@@ -108,7 +120,8 @@ def load(name_or_path: str | Path) -> LoadedModel:
         raise CheckpointError(f"{path} is no readable safetensors file: {error}") from error
     check_fit(classifier, tensors, path)
     classifier.load_state_dict(tensors)
-    return LoadedModel(classifier, config, path.stem, hashlib.sha256(data).hexdigest()[:12])
+    history = read_history(path.with_suffix(".snapshots.npz"))
+    return LoadedModel(classifier, config, path.stem, hashlib.sha256(data).hexdigest()[:12], history)
 
 
 def save(path: Path, classifier: torch.nn.Module, config: Config) -> None:
@@ -158,6 +171,21 @@ def read_config(path: Path) -> Config:
     if not complete:
         raise CheckpointError(f"{path}: mean and std need 3 numbers each, classes one name for each class")
     return config
+
+
+def read_history(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of snapshots; none if there is no such file.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key].astype(np.float32) for key in ("filters", "coefficients", "spread", "weights")}
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise CheckpointError(f"{path} holds no readable snapshots: {type(error).__name__}: {error}") from error
 
 
 def check_fit(classifier: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

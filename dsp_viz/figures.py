@@ -104,14 +104,15 @@ def grow(panel: Array, grid: tuple[int, int]) -> Array:
     return panel.repeat(factor, 0).repeat(factor, 1)[: grid[0], : grid[1]]
 
 
-def filter_gain(gain: Array, phase: Array) -> go.Figure:
+def filter_gain(gain: Array, phase: Array, *, among: Array | None = None) -> go.Figure:
     """Gain ``|1 + D|`` of every head and polarity, zero frequency in the middle, log scale around gain 1.
 
     Args:
         gain, phase: ``(2, h, K, K)``, polarity (+, -); phase in radians; ``K = 2M - 1`` frequencies per axis.
+        among: gains that share the colour scale, if more than those shown.
     """
     octaves = np.log2(np.maximum(gain, 1e-6))
-    limit = max(0.25, float(np.abs(octaves).max()))
+    limit = max(0.25, float(np.abs(np.log2(np.maximum(gain if among is None else among, 1e-6))).max()))
     ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
     bar = _colour_bar("gain |1+D|", ticks, [f"{2**t:.3g}" for t in ticks])
     hover = "gain %{customdata[2]:.3f}<br>phase %{customdata[3]:.2f} rad"
@@ -252,15 +253,16 @@ def radial_gain(profile: Array) -> go.Figure:
     return figure
 
 
-def coefficients(values: Array) -> go.Figure:
+def coefficients(values: Array, *, among: Array | None = None) -> go.Figure:
     """Dynamic coefficients: a row a stream and head, a column a block and scale.
 
     Args:
         values: ``(blocks, h, S, 2)``, (same, opposite), within (0, 2); 1 is the value at initialisation.
+        among: coefficients that share the colour scale, if more than those shown.
     """
     blocks, heads, scales, _ = values.shape
     sheet, centres, _ = _stitch([[values[b, ..., stream] for b in range(blocks)] for stream in (0, 1)], gap=1)
-    spread = max(0.05, float(np.abs(values - 1).max()))
+    spread = max(0.05, float(np.abs((values if among is None else among) - 1).max()))
     ticks = [1 - spread, 1 - spread / 2, 1.0, 1 + spread / 2, 1 + spread]
     columns = np.add.outer(np.arange(blocks) * (scales + 1), np.arange(scales)).ravel()
     rows = [*range(heads), *range(heads + 1, 2 * heads + 1)]
@@ -288,11 +290,11 @@ def coefficients(values: Array) -> go.Figure:
     return figure
 
 
-def mixer_weights(weights: Array, tracked: Array) -> go.Figure:
+def mixer_weights(weights: Array, tracked: Array | None = None) -> go.Figure:
     """Share of each scale in every block and head, as stacked bars; the tracked gradient shares on hover.
 
     Args:
-        weights: ``(blocks, h, S)``, sums to 1 over scales. tracked: same shape, the ``ema`` that informs it.
+        weights: ``(blocks, h, S)``, sums to 1 over scales. tracked: same shape, the ``ema`` that informs it, if known.
     """
     blocks, heads, scales = weights.shape
     labels = [
@@ -310,9 +312,10 @@ def mixer_weights(weights: Array, tracked: Array) -> go.Figure:
             y=weights[..., s].ravel(),
             name=f"scale {2**s}×",
             marker={"color": SCALES[s % len(SCALES)], "line": {"width": 0}},
-            customdata=tracked[..., s].ravel(),
-            hovertemplate=f"scale {2**s}×: weight %{{y:.3f}}<br>tracked gradient share %{{customdata:.3f}}"
-            "<extra></extra>",
+            customdata=None if tracked is None else tracked[..., s].ravel(),
+            hovertemplate=f"scale {2**s}×: weight %{{y:.3f}}"
+            + ("" if tracked is None else "<br>tracked gradient share %{customdata:.3f}")
+            + "<extra></extra>",
         )
     figure.update_yaxes(title={"text": "mixing weight w"}, range=[0, 1], gridcolor="rgba(128,128,128,.25)")
     figure.update_xaxes(title={"text": "head"}, dividerwidth=0)

@@ -177,10 +177,10 @@ def full_spectrum(filters: Tensor) -> Tensor:
     """The filters ``F = 1 + D`` over both signs of ``kx``, zero frequency in the middle.
 
     Args:
-        filters: ``D`` ``(2, h, 2M-1, M)`` complex.
+        filters: ``D`` ``(…, 2M-1, M)`` complex.
 
     Returns:
-        ``(2, h, 2M-1, 2M-1)`` complex; the last axes are ``ky`` and ``kx``, ``-(M-1)…M-1`` cycles per image.
+        ``(…, 2M-1, 2M-1)`` complex; the last axes are ``ky`` and ``kx``, ``-(M-1)…M-1`` cycles per image.
     """
     mirrored = filters[..., 1:].flip(-1).flip(-2).conj()  # D(-k) = conj D(k): the field is real
     return 1 + torch.cat([mirrored, filters], dim=-1)

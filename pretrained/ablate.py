@@ -26,6 +26,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "softmax": {"attention": "softmax"},
 }
 
+#: Of every row: in runs this short, filters, powers and θ would hardly leave their initial values at the common rate.
+SHARED: dict[str, Any] = {"structure_rate": 5.0}
+
 
 def table(results: list[dict[str, Any]]) -> str:
     """Mean and standard deviation of each row, and of its difference from ``dsp`` under the same seed, as Markdown."""
@@ -53,7 +56,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="folder with train/ and val/, or 'imagenette' to download it")
     parser.add_argument("--out", required=True, type=Path, help="folder for the runs and ablation.csv")
     parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels (default %(default)s)")
-    parser.add_argument("--epochs", type=int, default=8, help="of each run (default %(default)s)")
+    parser.add_argument("--dim", type=int, default=64, help="channels (default %(default)s)")
+    parser.add_argument("--depth", type=int, default=4, help="blocks (default %(default)s)")
+    parser.add_argument("--epochs", type=int, default=6, help="of each run (default %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row (default %(default)s)")
     args = parser.parse_args(arguments)
     keep_freed_memory()
@@ -65,7 +70,10 @@ def main(arguments: list[str] | None = None) -> None:
                 name = f"{row}-{seed}"
                 folder = args.out / name
                 folder.mkdir(parents=True, exist_ok=True)
-                run = Run(Recipe(sizes=(args.size,) * args.epochs, seed=seed, **options), train, val, folder, name=name)
+                recipe = Recipe(
+                    sizes=(args.size,) * args.epochs, dim=args.dim, depth=args.depth, seed=seed, **SHARED, **options
+                )
+                run = Run(recipe, train, val, folder, name=name)
                 run.resume()
                 run.epochs()
                 results.append(
@@ -73,6 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
                         "row": row,
                         "seed": seed,
                         "size": args.size,
+                        "dim": args.dim,
+                        "depth": args.depth,
                         "epochs": args.epochs,
                         "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
                         "top1": run.log[-1]["top1"],

@@ -25,7 +25,7 @@ class Recipe:
     """Everything that decides a run's outcome, but the data.
 
     Attributes:
-        sizes: side in pixels of each epoch. attention: see ``ATTENTIONS``. dim: channels.
+        sizes: side in pixels of each epoch. attention: see ``ATTENTIONS``. dim: channels. depth: blocks.
         without: names of :data:`PARTS` to leave out, for ``attention="dsp"``. batch: pictures per step.
         lr: peak learning rate. structure_rate: see :func:`dsp_attention.model.parameter_groups`.
         weight_decay: of matrices and kernels. warmup: epochs of linear warm-up.
@@ -39,6 +39,7 @@ class Recipe:
     sizes: tuple[int, ...]
     attention: str = "dsp"
     dim: int = 128
+    depth: int = 6
     without: tuple[str, ...] = ()
     batch: int = 64
     lr: float = 1.5e-3
@@ -70,7 +71,7 @@ class Recipe:
             "patch": 8,
             "dim": self.dim,
             "num_heads": 4,
-            "depth": 6,
+            "depth": self.depth,
             "num_classes": num_classes,
             "attention": self.attention,
         }

@@ -4,6 +4,7 @@ import gc
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,15 +31,22 @@ def model() -> dsp_viz.LoadedModel:
     return dsp_viz.load("dsp_tiny")
 
 
-@pytest.fixture(scope="session")
-def address(model: dsp_viz.LoadedModel) -> Iterator[str]:
-    """The running app."""
+@contextmanager
+def serving(models: list[dsp_viz.LoadedModel]) -> Iterator[str]:
+    """The app, running with these models; yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     store = Store(max_bytes=64 * 2**20)
-    demo = ui.build([dsp_viz.load(name) for name in dsp_viz.available()], EXAMPLES, store)
+    demo = ui.build(models, EXAMPLES, store)
     yield ui.launch(demo, store, host="127.0.0.1", port=port, block=False)
     demo.close()
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """The app as it ships, running."""
+    with serving([dsp_viz.load(name) for name in dsp_viz.available()]) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,6 @@ class Comparison:
         return "", {"a": first, "b": second}
 
     def listen(self, tab: gr.Tab, current: gr.State, **options: Any) -> None:
-        """Follow the choices, what is on the screen, and the tab that is opened."""
-        outputs = [self.message, self.view]
-        triggers = [choice.input for choice in self.choices]
-        gr.on([tab.select, *triggers], self.show, [current, *self.choices], outputs, **options)
+        """Follow the choices and the tab that is opened."""
+        triggers = [tab.select, *(choice.input for choice in self.choices)]
+        gr.on(triggers, self.show, [current, *self.choices], [self.message, self.view], **options)

@@ -16,6 +16,7 @@ from ..images import ImageError
 from ..store import Store
 from . import views
 from .compare import Comparison
+from .history import History
 from .picture import Picture
 from .polarity import PolarityView
 from .results import Results, Source
@@ -122,6 +123,8 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
                 with gr.Tab("Mixer weights", id="weights"):
                     about_weights = gr.HTML(ABOUT_WEIGHTS)
                     mixing = gr.Plot(label="Mixing weights", elem_id="mixing")
+                with gr.Tab("Training", id="history", visible=any(m.history for m in models)) as history_tab:
+                    history = History(results)
                 with gr.Tab("Compare", id="compare") as compare_tab:
                     comparison = Comparison(results)
         wanted = gr.Textbox(visible=False)
@@ -263,6 +266,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
         gallery.select(offer, [*options, block], [picture, *shown], trigger_mode="multiple", **busy, **progress)
         gr.on([chosen.input, side.input, whole.input], change, [source, *options, block], shown, **latest)
         view.pick(pick, result, [block, *filters], trigger_mode="always_last", **silent)
+        history.listen(history_tab, source, block, trigger_mode="always_last", **silent)
         comparison.listen(compare_tab, source, trigger_mode="always_last", **busy, **silent)
 
         sent = Picture(label="picture", visible=False)

@@ -1,0 +1,89 @@
+"""The image classifiers side by side: accuracy as logged, size, work, time: ``python -m benchmarks.models [NAME…]``.
+
+Inference of one picture and of 64, and a training step on 64, float32, one CPU thread. The models take turns, so a
+machine that slows down slows them all; each time is the median of the rounds. Quote the ratios.
+"""
+
+import argparse
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import dsp_viz
+from dsp_viz.checkpoint import LoadedModel
+from pretrained.train import keep_freed_memory
+
+from .attention import rounds
+
+
+def _products(a: Tensor, b: Tensor, *_: Any, out_val: Tensor, **__: Any) -> int:
+    # A complex product takes four real ones.
+    return 2 * a.numel() * b.shape[-1] * (4 if a.is_complex() else 1)
+
+
+def _lstm(x: Tensor, _state: Any, weights: list[Tensor], *_: Any, **__: Any) -> int:
+    return 2 * x.shape[0] * x.shape[1] * sum(w.numel() for w in weights if w.dim() == 2)
+
+
+_products._get_raw = _lstm._get_raw = True  # type: ignore[attr-defined]
+
+
+def multiplications(model: nn.Module, x: Tensor) -> float:
+    """Multiply-accumulates of all matrix products and convolutions, in millions; elementwise work is not counted."""
+    known = {torch.ops.aten.mm: _products, torch.ops.aten.bmm: _products, torch.ops.aten.lstm: _lstm}
+    with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=known) as counter:
+        model(x)
+    return float(counter.get_total_flops()) / 2e6
+
+
+def _step(model: nn.Module, x: Tensor, labels: Tensor) -> None:
+    model.zero_grad()
+    nn.functional.cross_entropy(model(x), labels).backward()
+
+
+@torch.inference_mode()
+def _infer(model: nn.Module, x: Tensor) -> None:
+    model(x)
+
+
+def table(models: list[LoadedModel], turns: int) -> str:
+    """The comparison as Markdown; ratios are to the last model."""
+    side = models[0].config.image_size
+    one, many, labels = torch.randn(1, 3, side, side), torch.randn(64, 3, side, side), torch.arange(64) % 10
+    single = rounds({m.name: lambda m=m: _infer(m, one) for m in models}, 4 * turns)  # type: ignore[misc]
+    batch = rounds({m.name: lambda m=m: _infer(m, many) for m in models}, turns)  # type: ignore[misc]
+    work = {m.name: multiplications(m, one) for m in models}
+    for m in models:
+        m.train().requires_grad_(True)
+    step = rounds({m.name: lambda m=m: _step(m, many, labels) for m in models}, turns)  # type: ignore[misc]
+    last = models[-1].name
+    lines = [
+        "| model | top-1 % | parameters | MACs | training s | inference ms, 1 | inference ms, 64 | "
+        f"training step ms, 64 | training throughput / {last} |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for m in models:
+        card, size = m.config.card, sum(p.numel() for p in m.parameters())
+        lines.append(
+            f"| {m.name} | {card.get('top1', math.nan):.2f} | {size / 1e6:.2f} M | {work[m.name]:.0f} M | "
+            f"{card.get('seconds', math.nan):.0f} | {single[m.name]:.1f} | {batch[m.name]:.0f} | {step[m.name]:.0f} | "
+            f"{step[last] / step[m.name]:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="NAME", help="names or paths (default: all in pretrained/)")
+    parser.add_argument("--rounds", type=int, default=5, help="of the slower measurements (default %(default)s)")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    print(table([dsp_viz.load(name) for name in args.models or dsp_viz.available()], args.rounds))
+
+
+if __name__ == "__main__":
+    main()
