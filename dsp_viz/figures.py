@@ -17,18 +17,22 @@ OPPOSITE = (217, 108, 20)
 SOFTMAX = (92, 86, 178)
 INK = "#7b8794"
 
+#: Line around what is looked at, seen on light and on dark.
+FRAME = {"color": "#c2255c", "width": 2}
+
 #: Scales, finest first: blues, which mean nothing else here.
 SCALES = ("#3a6ea5", "#7fa8d1", "#c3d7ea", "#8893a0")
 
 # Opacity carries the magnitude, so larger stands out more on light and on dark alike; zero is almost the page itself.
-_DIVERGING = [
+DIVERGING = [
     [0.0, "rgba({},{},{},1)".format(*OPPOSITE)],
     [0.5, "rgba(128,140,150,.07)"],
     [1.0, "rgba({},{},{},1)".format(*SAME)],
 ]
 
 
-def _layout(height: int, **extra: object) -> go.Layout:
+def layout(height: int, **extra: object) -> go.Layout:
+    """Transparent, quiet, ``height`` pixels tall."""
     return go.Layout(
         template=None,
         height=height,
@@ -41,7 +45,8 @@ def _layout(height: int, **extra: object) -> go.Layout:
     )
 
 
-def _colour_bar(title: str, ticks: list[float], labels: list[str]) -> dict[str, object]:
+def colour_bar(title: str, ticks: list[float], labels: list[str]) -> dict[str, object]:
+    """A horizontal bar below the figure."""
     return {
         "title": {"text": title + "<br>", "side": "top", "font": {"size": 12}},
         "orientation": "h",
@@ -56,7 +61,7 @@ def _colour_bar(title: str, ticks: list[float], labels: list[str]) -> dict[str, 
     }
 
 
-def _stitch(panels: list[list[Array]], gap: int) -> tuple[Array, list[float], list[float]]:
+def stitch(panels: list[list[Array]], gap: int) -> tuple[Array, list[float], list[float]]:
     """Panels of equal size in one array with NaN between them, and the centres of its columns and rows."""
     height, width = panels[0][0].shape
     rows, columns = len(panels), len(panels[0])
@@ -68,14 +73,6 @@ def _stitch(panels: list[list[Array]], gap: int) -> tuple[Array, list[float], li
     centres_x = [c * (width + gap) + (width - 1) / 2 for c in range(columns)]
     centres_y = [r * (height + gap) + (height - 1) / 2 for r in range(rows)]
     return sheet, centres_x, centres_y
-
-
-def _panel_axes(figure: go.Figure, x: list[float], columns: list[str], y: list[float], rows: list[str]) -> None:
-    plain = {"ticks": "", "showgrid": False, "zeroline": False, "constrain": "domain"}
-    figure.update_xaxes(tickvals=x, ticktext=columns, side="top", tickangle=0, **plain)
-    figure.update_yaxes(
-        tickvals=y, ticktext=rows, autorange="reversed", scaleanchor="x", constraintoward="top", **plain
-    )
 
 
 def density(maps: Array) -> Array:
@@ -104,118 +101,13 @@ def grow(panel: Array, grid: tuple[int, int]) -> Array:
     return panel.repeat(factor, 0).repeat(factor, 1)[: grid[0], : grid[1]]
 
 
-def filter_gain(gain: Array, phase: Array, *, among: Array | None = None) -> go.Figure:
-    """Gain ``|1 + D|`` of every head and polarity, zero frequency in the middle, log scale around gain 1.
-
-    Args:
-        gain, phase: ``(2, h, K, K)``, polarity (+, -); phase in radians; ``K = 2M - 1`` frequencies per axis.
-        among: gains that share the colour scale, if more than those shown.
-    """
-    octaves = np.log2(np.maximum(gain, 1e-6))
-    limit = max(0.25, float(np.abs(np.log2(np.maximum(gain if among is None else among, 1e-6))).max()))
-    ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
-    bar = _colour_bar("gain |1+D|", ticks, [f"{2**t:.3g}" for t in ticks])
-    hover = "gain %{customdata[2]:.3f}<br>phase %{customdata[3]:.2f} rad"
-    return _spectrum(octaves, limit, bar, hover, [gain, phase])
-
-
-def filter_phase(phase: Array) -> go.Figure:
-    """Phase of every filter, which shifts a frequency; arguments as of :func:`filter_gain`."""
-    limit = max(0.1, float(np.abs(phase).max()))
-    ticks = [-limit, 0.0, limit]
-    bar = _colour_bar("phase of 1+D, radians", ticks, [f"{t:.2f}" for t in ticks])
-    return _spectrum(phase, limit, bar, "phase %{customdata[2]:.3f} rad", [phase])
-
-
-def _spectrum(values: Array, limit: float, bar: dict[str, object], hover: str, more: list[Array]) -> go.Figure:
-    K = values.shape[-1]
-    k = np.arange(K) - K // 2
-    ky, kx = np.meshgrid(k, k, indexing="ij")
-    return _filters(
-        values,
-        limit,
-        bar,
-        "kx %{customdata[0]}, ky %{customdata[1]} cycles/image<br>" + hover,
-        [np.broadcast_to(kx, values.shape), np.broadcast_to(ky, values.shape), *more],
-        f"each panel: kx → and ky ↓ from {-(K // 2)} to {K // 2} cycles per image",
-    )
-
-
-def filter_kernel(kernel: Array) -> go.Figure:
-    """What each filter adds to a token from those around it, the token itself in the middle.
-
-    Args:
-        kernel: ``(2, h, H, W)``, polarity (+, -), see :func:`dsp_viz.maps.spatial_kernel`.
-    """
-    H, W = kernel.shape[-2:]
-    limit = max(1e-3, float(np.abs(kernel).max()))
-    ticks = [-limit, 0.0, limit]
-    dy, dx = np.meshgrid(np.arange(H) - H // 2, np.arange(W) - W // 2, indexing="ij")
-    return _filters(
-        kernel,
-        limit,
-        _colour_bar("weight of the neighbour", ticks, [f"{t:.3g}" for t in ticks]),
-        "%{customdata[0]} right, %{customdata[1]} down<br>weight %{customdata[2]:.4f}",
-        [np.broadcast_to(dx, kernel.shape), np.broadcast_to(dy, kernel.shape), kernel],
-        f"each panel: the {H}×{W} tokens around one token",
-    )
-
-
-def _filters(
-    values: Array, limit: float, bar: dict[str, object], hover: str, numbers: list[Array], axes: str
-) -> go.Figure:
-    """``values (2, h, rows, columns)`` as one sheet, a row a polarity, a column a head."""
-    heads, gap = values.shape[1], 2
-    sheet, x, y = _stitch([list(row) for row in values], gap)
-    figure = go.Figure(
-        go.Heatmap(
-            z=sheet,
-            customdata=np.stack([_stitch([list(row) for row in n.astype(float)], gap)[0] for n in numbers], -1),
-            zmin=-limit,
-            zmax=limit,
-            colorscale=_DIVERGING,
-            colorbar=bar,
-            hovertemplate=hover + "<extra></extra>",
-            hoverongaps=False,
-        ),
-        _layout(460),
-    )
-    _panel_axes(figure, x, [f"head {i + 1}" for i in range(heads)], y, ["filter F⁺", "filter F⁻"])
-    figure.add_annotation(text=axes, x=0.5, y=0, xref="paper", yref="paper", yshift=-14, showarrow=False)
-    return figure
-
-
-def power_spectrum(powers: Array, head: int) -> go.Figure:
-    """Power of q and k of one head for this picture, before the filters and after each.
-
-    Args:
-        powers: ``(3, 2, h, R)``, see :func:`dsp_viz.maps.radial_power`. head: from 0.
-    """
-    figure = go.Figure(layout=_layout(300, hovermode="x unified"))
-    colours = ("#7b8794", f"rgb{SAME}", f"rgb{OPPOSITE}")
-    for field, (name, dash) in enumerate((("q", "solid"), ("k", "dot"))):
-        for step, (after, colour) in enumerate(zip(("before", "after F⁺", "after F⁻"), colours, strict=True)):
-            figure.add_scatter(
-                y=powers[step, field, head],
-                mode="lines+markers",
-                name=f"{name} {after}",
-                line={"color": colour, "dash": dash, "width": 2},
-                hovertemplate="%{y:.4g}",
-            )
-    figure.update_xaxes(title={"text": "cycles per image"}, showgrid=False, zeroline=False)
-    figure.update_yaxes(
-        title={"text": f"power, head {head + 1}"}, type="log", gridcolor="rgba(128,128,128,.25)", nticks=6
-    )
-    return figure
-
-
 def summary_influence(values: Array, names: tuple[str, ...]) -> go.Figure:
     """How much each summary moves the coefficients of each block: mean of ``|c - c_without|``.
 
     Args:
         values: ``(blocks, summaries)``. names: of the summaries.
     """
-    figure = go.Figure(layout=_layout(280, barmode="group", bargap=0.3))
+    figure = go.Figure(layout=layout(280, barmode="group", bargap=0.3))
     for i, name in enumerate(names):
         figure.add_bar(
             x=[f"block {b + 1}" for b in range(len(values))],
@@ -228,40 +120,16 @@ def summary_influence(values: Array, names: tuple[str, ...]) -> go.Figure:
     return figure
 
 
-def radial_gain(profile: Array) -> go.Figure:
-    """Gain against frequency, averaged over directions: a line per head and polarity.
-
-    Args:
-        profile: ``(2, h, M)``, polarity (+, -), entry ``r`` at ``r`` cycles per image.
-    """
-    figure = go.Figure(layout=_layout(300, hovermode="x unified"))
-    for polarity, (label, dash) in enumerate((("F⁺", "solid"), ("F⁻", "dot"))):
-        for head, line in enumerate(profile[polarity]):
-            shade = 0.35 + 0.65 * head / max(1, profile.shape[1] - 1)
-            base = np.array((SAME, OPPOSITE)[polarity]) * shade + 128 * (1 - shade)
-            r, g, b = (int(v) for v in base)
-            figure.add_scatter(
-                y=line,
-                mode="lines+markers",
-                name=f"{label} head {head + 1}",
-                line={"color": f"rgb({r},{g},{b})", "dash": dash, "width": 2},
-                hovertemplate="%{y:.3f}",
-            )
-    figure.update_xaxes(title={"text": "cycles per image"}, showgrid=False, zeroline=False, dtick=1)
-    figure.update_yaxes(title={"text": "gain (1 = unchanged)"}, type="log", gridcolor="rgba(128,128,128,.25)", nticks=6)
-    figure.add_hline(y=1, line={"color": INK, "width": 1})
-    return figure
-
-
-def coefficients(values: Array, *, among: Array | None = None) -> go.Figure:
+def coefficients(values: Array, *, chosen: tuple[int, int] | None = None, among: Array | None = None) -> go.Figure:
     """Dynamic coefficients: a row a stream and head, a column a block and scale.
 
     Args:
         values: ``(blocks, h, S, 2)``, (same, opposite), within (0, 2); 1 is the value at initialisation.
+        chosen: block and head that are looked at, framed.
         among: coefficients that share the colour scale, if more than those shown.
     """
     blocks, heads, scales, _ = values.shape
-    sheet, centres, _ = _stitch([[values[b, ..., stream] for b in range(blocks)] for stream in (0, 1)], gap=1)
+    sheet, centres, _ = stitch([[values[b, ..., stream] for b in range(blocks)] for stream in (0, 1)], gap=1)
     spread = max(0.05, float(np.abs((values if among is None else among) - 1).max()))
     ticks = [1 - spread, 1 - spread / 2, 1.0, 1 + spread / 2, 1 + spread]
     columns = np.add.outer(np.arange(blocks) * (scales + 1), np.arange(scales)).ravel()
@@ -272,15 +140,19 @@ def coefficients(values: Array, *, among: Array | None = None) -> go.Figure:
             z=sheet,
             zmin=1 - spread,
             zmax=1 + spread,
-            colorscale=_DIVERGING,
-            colorbar=_colour_bar("coefficient c (1 = as initialised)", ticks, [f"{t:.3g}" for t in ticks]),
+            colorscale=DIVERGING,
+            colorbar=colour_bar("coefficient c (1 = as initialised)", ticks, [f"{t:.3g}" for t in ticks]),
             hovertemplate="scale %{x}, %{y}<br>c = %{z:.3f}<extra></extra>",
             hoverongaps=False,
             xgap=1,
             ygap=1,
         ),
-        _layout(180 + 60 * heads),
+        layout(180 + 60 * heads),
     )
+    if chosen:
+        left = chosen[0] * (scales + 1) - 0.5
+        for top in (chosen[1] - 0.5, heads + chosen[1] + 0.5):
+            figure.add_shape(type="rect", x0=left, x1=left + scales, y0=top, y1=top + 1, line=FRAME)
     for b, centre in enumerate(centres):
         figure.add_annotation(text=f"<b>block {b + 1}</b>", x=centre, y=1, yref="paper", yshift=30, showarrow=False)
     plain = {"ticks": "", "showgrid": False, "zeroline": False}
@@ -290,11 +162,12 @@ def coefficients(values: Array, *, among: Array | None = None) -> go.Figure:
     return figure
 
 
-def mixer_weights(weights: Array, tracked: Array | None = None) -> go.Figure:
+def mixer_weights(weights: Array, tracked: Array | None = None, *, chosen: tuple[int, int] | None = None) -> go.Figure:
     """Share of each scale in every block and head, as stacked bars; the tracked gradient shares on hover.
 
     Args:
         weights: ``(blocks, h, S)``, sums to 1 over scales. tracked: same shape, the ``ema`` that informs it, if known.
+        chosen: block and head that are looked at, framed.
     """
     blocks, heads, scales = weights.shape
     labels = [
@@ -302,16 +175,18 @@ def mixer_weights(weights: Array, tracked: Array | None = None) -> go.Figure:
         [f"{i + 1}" for _ in range(blocks) for i in range(heads)],
     ]
     figure = go.Figure(
-        layout=_layout(
-            360, barmode="stack", bargap=0.25, legend={"orientation": "h", "y": 1.14, "traceorder": "normal"}
-        )
+        layout=layout(360, barmode="stack", bargap=0.25, legend={"orientation": "h", "y": 1.14, "traceorder": "normal"})
     )
+    framed = [chosen == (b, i) for b in range(blocks) for i in range(heads)]
     for s in range(scales):
         figure.add_bar(
             x=labels,
             y=weights[..., s].ravel(),
             name=f"scale {2**s}×",
-            marker={"color": SCALES[s % len(SCALES)], "line": {"width": 0}},
+            marker={
+                "color": SCALES[s % len(SCALES)],
+                "line": FRAME | {"width": [2 * f for f in framed]},
+            },
             customdata=None if tracked is None else tracked[..., s].ravel(),
             hovertemplate=f"scale {2**s}×: weight %{{y:.3f}}"
             + ("" if tracked is None else "<br>tracked gradient share %{customdata:.3f}")

@@ -48,6 +48,15 @@ def test_api_gives_what_python_gives(client: Client, model: dsp_viz.LoadedModel)
         torch.testing.assert_close(torch.tensor(sent), block.weights[0])
 
 
+def test_api_takes_the_name_of_a_model(client: Client) -> None:
+    answer = client.predict(handle_file(EXAMPLES[1]), "softmax_tiny", api_name="/analyse")
+    direct = dsp_viz.analyse(dsp_viz.load("softmax_tiny"), EXAMPLES[1])
+    assert (answer["model"], answer["digest"]) == ("softmax_tiny", direct.digest)
+    assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
+    with pytest.raises(AppError, match="No model 'resnet': one of dsp_tiny, polaformer_tiny, softmax_tiny"):
+        client.predict(handle_file(EXAMPLES[1]), "resnet", api_name="/analyse")
+
+
 def test_api_refuses_a_bad_file_with_a_sentence_and_one_log_line(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -151,6 +151,13 @@ def test_sides_apart_and_other_pictures(page: Page) -> None:
         assert picture.width > 2 * picture.height
 
 
+def test_comparison_follows_the_picture_on_the_screen(page: Page) -> None:
+    opened(page)
+    page.locator("#examples button").nth(3).click()
+    for cell in (0, 1):
+        expect(page.locator(".dc td").nth(cell)).to_contain_text(EXAMPLES[3].stem, timeout=READY)
+
+
 def test_comparison_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     ready(page)

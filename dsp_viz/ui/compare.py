@@ -67,7 +67,17 @@ class Comparison:
             return f'<div class="notice" role="alert">{error}</div>', gr.skip()
         return "", {"a": first, "b": second}
 
-    def listen(self, tab: gr.Tab, current: gr.State, **options: Any) -> None:
-        """Follow the choices and the tab that is opened."""
-        triggers = [tab.select, *(choice.input for choice in self.choices)]
-        gr.on(triggers, self.show, [current, *self.choices], [self.message, self.view], **options)
+    def listen(self, tabs: gr.Tabs, tab: gr.Tab, current: gr.State, **options: Any) -> None:
+        """Follow the choices, the tab that is opened, and while it is open what is on the screen."""
+        opened = gr.State("")
+        inputs, outputs = [current, *self.choices], [self.message, self.view]
+
+        def note(event: gr.SelectData) -> str:
+            return str(event.value)
+
+        def follow(label: str, *values: Any) -> tuple[Any, Any]:
+            return self.show(*values) if label == tab.label else ("", gr.skip())
+
+        tabs.select(note, None, opened, api_visibility="private", show_progress="hidden", queue=False)
+        gr.on([tab.select, *(choice.input for choice in self.choices)], self.show, inputs, outputs, **options)
+        current.change(follow, [opened, *inputs], outputs, **options)

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 import torch
 
-from .. import figures, maps
+from .. import figures, filter_figures, maps
 from .results import Results, Source
 
 ABOUT = """<div class="aside">How the model came to be: filters of the chosen block, coefficients and mixing weights
@@ -50,7 +50,7 @@ class History:
         spectra = maps.full_spectrum(torch.view_as_complex(torch.from_numpy(past["filters"][:, b])))
         gains = spectra.abs().numpy()
         drawn = (
-            figures.filter_gain(gains[i], spectra[i].angle().numpy(), among=gains),
+            filter_figures.filter_gain(gains[i], spectra[i].angle().numpy(), among=gains),
             figures.coefficients(past["coefficients"][i], among=past["coefficients"]),
             figures.mixer_weights(past["weights"][i]),
         )

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import gradio as gr
+import plotly.graph_objects as go
 
 from ..analysis import analyse
 from ..checkpoint import LoadedModel
@@ -51,6 +52,11 @@ def lacking(model: str, what: str) -> str:
 def notice(message: str) -> str:
     """A sentence the person should read, as HTML; nothing for an empty one."""
     return f'<div class="notice" role="alert">{escape(message)}</div>' if message else ""
+
+
+def drawn(figure: go.Figure) -> Any:
+    """A plot that may have been hidden."""
+    return gr.update(value=figure, visible=True)
 
 
 def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> gr.Blocks:
@@ -104,7 +110,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
                     elem_id="examples",
                 )
                 gr.HTML(views.known_classes(model))
-            with gr.Column(scale=4, min_width=320), gr.Tabs():
+            with gr.Column(scale=4, min_width=320), gr.Tabs() as tabs:
                 with gr.Tab("Polarity maps", id="maps"):
                     view = PolarityView(elem_id="view")
                 with gr.Tab("Spectral filters", id="filters"):
@@ -129,35 +135,28 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
                     comparison = Comparison(results)
         wanted = gr.Textbox(visible=False)
 
-        filters = [which, gain, radial, power, phase, kernel]
+        # What follows the chosen block and head, then what does not.
+        followers = [which, gain, radial, power, phase, kernel, dynamic, mixing]
         about = [about_filters, about_coefficients, about_weights]
-        shown = [message, source, result, predicted, view, *about, *filters, dynamic, influence, mixing]
+        shown = [message, source, result, predicted, view, *about, influence, *followers]
         unchanged = (gr.skip(),) * (len(shown) - 1)
 
         def plots(kept: views.Kept, b: int, h: int) -> tuple[Any, ...]:
-            """The filters of a block and head, or nothing."""
+            """What follows the chosen block and head; nothing for a model without DSP-Attention."""
             if not views.dsp_blocks(kept):
-                return (gr.update(visible=False),) * len(filters)
-            figures = (gr.update(value=figure, visible=True) for figure in views.filters(kept, b, h))
-            return gr.update(value=views.which(b, h), visible=True), *figures
+                return (gr.update(visible=False),) * len(followers)
+            figures = (*views.filters(kept, b, h), views.coefficients(kept, b, h), views.weights(kept, b, h))
+            return gr.update(value=views.which(b, h), visible=True), *(drawn(figure) for figure in figures)
 
         def screen(made_of: Source, kept: views.Kept, manifest: dict[str, Any], b: int) -> tuple[Any, ...]:
             b = min(b, manifest["blocks"] - 1)
             front = ("", made_of, kept, views.prediction(kept.result), manifest)
             if not views.dsp_blocks(kept):
-                lack = (
-                    lacking(made_of.model, w) for w in ("spectral filters", "dynamic coefficients", "mixing weights")
-                )
-                return *front, *lack, *plots(kept, b, 0), *(gr.update(visible=False),) * 3
-            figures = (*views.coefficients(kept), views.weights(kept))
-            return (
-                *front,
-                ABOUT_FILTERS,
-                ABOUT_COEFFICIENTS,
-                ABOUT_WEIGHTS,
-                *plots(kept, b, 0),
-                *(gr.update(value=figure, visible=True) for figure in figures),
-            )
+                parts = ("spectral filters", "dynamic coefficients", "mixing weights")
+                lack = (lacking(made_of.model, part) for part in parts)
+                return *front, *lack, gr.update(visible=False), *plots(kept, b, 0)
+            texts = (ABOUT_FILTERS, ABOUT_COEFFICIENTS, ABOUT_WEIGHTS)
+            return *front, *texts, drawn(views.influence(kept)), *plots(kept, b, 0)
 
         def show(made_of: Source, b: int, settings: str | None = None) -> tuple[Any, ...]:
             """Analyse a picture; on a bad file say why, and leave everything else on the screen as it is."""
@@ -213,7 +212,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
         def pick(kept: views.Kept | None, event: gr.EventData) -> tuple[Any, ...]:
             """Another block or head is looked at: its filters."""
             if kept is None:
-                return (gr.skip(),) * (1 + len(filters))
+                return (gr.skip(),) * (1 + len(followers))
             blocks = kept.result.trace.blocks
             b = min(max(int(event._data["block"]), 0), len(blocks) - 1)
             h = min(max(int(event._data["head"]), 0), blocks[b].coefficients.shape[1] - 1)
@@ -265,9 +264,9 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
         picture.input(run, [picture, *options, source, block], shown, **latest)
         gallery.select(offer, [*options, block], [picture, *shown], trigger_mode="multiple", **busy, **progress)
         gr.on([chosen.input, side.input, whole.input], change, [source, *options, block], shown, **latest)
-        view.pick(pick, result, [block, *filters], trigger_mode="always_last", **silent)
+        view.pick(pick, result, [block, *followers], trigger_mode="always_last", **silent)
         history.listen(history_tab, source, block, trigger_mode="always_last", **silent)
-        comparison.listen(compare_tab, source, trigger_mode="always_last", **busy, **silent)
+        comparison.listen(tabs, compare_tab, source, trigger_mode="always_last", **busy, **silent)
 
         sent = Picture(label="picture", visible=False)
         asked_of = gr.Textbox(model.name, label="model", visible=False)

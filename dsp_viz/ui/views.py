@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from .. import factors, figures, maps
+from .. import factors, figures, filter_figures, maps
 from ..analysis import Analysis
 from ..checkpoint import LoadedModel
 from ..influence import summary_influence
@@ -24,10 +24,20 @@ def prediction(result: Analysis) -> str:
         for name, p in result.top(5)
     )
     H, W = result.frame.grid
+    (width, height), (left, top, right, bottom) = result.frame.size, result.frame.box
+    part = (
+        "all"
+        if (right - left, bottom - top) == (width, height)
+        else f"the middle {right - left:.0f}×{bottom - top:.0f}"
+    )
     return (
         f'<div class="prediction" role="list" aria-label="five best classes">{rows}</div>'
-        f'<div class="facts">{escape(result.model)} · weights {escape(result.digest)} · {W}×{H} tokens · '
-        f"{1000 * result.seconds:.0f} ms</div>"
+        # What was used of the original, drawn to scale.
+        f'<div class="made"><svg class="crop" viewBox="0 0 {width} {height}" role="img" aria-label="{part} of {width}×{height} pixels">'
+        f'<rect width="{width}" height="{height}"/><rect class="used" x="{left}" y="{top}" width="{right - left}" '
+        f'height="{bottom - top}"/></svg>'
+        f'<div class="facts">{part} of {width}×{height} pixels · {escape(result.model)} · '
+        f"weights {escape(result.digest)} · {W}×{H} tokens · {1000 * result.seconds:.0f} ms</div></div>"
     )
 
 
@@ -105,29 +115,34 @@ def filters(kept: Kept, block: int, head: int) -> tuple[go.Figure, ...]:
     spectrum = maps.full_spectrum(traced.filters)
     gain, phase = spectrum.abs(), spectrum.angle().numpy()
     return (
-        figures.filter_gain(gain.numpy(), phase),
-        figures.radial_gain(maps.radial_profile(gain).numpy()),
-        figures.power_spectrum(kept.powers[block], head),
-        figures.filter_phase(phase),
-        figures.filter_kernel(maps.spatial_kernel(traced.filters, *traced.grids[0]).numpy()),
+        filter_figures.filter_gain(gain.numpy(), phase, head=head),
+        filter_figures.radial_gain(maps.radial_profile(gain).numpy(), head=head),
+        filter_figures.power_spectrum(kept.powers[block], head),
+        filter_figures.filter_phase(phase, head=head),
+        filter_figures.filter_kernel(maps.spatial_kernel(traced.filters, *traced.grids[0]).numpy(), head=head),
     )
 
 
-def coefficients(kept: Kept) -> tuple[go.Figure, go.Figure]:
-    """Dynamic coefficients of every block, head, scale and stream for this picture, and what moves them."""
-    assert kept.influence is not None
-    return (
-        figures.coefficients(np.stack([b.coefficients[0].float().numpy() for b in dsp_blocks(kept)])),
-        figures.summary_influence(kept.influence, ("global mean", "LSTM", "self-attention")),
-    )
+def coefficients(kept: Kept, block: int, head: int) -> go.Figure:
+    """Dynamic coefficients of every block, head, scale and stream for this picture."""
+    values = np.stack([b.coefficients[0].float().numpy() for b in dsp_blocks(kept)])
+    return figures.coefficients(values, chosen=(block, head))
 
 
-def weights(kept: Kept) -> go.Figure:
+def weights(kept: Kept, block: int, head: int) -> go.Figure:
     """Mixing weights of every block, head and scale, with the tracked gradients."""
     blocks = dsp_blocks(kept)
     return figures.mixer_weights(
-        np.stack([b.weights[0].float().numpy() for b in blocks]), np.stack([b.ema.float().numpy() for b in blocks])
+        np.stack([b.weights[0].float().numpy() for b in blocks]),
+        np.stack([b.ema.float().numpy() for b in blocks]),
+        chosen=(block, head),
     )
+
+
+def influence(kept: Kept) -> go.Figure:
+    """What moves the coefficients."""
+    assert kept.influence is not None
+    return figures.summary_influence(kept.influence, ("global mean", "LSTM", "self-attention"))
 
 
 def summary(result: Analysis) -> dict[str, Any]:
