@@ -1,6 +1,7 @@
 """One picture and one model → everything the screen shows."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -10,6 +11,7 @@ from PIL import Image
 
 from . import images
 from .checkpoint import LoadedModel
+from .interventions import Intervention, applied
 from .trace import Trace, trace
 
 
@@ -24,6 +26,7 @@ class Analysis:
         classes: names of the classes. probabilities: softmax of the logits, same order, sum to 1.
         model: name of the model. digest: start of the SHA-256 of its weights.
         seconds: wall time of the forward pass, hooks included.
+        interventions: what was changed in that pass, see :mod:`dsp_viz.interventions`.
     """
 
     picture: Image.Image
@@ -34,6 +37,7 @@ class Analysis:
     model: str
     digest: str
     seconds: float
+    interventions: tuple[Intervention, ...] = ()
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable classes, best first, each with its probability within 0 and 1."""
@@ -54,6 +58,7 @@ def analyse(
     *,
     side: int | None = None,
     whole: bool = False,
+    interventions: Iterable[Intervention] = (),
 ) -> Analysis:
     """Run a model on a picture once and keep all that is worth looking at.
 
@@ -62,6 +67,7 @@ def analyse(
         picture: a path, the bytes of a file, an open binary file, or a PIL image.
         side: of the model's input in pixels, a multiple of its patch; by default what it was trained for.
         whole: keep all of a picture that is not square, instead of its middle.
+        interventions: changes to the pass, in this order; none by default.
 
     Returns:
         See :class:`Analysis`.
@@ -69,6 +75,7 @@ def analyse(
     Raises:
         ImageError: the picture cannot be read; the message says why and what is allowed.
         ValueError: ``side`` is no multiple of the patch.
+        InterventionError: the model has no such part.
     """
     config, patch = model.config, model.classifier.patch
     side = config.image_size if side is None else side
@@ -76,9 +83,11 @@ def analyse(
         raise ValueError(f"side={side}: must be a multiple of the model's patch, {patch} pixels")
     cut, frame = images.fit(images.read_image(picture), side=side, patch=patch, whole=whole)
     x = images.to_tensor(cut, config.mean, config.std)
-    start = time.perf_counter()
-    result = trace(model, x.to(next(model.parameters()).device))
-    seconds = time.perf_counter() - start
+    interventions = tuple(interventions)
+    with applied(model, interventions):
+        start = time.perf_counter()
+        result = trace(model, x.to(next(model.parameters()).device))
+        seconds = time.perf_counter() - start
     return Analysis(
         picture=cut,
         frame=frame,
@@ -88,4 +97,5 @@ def analyse(
         model=model.name,
         digest=model.digest,
         seconds=seconds,
+        interventions=interventions,
     )

@@ -75,7 +75,7 @@ def settings(result: Analysis) -> dict[str, Any]:
     Returns:
         ``model`` and ``digest``; ``versions`` of dsp-attention (None where it runs from its folder), torch and numpy;
         ``classes``, each with its probability, in the order of the logits; ``grid`` (rows, columns); ``frame``: see
-        :class:`dsp_viz.images.Frame`; ``seconds`` of the forward pass.
+        :class:`dsp_viz.images.Frame`; ``seconds`` of the forward pass; ``interventions`` in it.
     """
     try:
         version = metadata.version("dsp-attention")
@@ -97,6 +97,7 @@ def settings(result: Analysis) -> dict[str, Any]:
             "patch": frame.patch,
         },
         "seconds": result.seconds,
+        "interventions": [intervention.model_dump(mode="json") for intervention in result.interventions],
     }
 
 

@@ -33,9 +33,9 @@ def prediction(result: Analysis) -> str:
     return (
         f'<div class="prediction" role="list" aria-label="five best classes">{rows}</div>'
         # What was used of the original, drawn to scale.
-        f'<div class="made"><svg class="crop" viewBox="0 0 {width} {height}" role="img" aria-label="{part} of {width}×{height} pixels">'
-        f'<rect width="{width}" height="{height}"/><rect class="used" x="{left}" y="{top}" width="{right - left}" '
-        f'height="{bottom - top}"/></svg>'
+        f'<div class="made"><svg class="crop" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{part} of {width}×{height} pixels"><rect width="{width}" height="{height}"/>'
+        f'<rect class="used" x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/></svg>'
         f'<div class="facts">{part} of {width}×{height} pixels · {escape(result.model)} · '
         f"weights {escape(result.digest)} · {W}×{H} tokens · {1000 * result.seconds:.0f} ms</div></div>"
     )
