@@ -12,6 +12,7 @@ from . import export
 from .analysis import Analysis, analyse
 from .checkpoint import CheckpointError, LoadedModel, load
 from .images import ImageError
+from .interventions import Intervention, applied, from_json
 from .maps import Query
 from .trace import layers
 
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         model = load(args.model)
         block, query = _view(model, args.block, args.query)
+        interventions = _interventions(model, args.interventions)
         targets = _targets(args.pictures, args.out)
         if not args.force:
             _refuse_existing(targets)
@@ -49,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     pairs = list(zip(args.pictures, targets, strict=True))
     for picture, target in tqdm(pairs, desc="analysing", unit="picture", disable=None):
         try:
-            _write(analyse(model, picture), target, picture=picture, block=block, query=query)
+            _write(
+                analyse(model, picture, interventions=interventions), target, picture=picture, block=block, query=query
+            )
         except ImageError as error:
             fault = str(error)
         except OSError as error:
@@ -79,6 +83,12 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         type=_query,
         metavar="ROW,COL",
         help="token in the figure, both from 1, or 'all' for the average (default: the centre)",
+    )
+    command.add_argument(
+        "--interventions",
+        default="[]",
+        metavar="JSON",
+        help="what to change in the pass: a list, or the path of a file with one, see dsp_viz.interventions.schema()",
     )
     command.add_argument("--force", action="store_true", help="overwrite files that exist")
     return parser, command
@@ -111,6 +121,14 @@ def _view(model: LoadedModel, block: int | None, query: Query | None) -> tuple[i
         asked = f"{int(query[0]) + 1},{int(query[1]) + 1}"
         raise ValueError(f"--query {asked}: {model.name} has rows and columns 1…{side}")
     return default_block if block is None else block - 1, default_query if query is None else query
+
+
+def _interventions(model: LoadedModel, text: str) -> tuple[Intervention, ...]:
+    """From JSON or a file of it; InterventionError where the model lacks a part."""
+    path = Path(text)
+    result = from_json(text if text.lstrip().startswith(("[", "{")) or not path.is_file() else path.read_bytes())
+    with applied(model, result):
+        return result
 
 
 def _targets(pictures: list[Path], out: Path) -> list[Path]:

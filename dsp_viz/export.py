@@ -97,7 +97,9 @@ def settings(result: Analysis) -> dict[str, Any]:
             "patch": frame.patch,
         },
         "seconds": result.seconds,
-        "interventions": [intervention.model_dump(mode="json") for intervention in result.interventions],
+        "interventions": [
+            intervention.model_dump(mode="json", exclude_none=True) for intervention in result.interventions
+        ],
     }
 
 

@@ -195,3 +195,28 @@ def mixer_weights(weights: Array, tracked: Array | None = None, *, chosen: tuple
     figure.update_yaxes(title={"text": "mixing weight w"}, range=[0, 1], gridcolor="rgba(128,128,128,.25)")
     figure.update_xaxes(title={"text": "head"}, dividerwidth=0)
     return figure
+
+
+def before_after(names: list[str], before: Array, after: Array) -> go.Figure:
+    """Probabilities of classes in pairs, with the difference beside each.
+
+    Args:
+        names: of the classes, the first uppermost. before, after: ``(classes,)``, within 0 and 1.
+    """
+    figure = go.Figure(layout=layout(120 + 44 * len(names), barmode="group", bargap=0.3, legend={"orientation": "h"}))
+    difference = [f"{100 * d:+.1f} points" for d in after - before]
+    for label, values, colour, text in (("before", before, INK, None), ("after", after, f"rgb{SAME}", difference)):
+        figure.add_bar(
+            x=100 * values,
+            y=names,
+            name=label,
+            orientation="h",
+            text=text,
+            textposition="outside",
+            marker={"color": colour, "line": {"width": 0}},
+            hovertemplate=f"{label} %{{x:.2f}} %<extra></extra>",
+        )
+    figure.update_xaxes(title={"text": "probability, %"}, range=[0, 118], dtick=20, gridcolor="rgba(128,128,128,.25)")
+    figure.update_yaxes(autorange="reversed", ticks="")
+    figure.update_layout(margin_l=120)
+    return figure

@@ -263,7 +263,7 @@ _LIST: TypeAdapter[tuple[Intervention, ...]] = TypeAdapter(
 
 def to_json(interventions: Iterable[Intervention]) -> str:
     """A list of interventions as JSON; :func:`from_json` reads it."""
-    return _LIST.dump_json(tuple(interventions)).decode()
+    return _LIST.dump_json(tuple(interventions), exclude_none=True).decode()
 
 
 def from_json(text: str | bytes) -> tuple[Intervention, ...]:

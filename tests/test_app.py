@@ -21,6 +21,7 @@ from playwright.sync_api import Page, expect
 from viewing import READY, ready
 
 import dsp_viz
+from dsp_viz.interventions import from_json
 
 DATA = Path(__file__).parent / "data"
 
@@ -55,6 +56,16 @@ def test_api_takes_the_name_of_a_model(client: Client) -> None:
     assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
     with pytest.raises(AppError, match="No model 'resnet': one of dsp_tiny, polaformer_tiny, softmax_tiny"):
         client.predict(handle_file(EXAMPLES[1]), "resnet", api_name="/analyse")
+
+
+def test_api_takes_interventions(client: Client, model: dsp_viz.LoadedModel) -> None:
+    text = '[{"kind": "set_coefficient", "value": 0, "polarity": "opposite"}]'
+    answer = client.predict(handle_file(EXAMPLES[1]), "dsp_tiny", text, api_name="/analyse")
+    direct = dsp_viz.analyse(model, EXAMPLES[1], interventions=from_json(text))
+    assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
+    assert direct.top(5) != dsp_viz.analyse(model, EXAMPLES[1]).top(5)
+    with pytest.raises(AppError, match="'set_coefficient', 'leave_out_filter'"):
+        client.predict(handle_file(EXAMPLES[1]), "dsp_tiny", '[{"kind": "none"}]', api_name="/analyse")
 
 
 def test_api_refuses_a_bad_file_with_a_sentence_and_one_log_line(
@@ -180,7 +191,7 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
     other.goto(f"{address}?__theme={theme}")
     ready(other)
     other.get_by_role("button", name="keys").click()
-    for name in ("Polarity maps", "Spectral filters", "Coefficients", "Mixer weights", "Compare"):
+    for name in ("Polarity maps", "Spectral filters", "Coefficients", "Mixer weights", "Compare", "What if"):
         tab(other, name)
         expect(other.locator("[aria-label='Empty value']:visible")).to_have_count(0, timeout=READY)
         other.wait_for_timeout(400)

@@ -15,6 +15,7 @@ from PIL import Image
 import dsp_viz
 from dsp_viz import export
 from dsp_viz.__main__ import main
+from dsp_viz.interventions import from_json
 
 ROOT = Path(__file__).parent.parent
 BROKEN = ROOT / "tests" / "data" / "truncated_half.jpg"
@@ -163,3 +164,24 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
     assert all(choice in shown for choice in ("PICTURE", "--out", "--model", "--block", "--query", "--force"))
+
+
+def test_interventions_from_text_and_file(tmp_path: Path, model: dsp_viz.LoadedModel) -> None:
+    text = '[{"kind": "set_coefficient", "value": 0, "scale": 0}]'
+    (tmp_path / "changes.json").write_text(text)
+    want = dsp_viz.analyse(model, EXAMPLES[0], interventions=from_json(text))
+    for name, given in (("text", text), ("file", str(tmp_path / "changes.json"))):
+        out = tmp_path / name
+        assert main(["analyse", str(EXAMPLES[0]), "--out", str(out), "--interventions", given]) == 0
+        written = json.loads((out / f"{EXAMPLES[0].stem}.json").read_text())
+        assert written["interventions"] == [want.interventions[0].model_dump(exclude_none=True)]
+        got = [entry["probability"] for entry in written["classes"]]
+        assert got == pytest.approx(list(want.probabilities), abs=1e-6)
+
+
+@pytest.mark.parametrize("given", ["nothing.json", '[{"kind": "set_coefficient", "value": 0, "head": 9}]', "[{}]"])
+def test_bad_interventions_end_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["analyse", str(EXAMPLES[0]), "--out", str(tmp_path / "out"), "--interventions", given])
+    assert ended.value.code == 2
+    assert any(word in capsys.readouterr().err for word in ("interventions", "head=9"))

@@ -15,7 +15,8 @@ from torch import Tensor
 
 import dsp_viz
 from dsp_attention import DynamicSpectralPolarityAttention, SoftmaxAttention
-from dsp_viz import export, maps
+from dsp_viz import export, images, maps
+from dsp_viz.importance import importance
 from dsp_viz.interventions import (
     KINDS,
     InterventionError,
@@ -289,3 +290,35 @@ def test_models_without_the_layer_are_refused(x: Tensor) -> None:
 def test_values_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         SetCoefficient(value=0).value = 1  # type: ignore[misc]
+
+
+def test_importance_is_each_part_left_out_alone() -> None:
+    model = dsp_viz.load("dsp_tiny")
+    cut, _ = images.fit(images.read_image(EXAMPLES[2]), side=128, patch=8)
+    x = images.to_tensor(cut, model.config.mean, model.config.std)
+    steps: list[tuple[int, int]] = []
+    result = importance(model, x, progress=lambda *step: steps.append(step))
+    assert steps == [(i, 6) for i in range(1, 7)]
+    plain = model(x)[0]
+    assert result.target == int(plain.argmax())
+    assert result.logit == pytest.approx(float(plain.max()), abs=1e-5)
+    for part, (block, where) in {
+        result.heads[3, 1]: (3, {"head": 1}),
+        result.scales[0, 2]: (0, {"scale": 2}),
+        result.streams[5, 1]: (5, {"polarity": "opposite"}),
+        result.streams[1, 0]: (1, {"polarity": "same"}),
+    }.items():
+        with torch.inference_mode(), applied(model, [SetCoefficient(value=0, block=block, **where)]):
+            want = float(model(x)[0, result.target]) - result.logit
+        assert float(part) == pytest.approx(want, abs=1e-4)
+    assert result.heads.shape == (6, 4)
+    assert result.heads.abs().max() > 0.01
+    other = importance(model, x, target=7)
+    assert other.logit == pytest.approx(float(plain[7]), abs=1e-5)
+
+
+def test_importance_needs_one_picture_and_the_layer() -> None:
+    with pytest.raises(ValueError, match="one is needed"):
+        importance(dsp_viz.load("dsp_tiny"), torch.zeros(2, 3, 128, 128))
+    with pytest.raises(ValueError, match="nothing to leave out"):
+        importance(dsp_viz.load("softmax_tiny"), torch.zeros(1, 3, 128, 128))

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from ..images import ImageError
+from . import views
 from .results import Results, Source
 from .theme import COMPARE_JAVASCRIPT, COMPARE_MARKUP
 
@@ -19,7 +20,10 @@ attention and of softmax attention are rebuilt in the same way, row by row, from
 
 
 class CompareView(gr.HTML):
-    """Shows two results, ``{"a": manifest, "b": manifest}``, see :meth:`dsp_viz.ui.results.Results.of`."""
+    """Shows two results, ``{"a": manifest, "b": manifest}``, see :meth:`dsp_viz.ui.results.Results.of`.
+
+    With ``"names"``, the two sides are called so instead of A and B.
+    """
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(html_template=COMPARE_MARKUP, js_on_load=COMPARE_JAVASCRIPT, **arguments)
@@ -64,7 +68,7 @@ class Comparison:
             )
         except ImageError as error:
             _log.warning("refused a picture: %s", error)
-            return f'<div class="notice" role="alert">{error}</div>', gr.skip()
+            return views.notice(str(error)), gr.skip()
         return "", {"a": first, "b": second}
 
     def listen(self, tabs: gr.Tabs, tab: gr.Tab, current: gr.State, **options: Any) -> None:

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from ..analysis import analyse
 from ..checkpoint import LoadedModel
 from ..images import ImageError
+from ..interventions import InterventionError, from_json
 from ..store import Store
 from . import views
 from .compare import Comparison
@@ -21,6 +22,7 @@ from .history import History
 from .picture import Picture
 from .polarity import PolarityView
 from .results import Results, Source
+from .whatif import WhatIf
 
 _log = logging.getLogger("dsp_viz")
 
@@ -47,11 +49,6 @@ tracked share is on the hover.</div>"""
 def lacking(model: str, what: str) -> str:
     """What stands in a tab that has nothing to show, as HTML."""
     return f'<div class="aside">{escape(model)} has no {what}: choose a DSP-Attention model to see some.</div>'
-
-
-def notice(message: str) -> str:
-    """A sentence the person should read, as HTML; nothing for an empty one."""
-    return f'<div class="notice" role="alert">{escape(message)}</div>' if message else ""
 
 
 def drawn(figure: go.Figure) -> Any:
@@ -133,6 +130,8 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
                     history = History(results)
                 with gr.Tab("Compare", id="compare") as compare_tab:
                     comparison = Comparison(results)
+                with gr.Tab("What if", id="whatif") as whatif_tab:
+                    whatif = WhatIf(results)
         wanted = gr.Textbox(visible=False)
 
         # What follows the chosen block and head, then what does not.
@@ -164,7 +163,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
                 kept, manifest = results.of(made_of)
             except ImageError as error:
                 _log.warning("refused a picture: %s", error)
-                return (notice(str(error)), *unchanged)
+                return (views.notice(str(error)), *unchanged)
             return screen(made_of, kept, manifest | {"view": settings}, b)
 
         def run(
@@ -207,7 +206,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
                 if network in results.models
                 else f"The link's model, {network}, is not offered here. Here is another instead."
             )
-            return *controls(made_of), notice(gone), *show(made_of, 2)[1:]
+            return *controls(made_of), views.notice(gone), *show(made_of, 2)[1:]
 
         def pick(kept: views.Kept | None, event: gr.EventData) -> tuple[Any, ...]:
             """Another block or head is looked at: its filters."""
@@ -223,12 +222,13 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
             path = str(examples[event.index])
             return path, *show(Source(path, sides[size], all_of_it, name), b)
 
-        def analyse_picture(path: str | None, name: str = model.name) -> dict[str, Any]:
+        def analyse_picture(path: str | None, name: str = model.name, interventions: str = "[]") -> dict[str, Any]:
             """Analyse a picture.
 
             Args:
                 path: the picture, a file that Pillow reads, of at most 25 megapixels.
                 name: of the model, one of those that the app offers; by default its first.
+                interventions: what to change in the pass, a JSON list; by default nothing.
 
             Returns:
                 The five best classes with their probabilities, the coefficients of every block, head, scale and stream,
@@ -239,9 +239,9 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
             if name not in results.models:
                 raise gr.Error(f"No model {name!r}: one of {', '.join(results.models)}.", print_exception=False)
             try:
-                return views.summary(analyse(results.models[name], path))
-            except ImageError as error:
-                _log.warning("refused a picture: %s", error)
+                return views.summary(analyse(results.models[name], path, interventions=from_json(interventions)))
+            except (ImageError, InterventionError) as error:
+                _log.warning("refused a request: %s", error)
                 raise gr.Error(str(error), print_exception=False) from error
 
         busy: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
@@ -266,10 +266,12 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
         gr.on([chosen.input, side.input, whole.input], change, [source, *options, block], shown, **latest)
         view.pick(pick, result, [block, *followers], trigger_mode="always_last", **silent)
         history.listen(history_tab, source, block, trigger_mode="always_last", **silent)
+        whatif.listen(whatif_tab, source, busy)
         comparison.listen(tabs, compare_tab, source, trigger_mode="always_last", **busy, **silent)
 
         sent = Picture(label="picture", visible=False)
         asked_of = gr.Textbox(model.name, label="model", visible=False)
+        changes = gr.Textbox("[]", label="interventions", visible=False)
         answer = gr.JSON(label="analysis", visible=False)
-        gr.Button(visible=False).click(analyse_picture, [sent, asked_of], answer, api_name="analyse", **busy)
+        gr.Button(visible=False).click(analyse_picture, [sent, asked_of, changes], answer, api_name="analyse", **busy)
     return demo

@@ -7,17 +7,20 @@ from typing import Any, NamedTuple
 
 from ..analysis import analyse
 from ..checkpoint import LoadedModel
+from ..interventions import Intervention
 from ..store import Store
 from . import views
 
 
 class Source(NamedTuple):
-    """What a result is of: path of the picture, longer side in pixels, whether all of it is kept, name of the model."""
+    """What a result is of: path of the picture, longer side in pixels, whether all of it is kept, name of the model,
+    and what is changed in the pass."""
 
     path: str
     side: int
     whole: bool
     model: str
+    interventions: tuple[Intervention, ...] = ()
 
 
 class Results:
@@ -43,16 +46,18 @@ class Results:
         Returns:
             What the tabs show, and the manifest: ``token`` under which the pieces lie; ``blocks``, how many; ``grid``
             ``[H, W]``; ``name`` of the picture, ``example`` (or None), ``model``, ``attention``, ``side``, ``whole``:
-            how it came about; ``best``: most probable class and its probability.
+            how it came about; ``best``: most probable class and its probability; ``changed``: whether
+            anything was intervened on.
 
         Raises:
             ImageError: the picture cannot be read.
+            InterventionError: the model has no such part.
         """
         kept = self.alive(self._tokens.get(source, ""))
         if kept is not None:
             return kept[0], kept[2]
         model = self.models[source.model]
-        full = analyse(model, source.path, side=source.side, whole=source.whole)
+        full = analyse(model, source.path, side=source.side, whole=source.whole, interventions=source.interventions)
         name = Path(source.path).stem
         manifest = {
             "blocks": len(full.trace.blocks),
@@ -64,6 +69,7 @@ class Results:
             "side": source.side,
             "whole": source.whole,
             "best": full.top(1)[0],
+            "changed": bool(source.interventions),
         }
         small = views.keep(full, model)
         token = self._store.put(views.pieces(full), (small, source, manifest))

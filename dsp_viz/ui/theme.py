@@ -38,11 +38,15 @@ def _text(*names: str) -> str:
     return "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
 
 
-#: The polarity view and the comparison: what they are made of, and what draws them.
+#: The views: what they are made of, and what draws them.
 MARKUP = _text("view/view.html")
 JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "parts", "view", "draw", "take", "controls")))
 COMPARE_MARKUP = _text("view/compare.html")
 COMPARE_JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "parts", "compare")))
+REGION_MARKUP = _text("view/region.html")
+REGION_JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "parts", "region")))
+MATTER_MARKUP = _text("view/matter.html")
+MATTER_JAVASCRIPT = _text("view/matter.js")
 
 
 def css() -> str:

@@ -41,6 +41,11 @@ def prediction(result: Analysis) -> str:
     )
 
 
+def notice(message: str) -> str:
+    """A sentence that the person should read, as HTML."""
+    return f'<div class="notice" role="alert">{escape(message)}</div>'
+
+
 def known_classes(model: LoadedModel) -> str:
     """Which classes the model knows, as HTML."""
     names = ", ".join(escape(name) for name in model.config.classes)

@@ -23,12 +23,18 @@ async function show(value) {
     );
     if (number !== requested) return;
     loaded.forEach((side, i) => Object.assign(sides[i], side));
+    name(value.names || ["A", "B"]);
     note.textContent = "";
     update();
     root.setAttribute("aria-busy", "false");
   } catch (error) {
     if (number === requested) note.textContent = error.message;
   }
+}
+
+function name([a, b]) {
+  root.querySelectorAll(".dc-choice b").forEach((title, i) => (title.textContent = [a, b, `${b} − ${a}`][i]));
+  root.querySelectorAll("thead th").forEach((th, i) => (th.textContent = ["for the same query", a, b][i]));
 }
 
 const tokenOf = ({ H, W }) => [Math.floor(state.at[0] * H), Math.floor(state.at[1] * W)];
@@ -121,7 +127,7 @@ root.addEventListener("input", ({ target }) => {
     const key = target.dataset.key === "block" ? "index" : target.dataset.key;
     for (const side of state.together ? sides : [sides[target.dataset.side]]) side[key] = Number(target.value);
   }
-  if (sides.every((side) => side.result)) show({ a: sides[0].result, b: sides[1].result });
+  if (sides.every((side) => side.result)) show({ ...props.value, a: sides[0].result, b: sides[1].result });
 });
 
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

@@ -26,6 +26,12 @@ function goToBlock(index) {
   announce();
 }
 
+// A part is to be looked at: { block, head, scale, stream }, what is missing stays.
+function look({ block: index, ...rest }) {
+  Object.assign(state, rest);
+  goToBlock(index ?? state.block);
+}
+
 function ask(row, column) {
   const { H, W } = block.scales[0];
   Object.assign(state, { query: [clamp(row, 0, H - 1), clamp(column, 0, W - 1)], all: false });
@@ -129,6 +135,6 @@ for (const button of root.querySelectorAll("[data-do]")) {
 
 new ResizeObserver(() => requestAnimationFrame(draw)).observe(root);
 new MutationObserver(() => requestAnimationFrame(draw)).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-element.dspView = { state, maps: () => maps, block: () => block, ask, goToBlock, link }; // for tests and the curious
+element.dspView = { state, maps: () => maps, block: () => block, ask, look, goToBlock, link }; // for tests and the curious
 watch("value", () => showResult(props.value));
 showResult(props.value);

@@ -1,0 +1,81 @@
+"""Which part matters for a picture: each head, scale and stream left out in turn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .interventions import changed
+from .trace import dsp_layers
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What leaving out each part does to the logit of one class.
+
+    Attributes:
+        target: index of the class.
+        logit: of that class with nothing left out.
+        heads, scales, streams: ``(L, h)``, ``(L, S)``, ``(L, 2)`` for the ``L`` layers: the logit without that part of
+            that layer, minus ``logit``. Negative where the part spoke for the class.
+    """
+
+    target: int
+    logit: float
+    heads: Tensor
+    scales: Tensor
+    streams: Tensor
+
+
+@torch.inference_mode()
+def importance(
+    model: nn.Module, x: Tensor, *, target: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> Importance:
+    """Leave out every head, scale and stream of every DSP-Attention layer, one at a time.
+
+    A part is left out by a coefficient of 0, as with :class:`dsp_viz.interventions.SetCoefficient`. All parts of a
+    layer run as one batch, so that the whole costs a forward pass for each part and no more.
+
+    Args:
+        model: a classifier with DSP-Attention. x: one picture as the model takes it, ``(1, 3, height, width)``.
+        target: index of the class, by default the most probable one.
+        progress: called with how many layers are done, and how many there are.
+
+    Returns:
+        See :class:`Importance`.
+
+    Raises:
+        ValueError: the model has no DSP-Attention layer, or ``x`` holds more than one picture.
+    """
+    found = dsp_layers(model)
+    if not found:
+        raise ValueError("no DSP-Attention layer: there is nothing to leave out")
+    if len(x) != 1:
+        raise ValueError(f"x holds {len(x)} pictures; one is needed")
+    plain = model(x)[0]
+    chosen = int(plain.argmax()) if target is None else target
+    parts = []
+    for done, (path, layer) in enumerate(found.items()):
+        masks = _masks(layer.num_heads, len(layer.factors)).to(x)
+        with changed(model, {f"{path}.context".strip("."): [partial(torch.mul, masks)]}):
+            logits = model(x.expand(len(masks), *x.shape[1:]))
+        parts.append(logits[:, chosen] - plain[chosen])
+        if progress is not None:
+            progress(done + 1, len(found))
+    sizes = [layer.num_heads, len(layer.factors), 2]
+    heads, scales, streams = torch.stack(parts).cpu().split(sizes, dim=1)
+    return Importance(chosen, float(plain[chosen]), heads, scales, streams)
+
+
+def _masks(heads: int, scales: int) -> Tensor:
+    """Factors of the coefficients ``(h + S + 2, h, S, 2)``: in each row one head, scale or stream is 0."""
+    rows = torch.ones(heads + scales + 2, heads, scales, 2)
+    for i in range(heads):
+        rows[i, i] = 0
+    for i in range(scales):
+        rows[heads + i, :, i] = 0
+    for i in range(2):
+        rows[heads + scales + i, ..., i] = 0
+    return rows

@@ -1,0 +1,206 @@
+"""The tab that takes parts away: predictions and maps before and after, and what each part is worth."""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from .. import figures, images
+from ..images import ImageError
+from ..importance import importance
+from ..interventions import (
+    Intervention,
+    InterventionError,
+    LeaveOutFilter,
+    LeaveOutSummary,
+    Restrict,
+    SetCoefficient,
+    SetMixingWeights,
+    from_json,
+    to_json,
+)
+from . import views
+from .compare import CompareView
+from .results import Results, Source
+from .theme import MATTER_JAVASCRIPT, MATTER_MARKUP, REGION_JAVASCRIPT, REGION_MARKUP
+
+_log = logging.getLogger("dsp_viz")
+
+ABOUT = """<div class="aside">What if a part of the model did something else? Nothing of the model is changed: the
+interventions below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it
+multiplies: a head, a scale, a stream.</div>"""
+
+EVERY = "every"
+
+
+class RegionView(gr.HTML):
+    """The picture of a result (its manifest), to draw a region on; ``draw`` tells the grid and the tokens within."""
+
+    draw: Callable[..., Any]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(html_template=REGION_MARKUP, js_on_load=REGION_JAVASCRIPT, **arguments)
+
+
+class MatterView(gr.HTML):
+    """What each part is worth; a click shows the part's maps."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(html_template=MATTER_MARKUP, js_on_load=MATTER_JAVASCRIPT, **arguments)
+
+
+class WhatIf:
+    """Contents of the tab.
+
+    Args:
+        results: see :class:`Results`.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        model = next(iter(results.models.values())).config.model
+        heads, blocks, scales = model["num_heads"], model["depth"], model.get("num_scales", 3)
+        gr.HTML(ABOUT)
+        with gr.Row():
+            self.block = gr.Dropdown([EVERY, *map(str, range(1, blocks + 1))], value=EVERY, label="Block", min_width=90)
+            self.head = gr.Dropdown([EVERY, *map(str, range(1, heads + 1))], value=EVERY, label="Head", min_width=90)
+        with gr.Tabs():
+            with gr.Tab("Streams"), gr.Row(equal_height=True):
+                sizes = [EVERY, *(f"{2**s}×" for s in range(scales))]
+                self.scale = gr.Dropdown(sizes, value=EVERY, label="Scale", min_width=90)
+                self.stream = gr.Dropdown([EVERY, "same", "opposite"], value="opposite", label="Stream", min_width=110)
+                self.value = gr.Slider(0, 2, value=0, step=0.05, label="Coefficient", min_width=140)
+                self.relative = gr.Checkbox(label="times its value", value=False, min_width=110)
+                self.add_stream = gr.Button("Add", min_width=70)
+            with gr.Tab("Filters"), gr.Row(equal_height=True):
+                self.filter = gr.Dropdown([EVERY, "positive", "negative"], value=EVERY, label="Polarity", min_width=110)
+                self.low = gr.Slider(0, 11, value=0, step=1, label="From cycles per image", min_width=140)
+                self.high = gr.Slider(0, 11, value=11, step=1, label="To", min_width=140)
+                self.add_filter = gr.Button("Add", min_width=70)
+            with gr.Tab("Context"), gr.Row(equal_height=True):
+                self.summary = gr.Dropdown(["global", "lstm", "attention"], value="global", label="Summary left out")
+                self.add_summary = gr.Button("Add", min_width=70)
+            with gr.Tab("Mixing weights"), gr.Row(equal_height=True):
+                self.weights = [
+                    gr.Slider(0, 1, value=float(s == 0), step=0.05, label=f"{2**s}×", min_width=120)
+                    for s in range(scales)
+                ]
+                self.add_weights = gr.Button("Add", min_width=70)
+            with gr.Tab("Region"):
+                self.region = RegionView(elem_id="region")
+        self.text = gr.Textbox("[]", label="Interventions, as JSON", lines=2, max_lines=6, elem_id="interventions")
+        with gr.Row():
+            self.run = gr.Button("Run", variant="primary", elem_id="run")
+            self.clear = gr.Button("Clear")
+            self.rank = gr.Button("Which part matters here?", elem_id="rank")
+        self.message = gr.HTML(elem_id="whatif-message")
+        self.bars = gr.Plot(label="Prediction before and after", visible=False, elem_id="before-after")
+        self.view = CompareView(elem_id="whatif", visible=False)
+        self.matter = MatterView(elem_id="matter")
+
+    # Each of these appends what the controls say to the list.
+
+    def _stream(self, text: str, block: str, head: str, scale: str, stream: str, value: float, relative: bool) -> Any:
+        size = None if scale == EVERY else int(scale[:-1]).bit_length() - 1
+        where = {"block": _index(block), "head": _index(head), "scale": size, "polarity": _name(stream)}
+        return _append(text, SetCoefficient(value=value, relative=relative, **where))  # type: ignore[arg-type]
+
+    def _filter(self, text: str, block: str, head: str, polarity: str, low: int, high: int) -> Any:
+        where: dict[str, Any] = {"block": _index(block), "head": _index(head), "polarity": _name(polarity)}
+        return _append(text, LeaveOutFilter(low=low, high=high, **where))
+
+    def _summary(self, text: str, block: str, summary: Any) -> Any:
+        return _append(text, LeaveOutSummary(summary=summary, block=_index(block)))
+
+    def _weights(self, text: str, block: str, head: str, *weights: float) -> Any:
+        return _append(text, SetMixingWeights(weights=weights, block=_index(block), head=_index(head)))
+
+    def _region(self, text: str, block: str, event: gr.EventData) -> Any:
+        """The region that was drawn takes the place of an earlier one."""
+        try:
+            others = [i for i in from_json(text) if not isinstance(i, Restrict)]
+            drawn = json.dumps([{"kind": "restrict", "block": _index(block), **event._data}])
+            return to_json([*others, *(from_json(drawn) if event._data["tokens"] else ())])
+        except InterventionError:
+            return gr.skip()
+
+    def compare(self, current: Source | None, text: str) -> tuple[Any, ...]:
+        """Before and after."""
+        kept = (gr.skip(),) * 2
+        if current is None:
+            return "", *kept
+        try:
+            interventions = from_json(text)
+            if not interventions:
+                raise InterventionError("Add at least one intervention above.")
+            before, first = self._results.of(current)
+            after, second = self._results.of(current._replace(interventions=interventions))
+        except (InterventionError, ImageError) as error:
+            _log.warning("refused an intervention: %s", error)
+            return views.notice(str(error)), *kept
+        chosen = [name for name, _ in before.result.top(4)]
+        chosen += [name for name, _ in after.result.top(4) if name not in chosen]
+        old, new = (dict(zip(r.result.classes, r.result.probabilities, strict=True)) for r in (before, after))
+        figure = figures.before_after(
+            chosen, np.array([old[name] for name in chosen]), np.array([new[name] for name in chosen])
+        )
+        names = ["before", "after"]
+        return (
+            "",
+            gr.update(value=figure, visible=True),
+            gr.update(value={"a": first, "b": second, "names": names}, visible=True),
+        )
+
+    def matters(self, current: Source | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, Any]:  # noqa: B008
+        """What each part is worth for the class that the model chose."""
+        if current is None:
+            return "", gr.skip()
+        model = self._results.models[current.model]
+        try:
+            cut, _ = images.fit(
+                images.read_image(current.path), side=current.side, patch=model.classifier.patch, whole=current.whole
+            )
+            x = images.to_tensor(cut, model.config.mean, model.config.std)
+            found = importance(model, x, progress=lambda done, count: progress((done, count), desc="blocks"))
+        except ValueError as error:
+            return views.notice(str(error)), gr.skip()
+        parts = {"heads": found.heads, "scales": found.scales, "streams": found.streams}
+        told = {"target": model.config.classes[found.target], "logit": found.logit}
+        return "", told | {name: values.tolist() for name, values in parts.items()}
+
+    def listen(self, tab: gr.Tab, current: gr.State, busy: dict[str, Any]) -> None:
+        """Connect the controls."""
+        own: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        place = [self.text, self.block, self.head]
+        streams = [*place, self.scale, self.stream, self.value, self.relative]
+        self.add_stream.click(self._stream, streams, self.text, **own)
+        self.add_filter.click(self._filter, [*place, self.filter, self.low, self.high], self.text, **own)
+        self.add_summary.click(self._summary, [self.text, self.block, self.summary], self.text, **own)
+        self.add_weights.click(self._weights, [*place, *self.weights], self.text, **own)
+        self.region.draw(self._region, [self.text, self.block], self.text, **own)
+        self.clear.click(lambda: "[]", None, self.text, **own)
+        self.run.click(self.compare, [current, self.text], [self.message, self.bars, self.view], **own, **busy)
+        shown = own | {"show_progress": "full", "show_progress_on": [self.message]}
+        self.rank.click(self.matters, current, [self.message, self.matter], **shown, **busy)
+        tab.select(self._picture, current, self.region, **own, **busy)
+
+    def _picture(self, current: Source | None) -> Any:
+        return gr.skip() if current is None else self._results.of(current)[1]
+
+
+def _index(choice: str) -> int | None:
+    return None if choice == EVERY else int(choice) - 1
+
+
+def _name(choice: str) -> str | None:
+    return None if choice == EVERY else choice
+
+
+def _append(text: str, intervention: Intervention) -> Any:
+    try:
+        return to_json([*from_json(text), intervention])
+    except InterventionError as error:
+        raise gr.Error(str(error), print_exception=False) from error

@@ -1,0 +1,148 @@
+"""The What if tab in a real browser: interventions, before and after, and what each part is worth."""
+
+import json
+
+import pytest
+from conftest import EXAMPLES
+from playwright.sync_api import Page, expect
+from viewing import READY, choose, ready
+
+import dsp_viz
+from dsp_viz import images, maps
+from dsp_viz.importance import importance
+from dsp_viz.interventions import LeaveOutFilter, LeaveOutSummary, Restrict, SetCoefficient, SetMixingWeights, from_json
+
+# The server's libraries warn about each other; those warnings are not this project's.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def opened(page: Page) -> None:
+    ready(page)
+    page.get_by_role("tab", name="What if").click()
+    expect(page.locator("#interventions textarea")).to_have_value("[]", timeout=READY)
+
+
+def add(page: Page, group: str, count: int) -> None:
+    """Add what the controls of a group say; then the list holds ``count``."""
+    page.get_by_role("tab", name=group, exact=True).last.click()
+    page.locator("button:visible", has_text="Add").click()
+    page.wait_for_function(
+        "n => JSON.parse(document.querySelector('#interventions textarea').value).length === n",
+        arg=count,
+        timeout=READY,
+    )
+
+
+def written(page: Page) -> tuple:
+    return from_json(page.locator("#interventions textarea").input_value())
+
+
+def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.LoadedModel) -> None:
+    opened(page)
+    choose(page, "Block", "3")
+    add(page, "Streams", 1)
+    choose(page, "Head", "2")
+    add(page, "Filters", 2)
+    add(page, "Context", 3)
+    add(page, "Mixing weights", 4)
+    interventions = written(page)
+    assert interventions == (
+        SetCoefficient(value=0, block=2, polarity="opposite"),
+        LeaveOutFilter(block=2, head=1, low=0, high=11),
+        LeaveOutSummary(summary="global", block=2),
+        SetMixingWeights(weights=(1, 0, 0), block=2, head=1),
+    )
+    page.locator("#run").click()
+    expect(page.locator("#whatif .dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator("#whatif thead th").nth(2)).to_have_text("after", timeout=READY)
+    before = dsp_viz.analyse(model, EXAMPLES[0])
+    after = dsp_viz.analyse(model, EXAMPLES[0], interventions=interventions)
+    assert before.top(1) != after.top(1)
+    cells = page.locator("#whatif tbody tr").nth(1).locator("td")
+    for cell, result in zip(cells.all(), (before, after), strict=True):
+        name, p = result.top(1)[0]
+        expect(cell).to_have_text(f"{name} {100 * p:.1f} %")
+    # Maps of a later block differ, and are those of Python.
+    page.locator('#whatif [data-side="0"][data-key="block"]').select_option(index=3)
+    expect(page.locator("#whatif tbody tr").nth(2).locator("td").first).to_contain_text("block 4", timeout=READY)
+    for side, result in enumerate((before, after)):
+        row = maps.block_maps(result.trace.blocks[3], (7, 7))[0][0, 0]
+        told = page.locator("#whatif tbody tr").nth(4).locator("td").nth(side).inner_text()
+        assert float(told) == pytest.approx(256 * float(row.max()), rel=0.01)
+    drawn = page.evaluate("document.querySelector('#before-after .js-plotly-plot')._fullData.map(t => Array.from(t.x))")
+    old = dict(zip(before.classes, before.probabilities, strict=True))
+    assert drawn[0][:4] == [pytest.approx(100 * p, abs=1e-3) for _, p in before.top(4)]
+    assert sorted(drawn[0], reverse=True)[0] == pytest.approx(100 * max(old.values()), abs=1e-3)
+
+
+def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
+    opened(page)
+    page.get_by_role("tab", name="Region").click()
+    canvas = page.locator(".dr canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    unit = box["width"] / 16
+    page.mouse.move(box["x"] + 2.5 * unit, box["y"] + 4.5 * unit)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 4.5 * unit, box["y"] + 4.5 * unit, steps=8)
+    page.mouse.up()
+    page.wait_for_function(
+        "document.querySelector('#interventions textarea').value.includes('restrict')", timeout=READY
+    )
+    assert written(page) == (Restrict(grid=(16, 16), tokens=((4, 2), (4, 3), (4, 4))),)
+    canvas.press("ArrowDown")
+    canvas.press(" ")
+    page.wait_for_function("document.querySelector('#interventions textarea').value.includes('[5,4]')", timeout=READY)
+    canvas.press("ArrowUp")
+    canvas.press(" ")  # out again
+    page.wait_for_function("!document.querySelector('#interventions textarea').value.includes('[4,4]')", timeout=READY)
+    assert written(page) == (Restrict(grid=(16, 16), tokens=((4, 2), (4, 3), (5, 4))),)
+
+
+def test_bad_interventions_say_what_is_wrong(page: Page) -> None:
+    opened(page)
+    alert = page.locator("#whatif-message [role=alert]")
+    page.locator("#run").click()
+    expect(alert).to_contain_text("Add at least one", timeout=READY)
+    for text, message in (
+        ('[{"kind": "drop"}]', "set_coefficient"),
+        ('[{"kind": "set_coefficient", "value": 0, "head": 12}]', "head=12: must be within 0 and 3"),
+        ("<b>[", "Invalid JSON"),
+    ):
+        page.locator("#interventions textarea").fill(text)
+        page.locator("#run").click()
+        expect(alert).to_contain_text(message, timeout=READY)
+    expect(page.locator("#whatif-message b")).to_have_count(0)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#interventions textarea")).to_have_value("[]", timeout=READY)
+
+
+def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.LoadedModel) -> None:
+    opened(page)
+    page.locator("#rank").click()
+    cells = page.locator(".dm button")
+    expect(cells).to_have_count(6 * 9, timeout=2 * READY)
+    config = model.config
+    cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
+    want = importance(model, images.to_tensor(cut, config.mean, config.std))
+    expect(page.locator(".dm-title")).to_contain_text(f"{config.classes[want.target]}, {want.logit:.2f}")
+    told = [float(text.replace("−", "-")) for text in cells.all_inner_texts()]
+    rows = [
+        [*heads, *scales, *streams]
+        for heads, scales, streams in zip(want.heads.tolist(), want.scales.tolist(), want.streams.tolist(), strict=True)
+    ]
+    assert told == [pytest.approx(value, abs=6e-3) for row in rows for value in row]
+    cells.nth(4 * 9 + 2).click()
+    expect(page.locator(".dv-read")).to_contain_text("block 5 · head 3", timeout=READY)
+    expect(page.get_by_role("tab", name="Polarity maps")).to_have_attribute("aria-selected", "true")
+
+
+def test_other_attentions_are_refused_with_a_sentence(page: Page) -> None:
+    opened(page)
+    choose(page, "Model", "softmax_tiny")
+    expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
+    page.locator("#interventions textarea").fill(json.dumps([{"kind": "leave_out_filter"}]))
+    page.locator("#run").click()
+    expect(page.locator("#whatif-message [role=alert]")).to_contain_text("DSP-Attention", timeout=READY)
+    page.locator("#rank").click()
+    expect(page.locator("#whatif-message [role=alert]")).to_contain_text("nothing to leave out", timeout=READY)
