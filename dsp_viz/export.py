@@ -135,7 +135,7 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> Figure:
     if not 0 <= block < len(blocks):
         raise ValueError(f"block={block!r}: must be within 0 and {len(blocks) - 1}")
     arrays = [_array(m) for m in maps.block_maps(blocks[block], query)]
-    token = None if isinstance(query, str) else query
+    token = query if isinstance(query, tuple) else None
     asked = "averaged over all queries" if token is None else f"query at row {token[0] + 1}, column {token[1] + 1}"
     H, W = result.frame.grid
     return maps_sheet(

@@ -2,9 +2,10 @@
 
 For linear attention that holds for the average over all queries too; softmax attention needs every row for it.
 
-A *query* is a token of the full grid, given as ``(row, column)``, or ``"all"``: the average over all tokens. At a
-coarser scale the layer lifts its output by bilinear interpolation, so a token asks up to four coarse queries; their
-rows are added up with the same weights here, and the row shown is what reached the token.
+A *query* is a token of the full grid, given as ``(row, column)``, or ``"all"``: the average over all tokens, or shares
+of all tokens, ``(H, W)``: the sum of their rows, weighted. At a coarser scale the layer lifts its output by bilinear
+interpolation, so a token asks up to four coarse queries; their rows are added up with the same weights here, and the
+row shown is what reached the token.
 """
 
 import math
@@ -25,7 +26,7 @@ POLARITIES = ("same", "opposite")
 #: Rows of softmax attention that are computed at a time.
 _ROWS = 256
 
-Query = tuple[int, int] | str
+Query = tuple[int, int] | str | Tensor
 
 T = TypeVar("T")
 
@@ -86,7 +87,7 @@ def query_map(
     Args:
         trace: of a forward pass. block, scale, head: indices from 0.
         polarity: ``"same"`` or ``"opposite"``; ``"softmax"`` for softmax attention.
-        query: ``(row, column)`` on the full grid, or ``"all"`` for the average over all queries.
+        query: ``(row, column)`` on the full grid, ``"all"`` for the average over all queries, or shares ``(H, W)``.
         sample: index in the batch.
 
     Returns:
@@ -123,17 +124,20 @@ def layer_map(block: Block, query: Query, *, sample: int = 0) -> Tensor:
     for s, maps in enumerate(block_maps(block, query, sample=sample)):
         factor = 2**s
         weight = block.weights[sample, :, s] * block.coefficients[sample, :, s].T  # (streams, h)
-        counts = _spread(torch.ones(1, *maps.shape[-2:], dtype=maps.dtype, device=maps.device), factor, H, W)
-        size = F.avg_pool2d(torch.ones_like(counts), factor, ceil_mode=True, divisor_override=1)
-        spread = _spread((maps / size).flatten(0, 1), factor, H, W).unflatten(0, maps.shape[:2])
+        spread = spread_evenly(maps, factor, H, W)
         term = weight[..., None, None].to(maps) * spread
         total = term if total is None else total + term
     assert total is not None
     return total
 
 
-def _spread(maps: Tensor, factor: int, H: int, W: int) -> Tensor:
-    return maps.repeat_interleave(factor, -2).repeat_interleave(factor, -1)[..., :H, :W]
+def spread_evenly(maps: Tensor, factor: int, H: int, W: int) -> Tensor:
+    """Maps ``(…, H_s, W_s)`` on the full grid ``(…, H, W)``: each value shared out among the tokens that it pools."""
+    rows, columns = (
+        torch.tensor([min(factor, n - i * factor) for i in range(-(-n // factor))], device=maps.device) for n in (H, W)
+    )
+    shared = maps / (rows[:, None] * columns)
+    return shared.repeat_interleave(factor, -2).repeat_interleave(factor, -1)[..., :H, :W]
 
 
 def same_share(block: LinearBlock, query: Query, *, sample: int = 0) -> Tensor:
@@ -243,8 +247,12 @@ def _on_grid(filters: Tensor, H: int, W: int) -> Tensor:
 
 
 def _query_share(query: Query, full: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-    """How much of each token of a scale a query of the full grid asks, ``(N_s,)``, sums to 1."""
+    """How much of each token of a scale a query of the full grid asks, ``(N_s,)``; sums to 1, or as shares do."""
     rows, columns = (_interpolation(coarse, fine) for coarse, fine in zip(grid, full, strict=True))
+    if isinstance(query, Tensor):
+        if query.shape != full:
+            raise ValueError(f"query of shape {tuple(query.shape)}: the grid is {full}")
+        return (rows.T @ query.to(rows) @ columns).flatten()
     if query == "all":
         y, x = rows.mean(0), columns.mean(0)
     elif isinstance(query, str) or len(query) != 2:

@@ -1,0 +1,162 @@
+"""Does a map tell the truth: what the score does as tokens are taken away, or given back, in the order of a map.
+
+Deletion and insertion curves (Petsiuk et al. 2018, arXiv 1806.07421): tokens are replaced by the mean colour, the most
+relevant first, or given back to a picture of mean colour in that order. An order that knows what matters gives a small
+area under the deletion curve and a large one under the insertion curve; random order says what nothing known gives.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import torch
+from torch import Tensor, nn
+
+from .relevance import relevances
+
+#: Points of a curve after the first: shares 1/10, …, 1 of all tokens.
+POINTS = 10
+
+#: Random orders that make the band.
+RANDOM = 4
+
+#: Pictures that run at a time.
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Score of the class against the share of tokens, from 0 to 1 in :data:`POINTS` steps.
+
+    Attributes:
+        deletion, insertion: ``(orders, POINTS + 1)``, within 0 and 1.
+    """
+
+    deletion: Tensor
+    insertion: Tensor
+
+    def areas(self) -> tuple[Tensor, Tensor]:
+        """Areas under both, by the trapezoidal rule, ``(orders,)`` each, within 0 and 1."""
+        deletion, insertion = (torch.trapezoid(c, dx=1 / (c.shape[-1] - 1)) for c in (self.deletion, self.insertion))
+        return deletion, insertion
+
+
+@torch.no_grad()
+def curves(
+    score: Callable[[Tensor], Tensor],
+    x: Tensor,
+    orders: Tensor,
+    patch: int,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Curves:
+    """Deletion and insertion curves of some orders of the tokens of one picture.
+
+    Args:
+        score: of pictures ``(n, 3, height, width)``, ``(n,)``. x: ``(1, 3, height, width)``, 0 is the mean colour.
+        orders: ``(orders, N)``: indices of the tokens, row-major on the grid, the most relevant first.
+        patch: side of a token in pixels. progress: called with how many pictures are done, and how many there are.
+
+    Returns:
+        See :class:`Curves`. The two ends of a curve, which no order changes, are computed once.
+    """
+    H, W = x.shape[2] // patch, x.shape[3] // patch
+    N = H * W
+    rank = torch.empty_like(orders).scatter_(1, orders, torch.arange(N, device=orders.device).expand_as(orders))
+    counts = [round(N * i / POINTS) for i in range(1, POINTS)]
+    inner = torch.stack([rank < count for count in counts], 1)  # (orders, POINTS - 1, N): those among the first
+    ends = torch.tensor([[False], [True]], device=x.device).expand(2, N)
+    kept = torch.cat([~inner.flatten(0, 1), inner.flatten(0, 1), ends])
+    scores = []
+    for part in kept.split(BATCH):
+        mask = part.view(-1, 1, H, W).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+        scores.append(score(x * mask))
+        if progress is not None:
+            progress(min(len(scores) * BATCH, len(kept)), len(kept))
+    every = torch.cat(scores).cpu()
+    nothing, all_of_it = every[-2:].expand(len(orders), 2).split(1, dim=1)
+    without, within = every[:-2].view(2, len(orders), POINTS - 1)
+    return Curves(torch.cat([all_of_it, without, nothing], 1), torch.cat([nothing, within, all_of_it], 1))
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Curves of one picture.
+
+    Attributes:
+        target: index of the class whose score is followed, the most probable one.
+        relevance: by name, ``(H, W)``, see :func:`dsp_viz.relevance.relevances`.
+        curves: of these, in their order, and after them of :data:`RANDOM` random orders.
+    """
+
+    target: int
+    relevance: dict[str, Tensor]
+    curves: Curves
+
+    def areas(self) -> dict[str, tuple[float, float]]:
+        """Areas under the deletion and the insertion curve by name; ``random order`` is a mean."""
+        deletion, insertion = self.curves.areas()
+        count = len(self.relevance)
+        result = {name: (float(deletion[i]), float(insertion[i])) for i, name in enumerate(self.relevance)}
+        return result | {"random order": (float(deletion[count:].mean()), float(insertion[count:].mean()))}
+
+    def rise(self) -> dict[str, float]:
+        """Change of the score when the first tenth of the tokens is taken away, by name; ``random order`` is a mean."""
+        change = self.curves.deletion[:, 1] - self.curves.deletion[:, 0]
+        count = len(self.relevance)
+        result = {name: float(change[i]) for i, name in enumerate(self.relevance)}
+        return result | {"random order": float(change[count:].mean())}
+
+
+def trust(
+    model: nn.Module, x: Tensor, patch: int, *, seed: int = 0, progress: Callable[[int, int], None] | None = None
+) -> Trust:
+    """How far each account of relevance tells the truth about one picture.
+
+    Args:
+        model: a classifier with linear attention of this package. x: ``(1, 3, height, width)``.
+        patch: side of a token in pixels. seed: of the random orders. progress: see :func:`curves`.
+    """
+    with torch.no_grad():
+        target = int(model(x)[0].argmax())
+    relevance = relevances(model, x, target, patch)
+    generator = torch.Generator().manual_seed(seed)
+    N = next(iter(relevance.values())).numel()
+    random = [torch.randperm(N, generator=generator) for _ in range(RANDOM)]
+    orders = torch.stack([*(r.flatten().cpu().argsort(descending=True) for r in relevance.values()), *random])
+
+    def score(pictures: Tensor) -> Tensor:
+        return torch.softmax(model(pictures).float(), -1)[:, target]
+
+    return Trust(target, relevance, curves(score, x, orders.to(x.device), patch, progress=progress))
+
+
+def table(found: list[Trust]) -> str:
+    """Means over pictures as Markdown, with 95 % intervals of the mean, and differences from random order.
+
+    A difference is paired by picture; it is bold where its interval leaves out zero.
+    """
+    lines = [
+        "| order of tokens | deletion area | minus random | insertion area | minus random | first tenth taken away |",
+        "|---|---|---|---|---|---|",
+    ]
+    areas, rises = [t.areas() for t in found], [t.rise() for t in found]
+    for name in areas[0]:
+        cells = []
+        for side in (0, 1):
+            own, random = [a[name][side] for a in areas], [a["random order"][side] for a in areas]
+            cells.append(interval(own))
+            cells.append(
+                "" if name == "random order" else interval([a - b for a, b in zip(own, random, strict=True)], mark=True)
+            )
+        cells.append(interval([r[name] for r in rises], sign=True))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def interval(values: list[float], *, mark: bool = False, sign: bool = False) -> str:
+    """Mean and half-width of its 95 % interval, ``1.96·s/√n``; with ``mark`` signed, and bold if 0 lies without."""
+    mean, half = fmean(values), 1.96 * stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    text = f"{mean:{'+' if mark or sign else ''}.3f} ± {half:.3f}"
+    return f"**{text}**" if mark and abs(mean) > half else text

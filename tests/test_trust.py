@@ -1,0 +1,230 @@
+"""Whether maps tell the truth: relevance against explicit N×N maps in float64, curves by hand on a toy model."""
+
+import math
+
+import pytest
+import torch
+from conftest import EXAMPLES
+from torch import Tensor, nn
+
+import dsp_viz
+from dsp_attention import DSPImageClassifier
+from dsp_viz import images, maps
+from dsp_viz.relevance import gradient_times_map, relevances, rollout
+from dsp_viz.trace import DSPBlock, LinearBlock, trace
+from dsp_viz.trust import POINTS, RANDOM, Curves, Trust, curves, interval, table, trust
+
+H, W = 5, 3
+
+
+@pytest.fixture(scope="module", params=["dsp", "polaformer"])
+def small(request: pytest.FixtureRequest) -> DSPImageClassifier:
+    torch.manual_seed(3)
+    options = {"spectral_modes": 2, "num_scales": 2} if request.param == "dsp" else {}
+    model = DSPImageClassifier(
+        image_size=40, patch=8, dim=12, num_heads=2, depth=2, num_classes=4, attention=request.param, **options
+    )
+    model = model.double().eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.fixture(scope="module")
+def x() -> Tensor:
+    return torch.randn(1, 3, 8 * H, 8 * W, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+
+
+def dense(features: Tensor) -> Tensor:
+    """Maps ``(2, h, N_s, N_s)`` by definition."""
+    phi = features[:, :, 0]
+    q, k = torch.cat([phi[0, 0], phi[1, 0]], -1), torch.cat([phi[0, 1], phi[1, 1]], -1)
+    products = torch.stack([q @ k.mT, torch.cat([phi[1, 0], phi[0, 0]], -1) @ k.mT])
+    return products / (products.sum(-1, keepdim=True) + products.shape[-1] * 1e-6)
+
+
+def lift(coarse: tuple[int, int]) -> Tensor:
+    """``(N, N_s)``, bilinear with half-pixel centres."""
+    axes = []
+    for c, f in zip(coarse, (H, W), strict=True):
+        axis = torch.zeros(f, c, dtype=torch.double)
+        for i in range(f):
+            at = max(0.0, (i + 0.5) * c / f - 0.5)
+            low = min(int(at), c - 1)
+            high = min(low + 1, c - 1)
+            axis[i, low] += 1 - (at - low)
+            axis[i, high] += at - low
+        axes.append(axis)
+    return torch.kron(*axes)
+
+
+def spread(coarse: tuple[int, int], factor: int) -> Tensor:
+    """``(N_s, N)``: row j shares 1 out among the tokens that key j pools."""
+    result = torch.zeros(coarse[0] * coarse[1], H * W, dtype=torch.double)
+    for r in range(H):
+        for c in range(W):
+            result[(r // factor) * coarse[1] + c // factor, r * W + c] = 1
+    return result / result.sum(1, keepdim=True)
+
+
+def effective(block: LinearBlock) -> Tensor:
+    """``(2, h, N, N)``, explicitly."""
+    total = torch.zeros((), dtype=torch.double)
+    for s, (grid, features) in enumerate(zip(block.grids, block.features, strict=True)):
+        weight = block.weights[0, :, s] * block.coefficients[0, :, s].T  # (2, h)
+        total = total + weight[..., None, None] * (lift(grid) @ dense(features) @ spread(grid, 2**s))
+    return total
+
+
+def test_effective_maps_and_rollout_are_the_explicit_ones(small: DSPImageClassifier, x: Tensor) -> None:
+    traced = trace(small, x)
+    joint = torch.eye(H * W, dtype=torch.double)
+    for block in traced.blocks:
+        assert isinstance(block, LinearBlock)
+        E = effective(block)
+        for row, column in ((0, 0), (4, 2), (2, 1)):
+            got = maps.layer_map(block, (row, column)).flatten(2)
+            torch.testing.assert_close(got, E[:, :, row * W + column], rtol=1e-10, atol=1e-12)
+        shares = torch.rand(H, W, dtype=torch.double, generator=torch.Generator().manual_seed(2))
+        weighted = torch.einsum("n,phnm->phm", shares.flatten(), E)
+        torch.testing.assert_close(maps.layer_map(block, shares).flatten(2), weighted, rtol=1e-10, atol=1e-12)
+        mean = E.sum(0).mean(0)
+        joint = (torch.eye(H * W) + mean / mean.sum(-1, keepdim=True)) / 2 @ joint
+    torch.testing.assert_close(rollout(traced).flatten(), joint.mean(0), rtol=1e-5, atol=1e-8)
+
+
+def test_shares_must_fit_the_grid(small: DSPImageClassifier, x: Tensor) -> None:
+    with pytest.raises(ValueError, match="the grid is"):
+        maps.block_maps(trace(small, x).blocks[0], torch.ones(3, 5))
+
+
+def test_gradient_times_map_is_the_explicit_one(small: DSPImageClassifier, x: Tensor) -> None:
+    """The last block's attention is run again from explicit maps, and the logit differentiated by them.
+
+    The last block's alone: a deeper layer's maps depend on an earlier one's, and explicit maps would not.
+    """
+    traced = trace(small, x)
+    block = traced.blocks[-1]
+    assert isinstance(block, LinearBlock)
+    leaves = [dense(features).clone().requires_grad_() for features in block.features]
+    handles = []
+    for s, leaf in enumerate(leaves):
+
+        def attend(module: nn.Module, inputs: tuple, output: Tensor, leaf: Tensor = leaf) -> Tensor:
+            _, v, c = inputs
+            first = (v.shape[-1] + 1) // 2
+            same, opposite = leaf[0] @ v[..., :first], leaf[1] @ v[..., first:]
+            c = c[..., None, None, :]
+            return torch.cat([same * c[..., 0], opposite * c[..., 1]], -1)
+
+        name = f"attention.{s}" if isinstance(block, DSPBlock) else "attention"
+        handles.append(small.get_submodule(f"{block.name}.{name}").register_forward_hook(attend))
+    logit = small(x)[0, 2]
+    for handle in handles:
+        handle.remove()
+    assert logit.item() == pytest.approx(traced.output[0, 2].item(), rel=1e-10)
+    gradients = torch.autograd.grad(logit, leaves)
+    explicit = sum(
+        (leaf * gradient).sum((0, 1, 2)).detach() @ spread(grid, 2**s)
+        for s, (leaf, gradient, grid) in enumerate(zip(leaves, gradients, block.grids, strict=True))
+    )
+    assert explicit.abs().max() > 1e-4
+    alone = gradient_times_map(_LastBlock(small), x, 2).flatten()
+    torch.testing.assert_close(alone, explicit, rtol=1e-8, atol=1e-12)
+
+
+class _LastBlock(nn.Module):
+    """A model whose first block is out of the tracer's sight: its values are not asked for."""
+
+    def __init__(self, model: DSPImageClassifier) -> None:
+        super().__init__()
+        self.last = model.model.blocks[-1]
+        self.rest = [model]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.rest[0](image)
+
+
+class Toy(nn.Module):
+    """The score is the sum of three known patches, 0.5, 0.3 and 0.2, where they are seen."""
+
+    weights = torch.tensor([[0.5, 0.0, 0.0, 0.2], [0.0, 0.3, 0.0, 0.0], [0.0] * 4, [0.0] * 4, [0.0] * 4])
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        seen = nn.functional.avg_pool2d(pictures, 2).mean(1)  # (n, 5, 4)
+        return (seen * self.weights).sum((1, 2))
+
+
+def test_curves_by_hand() -> None:
+    x = torch.ones(1, 3, 10, 8)
+    best = torch.tensor([0, 5, 3, *[i for i in range(20) if i not in (0, 5, 3)]])
+    orders = torch.stack([best, best.flip(0)])
+    found = curves(Toy(), x, orders, 2)  # 20 tokens in 10 steps: two at a time
+    down = [1.0, 0.2, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    up = [0, 0.8, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    torch.testing.assert_close(found.deletion[0], torch.tensor(down))
+    torch.testing.assert_close(found.insertion[0], torch.tensor(up))
+    torch.testing.assert_close(
+        found.deletion[1], torch.tensor(up).flip(0)
+    )  # the worst first: nothing, then all at last
+    torch.testing.assert_close(found.insertion[1], torch.tensor(down).flip(0))
+    deletion, insertion = found.areas()
+    assert deletion.tolist() == pytest.approx([0.07, 0.93])
+    assert insertion.tolist() == pytest.approx([0.93, 0.07])
+
+
+def test_pictures_run_in_parts_and_tell_how_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[int, int]] = []
+    orders = torch.stack([torch.randperm(20) for _ in range(3)])
+    found = curves(Toy(), torch.rand(1, 3, 10, 8), orders, 2, progress=lambda *step: steps.append(step))
+    count = 2 * 3 * (POINTS - 1) + 2
+    assert steps == [(32, count), (count, count)]
+    monkeypatch.setattr("dsp_viz.trust.BATCH", 7)
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 10, 8)
+    again = curves(Toy(), x, orders, 2)
+    monkeypatch.setattr("dsp_viz.trust.BATCH", 100)
+    torch.testing.assert_close(again.deletion, curves(Toy(), x, orders, 2).deletion)
+    assert found.deletion.shape == (3, POINTS + 1)
+
+
+def test_a_real_picture(model: dsp_viz.LoadedModel) -> None:
+    cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
+    x = images.to_tensor(cut, model.config.mean, model.config.std)
+    result = trust(model, x, 8)
+    with torch.no_grad():
+        p = torch.softmax(model(x)[0], 0)
+    assert result.target == int(p.argmax())
+    assert result.curves.deletion.shape == (len(result.relevance) + RANDOM, POINTS + 1)
+    torch.testing.assert_close(result.curves.deletion[:, 0], p.max().expand(len(result.curves.deletion)))
+    torch.testing.assert_close(result.curves.insertion[:, -1], result.curves.deletion[:, 0])
+    assert list(result.areas()) == [*result.relevance, "random order"]
+    assert all(torch.isfinite(r).all() and r.shape == (16, 16) for r in result.relevance.values())
+    # An order by integrated gradients finds what matters sooner than chance does.
+    assert result.areas()["integrated gradients"][0] < result.areas()["random order"][0]
+    # Integrated gradients add up to the difference between the picture's logit and the mean colour's.
+    with torch.no_grad():
+        difference = float(model(x)[0, result.target] - model(torch.zeros_like(x))[0, result.target])
+    assert float(result.relevance["integrated gradients"].sum()) == pytest.approx(difference, rel=0.1, abs=0.1)
+    assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
+
+
+def test_intervals_and_table_by_hand() -> None:
+    assert interval([1.0, 2.0, 3.0]) == f"2.000 ± {1.96 / math.sqrt(3):.3f}"
+    assert interval([1.0, 1.5, 2.0], mark=True).startswith("**+1.500 ± ")
+    assert interval([-1.0, 1.5, 2.0], mark=True).startswith("+0.833 ± ")
+
+    def one(area: float, random: float) -> Trust:
+        level = torch.linspace(1, 0, POINTS + 1)
+        rows = torch.stack([level * 2 * area, *[level * 2 * random] * RANDOM])
+        return Trust(0, {"mine": torch.zeros(1, 1)}, Curves(rows, rows))
+
+    lines = table([one(0.1, 0.4), one(0.2, 0.4), one(0.3, 0.5)]).splitlines()
+    assert lines[2].startswith("| mine | 0.200 ± 0.113 | **-0.233 ± 0.065** |")
+    assert lines[3].startswith("| random order | 0.433 ± 0.065 |  |")
+
+
+def test_softmax_is_refused(x: Tensor) -> None:
+    model = DSPImageClassifier(image_size=40, attention="softmax", depth=1, num_classes=4).double().eval()
+    with pytest.raises(ValueError, match="linear attention"):
+        relevances(model, x, 0, 8)
