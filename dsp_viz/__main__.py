@@ -1,4 +1,4 @@
-"""The same without a browser: ``python -m dsp_viz analyse PICTURES… --out DIR``."""
+"""The same without a browser: ``python -m dsp_viz analyse PICTURES… --out DIR``, ``python -m dsp_viz trust DIR``."""
 
 import argparse
 import json
@@ -8,13 +8,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import export
+from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention
+
+from . import export, images
 from .analysis import Analysis, analyse
 from .checkpoint import CheckpointError, LoadedModel, load
 from .images import ImageError
 from .interventions import Intervention, applied, from_json
 from .maps import Query
 from .trace import layers
+from .trust import table, trust
+
+#: Endings of the files that ``trust`` takes for pictures.
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+
+#: Attentions whose maps ``trust`` judges.
+LINEAR = (DynamicSpectralPolarityAttention, PolaFormerAttention)
 
 #: Endings of the files that each picture gets.
 ENDINGS = (".json", ".npz", ".png", ".svg")
@@ -32,8 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     Raises:
         SystemExit: bad arguments, with status 2 and a sentence on stderr.
     """
-    parser, analyse_parser = _parsers()
-    args = parser.parse_args(arguments)
+    args = _parser().parse_args(arguments)
+    return int(args.run(args))
+
+
+def _analyse(args: argparse.Namespace) -> int:
     try:
         model = load(args.model)
         block, query = _view(model, args.block, args.query)
@@ -43,9 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
             _refuse_existing(targets)
         args.out.mkdir(parents=True, exist_ok=True)
     except (CheckpointError, ValueError) as error:
-        analyse_parser.error(str(error))
+        args.parser.error(str(error))
     except OSError as error:
-        analyse_parser.error(f"--out {args.out} is no folder that can be made ({error.strerror}): give another")
+        args.parser.error(f"--out {args.out} is no folder that can be made ({error.strerror}): give another")
 
     status = 0
     pairs = list(zip(args.pictures, targets, strict=True))
@@ -66,17 +78,47 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+def _trust(args: argparse.Namespace) -> int:
+    try:
+        model = load(args.model)
+        if not args.folder.is_dir():
+            raise ValueError(f"{args.folder} is no folder")
+        files = sorted(p for p in args.folder.rglob("*") if p.is_file() and p.suffix.lower() in PICTURES)
+        if not files:
+            raise ValueError(f"{args.folder} holds no picture ({', '.join(sorted(PICTURES))})")
+        if not all(isinstance(layer, LINEAR) for layer in layers(model).values()):
+            raise ValueError(f"{model.name} has no linear attention, whose maps are what is judged")
+    except (CheckpointError, ValueError) as error:
+        args.parser.error(str(error))
+    chosen = [files[i * len(files) // args.limit] for i in range(args.limit)] if args.limit < len(files) else files
+    config, patch = model.config, model.classifier.patch
+    found, status = [], 0
+    for number, path in enumerate(tqdm(chosen, desc="judging maps", unit="picture", disable=None)):
+        try:
+            cut, _ = images.fit(images.read_image(path), side=config.image_size, patch=patch)
+        except ImageError as error:
+            tqdm.write(f"{path}: {error}", file=sys.stderr)
+            status = 1
+            continue
+        found.append(trust(model, images.to_tensor(cut, config.mean, config.std), patch, seed=number))
+    if found:
+        print(f"{len(found)} pictures, {model.name} (weights {model.digest}); means and 95 % intervals\n")
+        print(table(found))
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dsp_viz", description="See what DSP-Attention does with pictures.")
-    command = parser.add_subparsers(required=True, metavar="analyse").add_parser(
+    commands = parser.add_subparsers(required=True, metavar="{analyse,trust}")
+    command = commands.add_parser(
         "analyse",
         help="write numbers and figures of pictures",
         description="For each picture write DIR/STEM.json (settings, coefficients, mixing weights), STEM.npz (all "
         "arrays), STEM.png and STEM.svg (the maps of one block for one query).",
     )
+    command.set_defaults(run=_analyse, parser=command)
     command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="picture file")
     command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to, made if missing")
-    command.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
     command.add_argument("--block", type=_block, metavar="N", help="block in the figure, from 1 (default: the third)")
     command.add_argument(
         "--query",
@@ -91,7 +133,26 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         help="what to change in the pass: a list, or the path of a file with one, see dsp_viz.interventions.schema()",
     )
     command.add_argument("--force", action="store_true", help="overwrite files that exist")
-    return parser, command
+    judge = commands.add_parser(
+        "trust",
+        help="judge maps by deletion and insertion over many pictures",
+        description="Print a table: areas under the deletion and insertion curves of each account of relevance, with "
+        "95 % intervals, and their differences from random order, paired by picture.",
+    )
+    judge.set_defaults(run=_trust, parser=judge)
+    judge.add_argument("folder", type=Path, metavar="DIR", help="folder of pictures, and of folders of them")
+    judge.add_argument(
+        "--limit", type=_count, default=200, metavar="N", help="pictures, spread over the folder (default %(default)s)"
+    )
+    for each in (command, judge):
+        each.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
+    return int(text)
 
 
 def _block(text: str) -> int:

@@ -13,9 +13,10 @@ from conftest import EXAMPLES
 from PIL import Image
 
 import dsp_viz
-from dsp_viz import export
+from dsp_viz import export, images
 from dsp_viz.__main__ import main
 from dsp_viz.interventions import from_json
+from dsp_viz.trust import table, trust
 
 ROOT = Path(__file__).parent.parent
 BROKEN = ROOT / "tests" / "data" / "truncated_half.jpg"
@@ -185,3 +186,44 @@ def test_bad_interventions_end_with_a_sentence(tmp_path: Path, capsys: pytest.Ca
         main(["analyse", str(EXAMPLES[0]), "--out", str(tmp_path / "out"), "--interventions", given])
     assert ended.value.code == 2
     assert any(word in capsys.readouterr().err for word in ("interventions", "head=9"))
+
+
+def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: dsp_viz.LoadedModel) -> None:
+    for i, path in enumerate(EXAMPLES[:5]):
+        (tmp_path / f"class{i % 2}").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / f"class{i % 2}")
+    (tmp_path / "class0" / "notes.txt").write_text("no picture")
+    assert main(["trust", str(tmp_path), "--limit", "2"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"2 pictures, dsp_tiny (weights {model.digest})")
+    chosen = sorted(tmp_path.rglob("*.jpg"))
+    found = []
+    for number, path in enumerate((chosen[0], chosen[2])):
+        cut, _ = images.fit(images.read_image(path), side=128, patch=8)
+        found.append(trust(model, images.to_tensor(cut, model.config.mean, model.config.std), 8, seed=number))
+    assert table(found) in out
+    (tmp_path / "class0" / "broken.jpg").write_bytes(b"no picture either")
+    for path in tmp_path.rglob("*.jpg"):
+        if path.stem not in ("broken", EXAMPLES[0].stem):
+            path.unlink()
+    assert main(["trust", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.startswith("1 pictures")
+    assert "broken.jpg" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere is no folder"),
+        (["{empty}"], "holds no picture"),
+        (["{empty}", "--limit", "0"], "must be a whole number"),
+        (["{examples}", "--model", "softmax_tiny"], "no linear attention"),
+    ],
+)
+def test_trust_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    places = {"empty": tmp_path, "examples": EXAMPLES[0].parent}
+    with pytest.raises(SystemExit) as ended:
+        main(["trust", *(a.format(**places) for a in arguments)])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
