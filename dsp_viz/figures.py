@@ -23,6 +23,9 @@ FRAME = {"color": "#c2255c", "width": 2}
 #: Scales, finest first: blues, which mean nothing else here.
 SCALES = ("#3a6ea5", "#7fa8d1", "#c3d7ea", "#8893a0")
 
+#: Orders of tokens: the streams in their colours, then what else ranks tokens.
+ORDERS = (f"rgb{SAME}", f"rgb{OPPOSITE}", "#3a8fd9", "#b8960b", "#d6336c", "#7b8794", "#9c5fd0")
+
 # Opacity carries the magnitude, so larger stands out more on light and on dark alike; zero is almost the page itself.
 DIVERGING = [
     [0.0, "rgba({},{},{},1)".format(*OPPOSITE)],
@@ -219,4 +222,40 @@ def before_after(names: list[str], before: Array, after: Array) -> go.Figure:
     figure.update_xaxes(title={"text": "probability, %"}, range=[0, 118], dtick=20, gridcolor="rgba(128,128,128,.25)")
     figure.update_yaxes(autorange="reversed", ticks="")
     figure.update_layout(margin_l=120)
+    return figure
+
+
+def score_curves(names: list[str], values: Array, random: Array, title: str) -> go.Figure:
+    """Score of a class against the share of tokens, a line for each order, and the band of random orders.
+
+    Args:
+        names: of the orders. values: ``(orders, points)``, within 0 and 1. random: ``(draws, points)``.
+        title: of the horizontal axis.
+    """
+    share = np.linspace(0, 100, values.shape[1])
+    figure = go.Figure(layout=layout(380, hovermode="x unified", legend={"orientation": "h", "y": -0.28}))
+    for edge, fill in ((random.max(0), None), (random.min(0), "tonexty")):
+        figure.add_scatter(
+            x=share,
+            y=100 * edge,
+            mode="lines",
+            name="random order",
+            line={"width": 0, "color": INK},
+            fill=fill,
+            fillcolor="rgba(128,140,150,.25)",
+            showlegend=fill is not None,
+            hoverinfo="skip",
+        )
+    for name, curve, colour in zip(names, values, ORDERS, strict=False):
+        figure.add_scatter(
+            x=share,
+            y=100 * curve,
+            mode="lines",
+            name=name,
+            line={"color": colour, "width": 2},
+            hovertemplate="%{y:.1f} %",
+        )
+    figure.update_xaxes(title={"text": title}, showgrid=False, zeroline=False)
+    figure.update_yaxes(title={"text": "probability, %"}, range=[0, 100], gridcolor="rgba(128,128,128,.25)")
+    figure.update_layout(margin_b=120)
     return figure

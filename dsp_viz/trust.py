@@ -6,14 +6,20 @@ area under the deletion curve and a large one under the insertion curve; random 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .relevance import relevances
+
+T = TypeVar("T")
+
+#: A computation that yields how much is done, of how much, and returns its result; whoever drives it may stop it.
+Steps = Generator[tuple[int, int], None, T]
 
 #: Points of a curve after the first: shares 1/10, …, 1 of all tokens.
 POINTS = 10
@@ -42,25 +48,23 @@ class Curves:
         return deletion, insertion
 
 
-@torch.no_grad()
-def curves(
-    score: Callable[[Tensor], Tensor],
-    x: Tensor,
-    orders: Tensor,
-    patch: int,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> Curves:
+def curves(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, patch: int) -> Curves:
     """Deletion and insertion curves of some orders of the tokens of one picture.
 
     Args:
         score: of pictures ``(n, 3, height, width)``, ``(n,)``. x: ``(1, 3, height, width)``, 0 is the mean colour.
         orders: ``(orders, N)``: indices of the tokens, row-major on the grid, the most relevant first.
-        patch: side of a token in pixels. progress: called with how many pictures are done, and how many there are.
+        patch: side of a token in pixels.
 
     Returns:
         See :class:`Curves`. The two ends of a curve, which no order changes, are computed once.
     """
+    return finish(curve_steps(score, x, orders, patch))
+
+
+@torch.no_grad()
+def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, patch: int) -> Steps[Curves]:
+    """:func:`curves`, batch by batch: yields how many pictures are done and how many there are."""
     H, W = x.shape[2] // patch, x.shape[3] // patch
     N = H * W
     rank = torch.empty_like(orders).scatter_(1, orders, torch.arange(N, device=orders.device).expand_as(orders))
@@ -72,8 +76,7 @@ def curves(
     for part in kept.split(BATCH):
         mask = part.view(-1, 1, H, W).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
         scores.append(score(x * mask))
-        if progress is not None:
-            progress(min(len(scores) * BATCH, len(kept)), len(kept))
+        yield min(len(scores) * BATCH, len(kept)), len(kept)
     every = torch.cat(scores).cpu()
     nothing, all_of_it = every[-2:].expand(len(orders), 2).split(1, dim=1)
     without, within = every[:-2].view(2, len(orders), POINTS - 1)
@@ -109,15 +112,21 @@ class Trust:
         return result | {"random order": float(change[count:].mean())}
 
 
-def trust(
-    model: nn.Module, x: Tensor, patch: int, *, seed: int = 0, progress: Callable[[int, int], None] | None = None
-) -> Trust:
+def trust(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> Trust:
     """How far each account of relevance tells the truth about one picture.
 
     Args:
         model: a classifier with linear attention of this package. x: ``(1, 3, height, width)``.
-        patch: side of a token in pixels. seed: of the random orders. progress: see :func:`curves`.
+        patch: side of a token in pixels. seed: of the random orders.
+
+    Raises:
+        ValueError: the model has another attention.
     """
+    return finish(trust_steps(model, x, patch, seed=seed))
+
+
+def trust_steps(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> Steps[Trust]:
+    """:func:`trust`, step by step: yields how many pictures are done and how many there are."""
     with torch.no_grad():
         target = int(model(x)[0].argmax())
     relevance = relevances(model, x, target, patch)
@@ -129,7 +138,17 @@ def trust(
     def score(pictures: Tensor) -> Tensor:
         return torch.softmax(model(pictures).float(), -1)[:, target]
 
-    return Trust(target, relevance, curves(score, x, orders.to(x.device), patch, progress=progress))
+    found = yield from curve_steps(score, x, orders.to(x.device), patch)
+    return Trust(target, relevance, found)
+
+
+def finish(steps: Steps[T]) -> T:
+    """What a computation returns that goes step by step."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def table(found: list[Trust]) -> str:

@@ -11,6 +11,7 @@ import dsp_viz
 from dsp_viz import images, maps
 from dsp_viz.importance import importance
 from dsp_viz.interventions import LeaveOutFilter, LeaveOutSummary, Restrict, SetCoefficient, SetMixingWeights, from_json
+from dsp_viz.trust import trust
 
 # The server's libraries warn about each other; those warnings are not this project's.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -69,6 +70,7 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.LoadedModel
         row = maps.block_maps(result.trace.blocks[3], (7, 7))[0][0, 0]
         told = page.locator("#whatif tbody tr").nth(4).locator("td").nth(side).inner_text()
         assert float(told) == pytest.approx(256 * float(row.max()), rel=0.01)
+    expect(page.locator("#before-after .js-plotly-plot")).to_be_visible(timeout=READY)
     drawn = page.evaluate("document.querySelector('#before-after .js-plotly-plot')._fullData.map(t => Array.from(t.x))")
     old = dict(zip(before.classes, before.probabilities, strict=True))
     assert drawn[0][:4] == [pytest.approx(100 * p, abs=1e-3) for _, p in before.top(4)]
@@ -135,6 +137,35 @@ def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.Lo
     cells.nth(4 * 9 + 2).click()
     expect(page.locator(".dv-read")).to_contain_text("block 5 · head 3", timeout=READY)
     expect(page.get_by_role("tab", name="Polarity maps")).to_have_attribute("aria-selected", "true")
+
+
+def test_maps_of_a_picture_are_judged(page: Page, model: dsp_viz.LoadedModel) -> None:
+    opened(page)
+    page.locator("#judge").click()
+    rows = page.locator(".areas tbody tr")
+    expect(rows).to_have_count(8, timeout=6 * READY)
+    cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
+    want = trust(model, images.to_tensor(cut, model.config.mean, model.config.std), 8)
+    for row, (name, (deletion, insertion)) in zip(rows.all(), want.areas().items(), strict=True):
+        assert row.locator("th").inner_text() == name
+        told = [float(text) for text in row.locator("td").all_inner_texts()]
+        assert told == [pytest.approx(deletion, abs=2e-3), pytest.approx(insertion, abs=2e-3)]
+    expect(page.locator("#deletion .js-plotly-plot")).to_be_visible(timeout=READY)
+    lines = page.evaluate("document.querySelector('#deletion .js-plotly-plot')._fullData.map(t => Array.from(t.y))")
+    assert len(lines) == 2 + 7
+    assert lines[3] == pytest.approx((100 * want.curves.deletion[1]).tolist(), abs=0.2)
+
+
+def test_judging_can_be_stopped(page: Page, model: dsp_viz.LoadedModel) -> None:
+    opened(page)
+    page.locator("#judge").click()
+    expect(page.locator("#verdict")).to_contain_text("processing", timeout=READY)
+    page.get_by_role("button", name="Stop").click()
+    page.locator("#examples button").nth(2).click()  # the model is free again
+    _, p = dsp_viz.analyse(model, EXAMPLES[2]).top(1)[0]
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
+    page.wait_for_timeout(1000)
+    expect(page.locator(".areas")).to_have_count(0)
 
 
 def test_other_attentions_are_refused_with_a_sentence(page: Page) -> None:

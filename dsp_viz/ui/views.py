@@ -14,6 +14,7 @@ from ..analysis import Analysis
 from ..checkpoint import LoadedModel
 from ..influence import summary_influence
 from ..trace import Block, DSPBlock, LinearBlock, SoftmaxBlock, dsp_layers
+from ..trust import Trust
 
 
 def prediction(result: Analysis) -> str:
@@ -162,3 +163,23 @@ def summary(result: Analysis) -> dict[str, Any]:
         "mixing_weights": [b.weights[0].tolist() for b in result.trace.blocks],
         "seconds": result.seconds,
     }
+
+
+def areas(found: Trust, classes: tuple[str, ...]) -> str:
+    """Areas under the curves of one picture as a table, the best of each column marked, as HTML."""
+    rows = found.areas()
+    best = (min(d for d, _ in rows.values()), max(i for _, i in rows.values()))
+
+    def cell(value: float, top: float) -> str:
+        return f"<td><b>{value:.3f}</b></td>" if value == top else f"<td>{value:.3f}</td>"
+
+    cells = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{cell(pair[0], best[0])}{cell(pair[1], best[1])}</tr>'
+        for name, pair in rows.items()
+    )
+    return (
+        f'<div class="aside">Areas under the curves of {escape(classes[found.target])}: small is good for deletion, '
+        "large for insertion. One picture proves little; <code>python -m dsp_viz trust DIR</code> judges many.</div>"
+        '<table class="areas"><thead><tr><th scope="col">order of tokens</th><th scope="col">deletion</th>'
+        f'<th scope="col">insertion</th></tr></thead><tbody>{cells}</tbody></table>'
+    )

@@ -2,13 +2,15 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from torch import Tensor
 
 from .. import figures, images
+from ..checkpoint import LoadedModel
 from ..images import ImageError
 from ..importance import importance
 from ..interventions import (
@@ -22,6 +24,7 @@ from ..interventions import (
     from_json,
     to_json,
 )
+from ..trust import Trust, trust_steps
 from . import views
 from .compare import CompareView
 from .results import Results, Source
@@ -32,6 +35,11 @@ _log = logging.getLogger("dsp_viz")
 ABOUT = """<div class="aside">What if a part of the model did something else? Nothing of the model is changed: the
 interventions below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it
 multiplies: a head, a scale, a stream.</div>"""
+
+ABOUT_TRUST = """<div class="aside"><b>Does a map tell the truth?</b> Attention is not explanation. Here tokens of the
+picture are replaced by the mean colour, or given back to an empty picture, in the order of a map: where it knows what
+matters, the deletion curve falls early and the insertion curve rises early. The band is what random order
+gives.</div>"""
 
 EVERY = "every"
 
@@ -100,6 +108,14 @@ class WhatIf:
         self.bars = gr.Plot(label="Prediction before and after", visible=False, elem_id="before-after")
         self.view = CompareView(elem_id="whatif", visible=False)
         self.matter = MatterView(elem_id="matter")
+        gr.HTML(ABOUT_TRUST)
+        with gr.Row():
+            self.judge = gr.Button("Judge the maps of this picture", elem_id="judge")
+            self.stop = gr.Button("Stop")
+        self.verdict = gr.HTML(elem_id="verdict")
+        with gr.Row(equal_height=False):
+            self.deletion = gr.Plot(label="Deletion: the most relevant first", visible=False, elem_id="deletion")
+            self.insertion = gr.Plot(label="Insertion: the most relevant first", visible=False, elem_id="insertion")
 
     # Each of these appends what the controls say to the list.
 
@@ -154,16 +170,44 @@ class WhatIf:
             gr.update(value={"a": first, "b": second, "names": names}, visible=True),
         )
 
+    def judged(self, current: Source | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
+        """Deletion and insertion curves of the accounts of relevance; each step may be the last."""
+        if current is None:
+            return
+        kept = (gr.skip(),) * 2
+        try:
+            model, x = self._input(current)
+            steps = trust_steps(model, x, model.classifier.patch)
+            while True:
+                try:
+                    progress(next(steps), desc="pictures")
+                    yield gr.skip(), *kept
+                except StopIteration as end:
+                    found: Trust = end.value
+                    break
+        except ValueError as error:
+            yield views.notice(str(error)), *kept
+            return
+        names, count = list(found.relevance), len(found.relevance)
+        titles = ("% of the tokens taken away", "% of the tokens given back")
+        plots = [
+            figures.score_curves(names, c[:count].numpy(), c[count:].numpy(), title)
+            for c, title in zip((found.curves.deletion, found.curves.insertion), titles, strict=True)
+        ]
+        yield views.areas(found, model.config.classes), *(gr.update(value=plot, visible=True) for plot in plots)
+
+    def _input(self, current: Source) -> tuple[LoadedModel, Tensor]:
+        model = self._results.models[current.model]
+        patch, config = model.classifier.patch, model.config
+        cut, _ = images.fit(images.read_image(current.path), side=current.side, patch=patch, whole=current.whole)
+        return model, images.to_tensor(cut, config.mean, config.std)
+
     def matters(self, current: Source | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, Any]:  # noqa: B008
         """What each part is worth for the class that the model chose."""
         if current is None:
             return "", gr.skip()
-        model = self._results.models[current.model]
         try:
-            cut, _ = images.fit(
-                images.read_image(current.path), side=current.side, patch=model.classifier.patch, whole=current.whole
-            )
-            x = images.to_tensor(cut, model.config.mean, model.config.std)
+            model, x = self._input(current)
             found = importance(model, x, progress=lambda done, count: progress((done, count), desc="blocks"))
         except ValueError as error:
             return views.notice(str(error)), gr.skip()
@@ -185,6 +229,9 @@ class WhatIf:
         self.run.click(self.compare, [current, self.text], [self.message, self.bars, self.view], **own, **busy)
         shown = own | {"show_progress": "full", "show_progress_on": [self.message]}
         self.rank.click(self.matters, current, [self.message, self.matter], **shown, **busy)
+        shown["show_progress_on"] = [self.verdict]
+        judging = self.judge.click(self.judged, current, [self.verdict, self.deletion, self.insertion], **shown, **busy)
+        self.stop.click(None, None, None, cancels=[judging], api_visibility="private")
         tab.select(self._picture, current, self.region, **own, **busy)
 
     def _picture(self, current: Source | None) -> Any:
