@@ -134,6 +134,8 @@ def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.Lo
         for heads, scales, streams in zip(want.heads.tolist(), want.scales.tolist(), want.streams.tolist(), strict=True)
     ]
     assert told == [pytest.approx(value, abs=6e-3) for row in rows for value in row]
+    most = max((value for row in rows for value in row), key=abs)
+    expect(page.locator(".dm-most")).to_contain_text(f"{most:+.2f}".replace("-", "−"))
     cells.nth(4 * 9 + 2).click()
     expect(page.locator(".dv-read")).to_contain_text("block 5 · head 3", timeout=READY)
     expect(page.get_by_role("tab", name="Polarity maps")).to_have_attribute("aria-selected", "true")
@@ -149,7 +151,7 @@ def test_maps_of_a_picture_are_judged(page: Page, model: dsp_viz.LoadedModel) ->
     for row, (name, (deletion, insertion)) in zip(rows.all(), want.areas().items(), strict=True):
         assert row.locator("th").inner_text() == name
         told = [float(text) for text in row.locator("td").all_inner_texts()]
-        assert told == [pytest.approx(deletion, abs=2e-3), pytest.approx(insertion, abs=2e-3)]
+        assert told == [pytest.approx(value, abs=2e-3) for value in (deletion, insertion, want.rise()[name])]
     expect(page.locator("#deletion .js-plotly-plot")).to_be_visible(timeout=READY)
     lines = page.evaluate("document.querySelector('#deletion .js-plotly-plot')._fullData.map(t => Array.from(t.y))")
     assert len(lines) == 2 + 7

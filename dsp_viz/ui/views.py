@@ -167,19 +167,23 @@ def summary(result: Analysis) -> dict[str, Any]:
 
 def areas(found: Trust, classes: tuple[str, ...]) -> str:
     """Areas under the curves of one picture as a table, the best of each column marked, as HTML."""
-    rows = found.areas()
+    rows, rises = found.areas(), found.rise()
     best = (min(d for d, _ in rows.values()), max(i for _, i in rows.values()))
 
     def cell(value: float, top: float) -> str:
         return f"<td><b>{value:.3f}</b></td>" if value == top else f"<td>{value:.3f}</td>"
 
     cells = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{cell(pair[0], best[0])}{cell(pair[1], best[1])}</tr>'
+        f'<tr><th scope="row">{escape(name)}</th>{cell(pair[0], best[0])}{cell(pair[1], best[1])}'
+        f"<td>{rises[name]:+.3f}</td></tr>"
         for name, pair in rows.items()
     )
     return (
         f'<div class="aside">Areas under the curves of {escape(classes[found.target])}: small is good for deletion, '
-        "large for insertion. One picture proves little; <code>python -m dsp_viz trust DIR</code> judges many.</div>"
+        "large for insertion. The last column is the change of its probability when the first tenth of the tokens is "
+        "taken away: if opposite-signed maps marked what speaks against a class, theirs would rise. One picture proves "
+        "little; <code>python -m dsp_viz trust DIR</code> judges many.</div>"
         '<table class="areas"><thead><tr><th scope="col">order of tokens</th><th scope="col">deletion</th>'
-        f'<th scope="col">insertion</th></tr></thead><tbody>{cells}</tbody></table>'
+        '<th scope="col">insertion</th><th scope="col">first tenth</th></tr></thead>'
+        f"<tbody>{cells}</tbody></table>"
     )

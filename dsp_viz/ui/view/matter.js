@@ -1,6 +1,7 @@
 // What each part is worth for one class: a row a block; a cell leads to the maps of its part. `element`, `props` and `watch`
 // are Gradio's. Value: { target, logit, heads, scales, streams }, each of the last three [block][part].
-const [title, table] = [element.querySelector(".dm-title"), element.querySelector(".dm table")];
+const [title, most, table] = [".dm-title", ".dm-most", ".dm table"].map((selector) => element.querySelector(selector));
+const signed = (change) => `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(2)}`;
 
 // Shows a part on the first tab.
 function goTo(place) {
@@ -17,18 +18,22 @@ function row(tag, texts) {
 
 function show(value) {
   table.replaceChildren();
+  most.textContent = "";
   title.textContent = value ? `Logit of ${value.target}, ${value.logit.toFixed(2)}, changes by this when a part of a block is left out. A click shows the part.` : "";
   if (!value) return;
   const groups = { head: value.heads, scale: value.scales, stream: value.streams };
   const names = { head: (i) => `head ${i + 1}`, scale: (i) => `${2 ** i}×`, stream: (i) => ["same", "opposite"][i] };
   const top = Math.max(1e-6, ...Object.values(groups).flat(2).map(Math.abs));
   const columns = Object.entries(groups).flatMap(([kind, values]) => values[0].map((_, i) => [kind, i]));
+  const parts = value.heads.flatMap((_, block) => columns.map(([kind, i]) => ({ block, name: names[kind](i), change: groups[kind][block][i] })));
+  parts.sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
+  most.textContent = `Most: ${parts.slice(0, 5).map(({ block, name, change }) => `block ${block + 1} ${name} ${signed(change)}`).join(", ")}.`;
   table.append(row("th", ["", ...columns.map(([kind, i]) => names[kind](i))]));
   value.heads.forEach((_, block) => {
     const tr = row("td", [`block ${block + 1}`, ...columns.map(() => "")]);
     columns.forEach(([kind, i], at) => {
       const change = groups[kind][block][i];
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(2)}` });
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: signed(change) });
       const colour = change < 0 ? [217, 108, 20] : [15, 138, 128];
       button.style.background = `rgba(${colour.join()},${(0.75 * Math.abs(change)) / top})`;
       button.setAttribute("aria-label", `block ${block + 1}, ${names[kind](i)}: ${change.toFixed(2)}`);
