@@ -9,6 +9,10 @@ from .mixing import GradientInformedMixer
 from .polarity import HierarchicalPolarityProcessor, PolarityLinearAttention
 from .spectral import SpectralPolarityMixer
 
+#: Initial gain of the LayerNorm: the branch then starts as large as PolaFormer's (a standard deviation of 0.18 for a
+#: normalised input). At 1 it would start three times as large, which trains more slowly (docs/design.md).
+BRANCH_GAIN = 0.3
+
 
 class DynamicSpectralPolarityAttention(nn.Module):
     r"""Dynamic Spectral-Polarity Linear Attention (DSP-Attention).
@@ -74,6 +78,7 @@ class DynamicSpectralPolarityAttention(nn.Module):
         self.mixer = GradientInformedMixer(num_heads, num_scales, adaptive_beta)
         self.convolution = MultiModalConvolution(dim, kernel_size=kernel_size, num_kernels=num_scales)
         self.norm = nn.LayerNorm(dim)
+        nn.init.constant_(self.norm.weight, BRANCH_GAIN)
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
 

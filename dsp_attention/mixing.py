@@ -1,5 +1,7 @@
 """How the scales are added up, informed by what the loss asks of each."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ class MixingWeights(nn.Module):
     with ``ρ = 0.05``, so ``w ≥ 0.05/S`` and ``Σ_s w = 1``; with one scale ``w`` is exactly 1. ``ema`` tracks, in
     training alone, the gradient of the loss with respect to ``w`` itself: root mean square over the batch,
     normalised over scales (so the loss scale cancels), ``ema ← (1-β)·ema + β·t``. Heads whose gradient is zero or
-    not finite are skipped.
+    not finite are skipped. At first ``θ_s = -s·log 4``: the shares are those of the tokens.
 
     Args:
         num_heads: ``h``.
@@ -35,7 +37,8 @@ class MixingWeights(nn.Module):
         if not 0.0 <= adaptive_beta <= 1.0:
             raise ValueError(f"adaptive_beta={adaptive_beta}: must lie within 0 and 1")
         self.adaptive_beta = adaptive_beta
-        self.theta = nn.Parameter(torch.zeros(num_heads, num_scales))
+        # Shares as the numbers of tokens at first: w ∝ 4^-s. Equal shares would hide the finest maps behind blurred ones.
+        self.theta = nn.Parameter(-math.log(4) * torch.arange(num_scales).float().repeat(num_heads, 1))
         self.register_buffer("ema", torch.full((num_heads, num_scales), 1.0 / num_scales))
 
     def forward(self, batch: int) -> Tensor:

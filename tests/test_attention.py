@@ -102,6 +102,15 @@ def test_contains_polaformer(dtype: torch.dtype, tolerance: float, grid: tuple[i
     torch.testing.assert_close(mixed, pola(x, *grid), rtol=0, atol=tolerance)
 
 
+def test_branch_starts_as_large_as_polaformer_s() -> None:
+    torch.manual_seed(0)
+    x = nn.functional.layer_norm(torch.randn(4, 256, 128) + torch.randn(4, 1, 128), (128,))
+    with torch.no_grad():
+        ours = DynamicSpectralPolarityAttention(128, 4, spectral_modes=8)(x).std()
+        theirs = PolaFormerAttention(128, 256, 4)(x).std()
+    assert 0.8 < ours / theirs < 1.25
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_maps_rebuild_what_the_layer_computed(dtype: torch.dtype, tolerance: float) -> None:
     """``Σ w c U A v + conv(v)``, a row at a time, from hooked tensors alone."""

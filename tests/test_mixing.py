@@ -10,8 +10,9 @@ import torch
 from dsp_attention.mixing import GradientInformedMixer, MixingWeights
 
 
-def test_initially_uniform_and_one_scale_is_exactly_one() -> None:
-    torch.testing.assert_close(MixingWeights(2, 3)(4), torch.full((4, 2, 3), 1 / 3))
+def test_initial_shares_are_those_of_the_tokens_and_one_scale_is_exactly_one() -> None:
+    tokens = torch.tensor([16.0, 4.0, 1.0]) / 21
+    torch.testing.assert_close(MixingWeights(2, 3)(4), (0.95 * tokens + 0.05 / 3).expand(4, 2, 3))
     weights = MixingWeights(2, 1)
     torch.nn.init.normal_(weights.theta)
     assert (weights(4) == 1).all()
