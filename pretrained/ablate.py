@@ -26,9 +26,6 @@ ROWS: dict[str, dict[str, Any]] = {
     "softmax": {"attention": "softmax"},
 }
 
-#: Of every row: in runs this short, filters, powers and θ would hardly leave their initial values at the common rate.
-SHARED: dict[str, Any] = {"structure_rate": 5.0}
-
 
 def table(results: list[dict[str, Any]]) -> str:
     """Mean and standard deviation of each row, and of its difference from ``dsp`` under the same seed, as Markdown."""
@@ -71,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
                 folder = args.out / name
                 folder.mkdir(parents=True, exist_ok=True)
                 recipe = Recipe(
-                    sizes=(args.size,) * args.epochs, dim=args.dim, depth=args.depth, seed=seed, **SHARED, **options
+                    sizes=(args.size,) * args.epochs, dim=args.dim, depth=args.depth, seed=seed, **options
                 )
                 run = Run(recipe, train, val, folder, name=name)
                 run.resume()

@@ -43,7 +43,7 @@ class Recipe:
     without: tuple[str, ...] = ()
     batch: int = 64
     lr: float = 1.5e-3
-    structure_rate: float = 1.0
+    structure_rate: float = 5.0
     weight_decay: float = 0.05
     warmup: float = 1.0
     ema: float = 0.998

@@ -79,9 +79,7 @@ class Run:
 
     def epochs(self) -> None:
         """Run every epoch that is not done yet; keep state, log and weights after each."""
-        augmentation = Augmentation(
-            len(self.train.classes), self.mean, self.std, group=1 if self.device.type == "cpu" else 16
-        )
+        augmentation = Augmentation(self.mean, self.std, group=1 if self.device.type == "cpu" else 16)
         first = self.accelerator.is_main_process
         with SummaryWriter(str(self.out / "tensorboard")) if first else nullcontext() as board:
             for epoch in range(len(self.log), len(self.recipe.sizes)):

@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--without", default="", metavar="PART,…", help=f"leave out parts of DSP-Attention: {', '.join(PARTS)}"
     )
-    parser.add_argument("--sizes", type=_sizes, default="64x14,96x3,128x2", help="SIDExEPOCHS,… (default %(default)s)")
+    parser.add_argument("--sizes", type=_sizes, default="64x10,96x5,128x3", help="SIDExEPOCHS,… (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", help="of the weights (default: ATTENTION_tiny)")
     args = parser.parse_args(arguments)
