@@ -37,7 +37,7 @@ class MixingWeights(nn.Module):
         if not 0.0 <= adaptive_beta <= 1.0:
             raise ValueError(f"adaptive_beta={adaptive_beta}: must lie within 0 and 1")
         self.adaptive_beta = adaptive_beta
-        # Shares as the numbers of tokens at first: w ∝ 4^-s. Equal shares would hide the finest maps behind blurred ones.
+        # At first w ∝ 4^-s, the numbers of tokens: equal shares would hide the finest maps behind blurred ones.
         self.theta = nn.Parameter(-math.log(4) * torch.arange(num_scales).float().repeat(num_heads, 1))
         self.register_buffer("ema", torch.full((num_heads, num_scales), 1.0 / num_scales))
 

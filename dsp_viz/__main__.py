@@ -14,7 +14,7 @@ from . import export, images
 from .analysis import Analysis, analyse
 from .checkpoint import CheckpointError, LoadedModel, load
 from .images import ImageError
-from .interventions import Intervention, applied, from_json
+from .interventions import Intervention, InterventionError, applied, from_json
 from .maps import Query
 from .trace import layers
 from .trust import table, trust
@@ -66,7 +66,7 @@ def _analyse(args: argparse.Namespace) -> int:
             _write(
                 analyse(model, picture, interventions=interventions), target, picture=picture, block=block, query=query
             )
-        except ImageError as error:
+        except (ImageError, InterventionError) as error:
             fault = str(error)
         except OSError as error:
             fault = f"{error.filename or target} cannot be written ({error.strerror or error})."
@@ -186,8 +186,12 @@ def _view(model: LoadedModel, block: int | None, query: Query | None) -> tuple[i
 
 def _interventions(model: LoadedModel, text: str) -> tuple[Intervention, ...]:
     """From JSON or a file of it; InterventionError where the model lacks a part."""
-    path = Path(text)
-    result = from_json(text if text.lstrip().startswith(("[", "{")) or not path.is_file() else path.read_bytes())
+    try:
+        path = Path(text)
+        content = text if text.lstrip().startswith(("[", "{")) or not path.is_file() else path.read_bytes()
+    except OSError as error:
+        raise InterventionError(f"--interventions {text[:60]}: cannot be read ({error.strerror})") from error
+    result = from_json(content)
     with applied(model, result):
         return result
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from . import images
 from .checkpoint import LoadedModel
-from .interventions import Intervention, applied
+from .interventions import Intervention, InterventionError, applied
 from .trace import Trace, trace
 
 
@@ -75,7 +75,7 @@ def analyse(
     Raises:
         ImageError: the picture cannot be read; the message says why and what is allowed.
         ValueError: ``side`` is no multiple of the patch.
-        InterventionError: the model has no such part.
+        InterventionError: the model has no such part, or what comes out is not finite.
     """
     config, patch = model.config, model.classifier.patch
     side = config.image_size if side is None else side
@@ -88,6 +88,8 @@ def analyse(
         start = time.perf_counter()
         result = trace(model, x.to(next(model.parameters()).device))
         seconds = time.perf_counter() - start
+    if interventions and not torch.isfinite(result.output).all():
+        raise InterventionError("the interventions lead to numbers too large to go on with: use smaller values")
     return Analysis(
         picture=cut,
         frame=frame,

@@ -225,16 +225,16 @@ def before_after(names: list[str], before: Array, after: Array) -> go.Figure:
     return figure
 
 
-def score_curves(names: list[str], values: Array, random: Array, title: str) -> go.Figure:
+def score_curves(names: list[str], values: Array, band: tuple[Array, Array], title: str) -> go.Figure:
     """Score of a class against the share of tokens, a line for each order, and the band of random orders.
 
     Args:
-        names: of the orders. values: ``(orders, points)``, within 0 and 1. random: ``(draws, points)``.
+        names: of the orders. values: ``(orders, points)``, within 0 and 1. band: its edges, ``(points,)`` each.
         title: of the horizontal axis.
     """
     share = np.linspace(0, 100, values.shape[1])
     figure = go.Figure(layout=layout(380, hovermode="x unified", legend={"orientation": "h", "y": -0.28}))
-    for edge, fill in ((random.max(0), None), (random.min(0), "tonexty")):
+    for edge, fill in ((band[1], None), (band[0], "tonexty")):
         figure.add_scatter(
             x=share,
             y=100 * edge,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ def importance(
     parts = []
     for done, (path, layer) in enumerate(found.items()):
         masks = _masks(layer.num_heads, len(layer.factors)).to(x)
-        with changed(model, {f"{path}.context".strip("."): [partial(torch.mul, masks)]}):
+        with changed(model, {f"{path}.context".strip("."): [partial(_times, masks)]}):
             logits = model(x.expand(len(masks), *x.shape[1:]))
         parts.append(logits[:, chosen] - plain[chosen])
         if progress is not None:
@@ -67,6 +68,10 @@ def importance(
     sizes = [layer.num_heads, len(layer.factors), 2]
     heads, scales, streams = torch.stack(parts).cpu().split(sizes, dim=1)
     return Importance(chosen, float(plain[chosen]), heads, scales, streams)
+
+
+def _times(masks: Tensor, c: Tensor, _: tuple[Any, ...]) -> Tensor:
+    return c * masks
 
 
 def _masks(heads: int, scales: int) -> Tensor:

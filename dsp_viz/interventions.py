@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from torch import Tensor, nn
 
 from dsp_attention import DynamicSpectralPolarityAttention
@@ -22,8 +22,13 @@ from dsp_attention.grid import pool
 from .maps import POLARITIES
 from .trace import dsp_layers
 
-#: Turns the output of a submodule into what takes its place.
-Change = Callable[[Tensor], Tensor]
+#: Turns the output of a submodule, given its inputs, into what takes its place.
+Change = Callable[[Tensor, tuple[Any, ...]], Tensor]
+
+#: Bounds keep what an address on the web may ask for finite.
+Amount = Annotated[float, Field(ge=0, le=1000)]
+Frequency = Annotated[int, Field(ge=0, le=10_000)]
+Side = Annotated[int, Field(ge=1, le=1024)]
 
 _FILTERS = ("positive", "negative")
 
@@ -47,7 +52,7 @@ def _named(name: str | None, known: Sequence[str]) -> slice:
 class _Value(BaseModel):
     """Immutable; a field that does not exist, or of another type, is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class SetCoefficient(_Value):
@@ -57,12 +62,12 @@ class SetCoefficient(_Value):
     scale equals a mixing weight of 0 for it. The convolution on the values stays.
 
     Attributes:
-        value: 0 or more; coefficients of the model itself lie within 0 and 2.
+        value: within 0 and 1000; coefficients of the model itself lie within 0 and 2.
         polarity: ``"same"`` or ``"opposite"``.
     """
 
     kind: Literal["set_coefficient"] = "set_coefficient"
-    value: NonNegativeFloat
+    value: Amount
     block: int | None = None
     head: int | None = None
     scale: int | None = None
@@ -75,7 +80,7 @@ class SetCoefficient(_Value):
         scale = _part(self.scale, len(layer.factors), "scale")
         stream = _named(self.polarity, POLARITIES)
 
-        def change(c: Tensor) -> Tensor:
+        def change(c: Tensor, _: tuple[Any, ...]) -> Tensor:
             c = c.clone()
             chosen = c[:, head, scale, stream]
             c[:, head, scale, stream] = chosen * self.value if self.relative else torch.full_like(chosen, self.value)
@@ -96,15 +101,21 @@ class LeaveOutFilter(_Value):
     block: int | None = None
     head: int | None = None
     polarity: Literal["positive", "negative"] | None = None
-    low: NonNegativeInt = 0
-    high: NonNegativeInt | None = None
+    low: Frequency = 0
+    high: Frequency | None = None
+
+    @model_validator(mode="after")
+    def _band(self) -> "LeaveOutFilter":
+        if self.high is not None and self.low > self.high:
+            raise ValueError(f"low={self.low} is above high={self.high}: the band is empty")
+        return self
 
     def changes(self, layer: DynamicSpectralPolarityAttention) -> dict[str, Change]:
         """See :meth:`SetCoefficient.changes`."""
         head, which = _part(self.head, layer.num_heads, "head"), _named(self.polarity, _FILTERS)
         high = float("inf") if self.high is None else self.high
 
-        def change(D: Tensor) -> Tensor:
+        def change(D: Tensor, _: tuple[Any, ...]) -> Tensor:
             M = D.shape[-1]
             k = torch.arange(1 - M, M, device=D.device, dtype=torch.double)
             radius = torch.hypot(k[:, None], k[None, M - 1 :]).round()  # (2M-1, M)
@@ -124,18 +135,18 @@ class LeaveOutSummary(_Value):
 
     def changes(self, layer: DynamicSpectralPolarityAttention) -> dict[str, Change]:
         """See :meth:`SetCoefficient.changes`."""
-        return {f"context.{self.summary}_summary": torch.zeros_like}
+        return {f"context.{self.summary}_summary": lambda summary, _: torch.zeros_like(summary)}
 
 
 class SetMixingWeights(_Value):
     """Fix the share of every scale.
 
     Attributes:
-        weights: one for each scale, 0 or more.
+        weights: one for each scale, within 0 and 1000.
     """
 
     kind: Literal["set_mixing_weights"] = "set_mixing_weights"
-    weights: tuple[NonNegativeFloat, ...]
+    weights: tuple[Amount, ...]
     block: int | None = None
     head: int | None = None
 
@@ -147,7 +158,7 @@ class SetMixingWeights(_Value):
                 f"weights={self.weights}: one for each of the {len(layer.factors)} scales is needed"
             )
 
-        def change(w: Tensor) -> Tensor:
+        def change(w: Tensor, _: tuple[Any, ...]) -> Tensor:
             w = w.clone()
             w[:, head] = w.new_tensor(self.weights)
             return w
@@ -167,7 +178,7 @@ class Restrict(_Value):
     """
 
     kind: Literal["restrict"] = "restrict"
-    grid: tuple[int, int]
+    grid: tuple[Side, Side]
     tokens: tuple[tuple[int, int], ...]
     block: int | None = None
 
@@ -179,18 +190,21 @@ class Restrict(_Value):
         inside = torch.zeros(1, H * W, 1)
         inside[:, [r * W + c for r, c in self.tokens]] = 1.0
 
+        def check(c: Tensor, inputs: tuple[Any, ...]) -> Tensor:
+            if inputs[1:] != self.grid:  # of the context encoder, the first part of a layer to run: (x, H, W)
+                raise InterventionError(f"grid={self.grid}: the picture's tokens form another grid, {inputs[1:]}")
+            return c
+
         def change_at(factor: int) -> Change:
             share = pool(inside, H, W, factor)  # (1, N_s, 1)
 
-            def change(features: Tensor) -> Tensor:  # (2, 2, B, h, N_s, d)
-                if features.shape[-2] != share.shape[1]:
-                    raise InterventionError(f"grid={self.grid}: the picture's tokens form another grid")
+            def change(features: Tensor, _: tuple[Any, ...]) -> Tensor:  # (2, 2, B, h, N_s, d)
                 phi_q, phi_k = features.unbind(1)
                 return torch.stack([phi_q, phi_k * share.to(phi_k)], 1)
 
             return change
 
-        return {f"polarity.{s}": change_at(factor) for s, factor in enumerate(layer.factors)}
+        return {"context": check} | {f"polarity.{s}": change_at(factor) for s, factor in enumerate(layer.factors)}
 
 
 Intervention = SetCoefficient | LeaveOutFilter | LeaveOutSummary | SetMixingWeights | Restrict
@@ -202,23 +216,18 @@ KINDS: dict[str, type[Intervention]] = {
 }
 
 
-_current: ContextVar[Mapping[str, Sequence[Change]]] = ContextVar("dsp_viz_changes")
+_current: ContextVar[Mapping[nn.Module, Sequence[Change]]] = ContextVar("dsp_viz_changes")
 _installing = Lock()
 
 
-class _Changer:
+def _replace(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
     """A forward hook that replaces an output where the current context asks for it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        changes = _current.get({}).get(self.name)
-        if changes is None:
-            return None
-        for change in changes:
-            output = change(output)
-        return output
+    changes = _current.get({}).get(module)
+    if changes is None:
+        return None
+    for change in changes:
+        output = change(output, inputs)
+    return output
 
 
 @contextmanager
@@ -242,14 +251,19 @@ def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator
 
 @contextmanager
 def changed(model: nn.Module, changes: Mapping[str, Sequence[Change]]) -> Iterator[None]:
-    """Run what the body runs with changes of named submodules' outputs, in this context alone."""
+    """Run what the body runs with changes of named submodules' outputs, in this context alone.
+
+    Contexts nest: an inner one's changes act on the outer one's result.
+    """
+    every = dict(_current.get({}))
     with _installing:
-        for name in changes:
+        for name, more in changes.items():
             module = model.get_submodule(name)
-            if not any(isinstance(hook, _Changer) and hook.name == name for hook in module._forward_hooks.values()):
+            every[module] = [*every.get(module, ()), *more]
+            if _replace not in module._forward_hooks.values():
                 # Before the hooks that record: what they see is what the model went on with.
-                module.register_forward_hook(_Changer(name), prepend=True)
-    token = _current.set(changes)
+                module.register_forward_hook(_replace, prepend=True)
+    token = _current.set(every)
     try:
         yield
     finally:
@@ -257,7 +271,7 @@ def changed(model: nn.Module, changes: Mapping[str, Sequence[Change]]) -> Iterat
 
 
 _LIST: TypeAdapter[tuple[Intervention, ...]] = TypeAdapter(
-    tuple[Annotated[Intervention, Field(discriminator="kind")], ...]
+    Annotated[tuple[Annotated[Intervention, Field(discriminator="kind")], ...], Field(max_length=256)]
 )
 
 
@@ -278,11 +292,17 @@ def from_json(text: str | bytes) -> tuple[Intervention, ...]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        known = sorted({name for kind in KINDS.values() for name in kind.model_fields})
-        more = f"; fields are {', '.join(known)}" if first["type"] == "extra_forbidden" else ""
+        more = ""
+        if first["type"] == "extra_forbidden":
+            more = f"; fields are {', '.join(KINDS[str(first['loc'][1])].model_fields)}"
+        elif first["type"] == "union_tag_not_found":
+            more = f"; kinds are {', '.join(KINDS)}"
         raise InterventionError(f"interventions{f'.{where}' if where else ''}: {first['msg']}{more}") from error
 
 
 def schema() -> dict[str, Any]:
     """JSON Schema of what :func:`from_json` reads."""
-    return _LIST.json_schema()
+    result = _LIST.json_schema()
+    for kind in result["$defs"].values():  # in Python a class tells its kind, in JSON the field has to
+        kind["required"] = ["kind", *kind.get("required", [])]
+    return result

@@ -5,6 +5,7 @@ from captum.attr import IntegratedGradients, Saliency
 from torch import Tensor, nn
 
 from . import maps
+from .steps import Step, Steps, finish
 from .trace import Block, DSPBlock, LinearBlock, Trace, recording, trace
 
 #: Steps of the integral of integrated gradients, from the mean colour to the picture.
@@ -31,21 +32,37 @@ def relevances(model: nn.Module, x: Tensor, target: int, patch: int) -> dict[str
     Raises:
         ValueError: the model has another attention.
     """
+    return finish(relevance_steps(model, x, target, patch))
+
+
+def relevance_steps(model: nn.Module, x: Tensor, target: int, patch: int) -> Steps[dict[str, Tensor]]:
+    """:func:`relevances`, one account after the other."""
     traced = trace(model, x)
     if not all(isinstance(block, LinearBlock) for block in traced.blocks):
         raise ValueError("relevances by same- and opposite-signed maps need a model with linear attention")
     received = torch.stack([maps.layer_map(b, "all").mean(1) for b in traced.blocks]).mean(0)  # (2, H, W)
-    plain = Saliency(model).attribute(x.clone().requires_grad_(), target=target)
-    integrated = IntegratedGradients(model).attribute(x, target=target, n_steps=STEPS, internal_batch_size=STEPS)
+    yield Step(1, 4, "accounts of relevance")
+    plain = _by_token(Saliency(model).attribute(x.clone().requires_grad_(), target=target), patch)
+    yield Step(2, 4, "accounts of relevance")
+    product = gradient_times_map(model, x, target)
+    yield Step(3, 4, "accounts of relevance")
+    integrated = IntegratedGradients(model).attribute(
+        x, target=target, n_steps=STEPS, internal_batch_size=batch_size(plain.numel())
+    )
     return {
         "received same": received[0],
         "received opposite": received[1],
         "received": received.sum(0),
         "rollout": rollout(traced),
-        "gradient × map": gradient_times_map(model, x, target),
-        "gradient": _by_token(plain, patch),
+        "gradient × map": product,
+        "gradient": plain,
         "integrated gradients": _by_token(integrated, patch),
     }
+
+
+def batch_size(tokens: int) -> int:
+    """How many pictures of that many tokens run at a time: 32 of 256, fewer of more."""
+    return max(1, min(32, 8192 // tokens))
 
 
 def _by_token(pixels: Tensor, patch: int) -> Tensor:
@@ -69,7 +86,9 @@ def rollout(traced: Trace) -> Tensor:
     for block in reversed(traced.blocks):
         seen = maps.layer_map(block, r).sum(0).mean(0)
         # Every row of a layer has the same sum, Σ_s w_s c_s over both streams, so the whole may be scaled at once.
-        r = (r + seen / seen.sum()) / 2
+        # Where a layer's attention is left out, that sum is 0, and what flows is the residual alone.
+        total = seen.sum()
+        r = (r + seen / total) / 2 if total > 0 else r
     return r
 
 

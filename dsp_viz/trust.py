@@ -6,29 +6,25 @@ area under the deletion curve and a large one under the insertion curve; random 
 """
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import TypeVar
 
 import torch
+from scipy.stats import t as students_t
 from torch import Tensor, nn
 
-from .relevance import relevances
-
-T = TypeVar("T")
-
-#: A computation that yields how much is done, of how much, and returns its result; whoever drives it may stop it.
-Steps = Generator[tuple[int, int], None, T]
+from .relevance import batch_size, relevance_steps
+from .steps import Step, Steps, finish
 
 #: Points of a curve after the first: shares 1/10, …, 1 of all tokens.
 POINTS = 10
 
-#: Random orders that make the band.
-RANDOM = 4
+#: Random orders that what is random is estimated from.
+RANDOM = 6
 
-#: Pictures that run at a time.
-BATCH = 32
+#: Level of every interval.
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def curves(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, patch: 
 
 @torch.no_grad()
 def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, patch: int) -> Steps[Curves]:
-    """:func:`curves`, batch by batch: yields how many pictures are done and how many there are."""
+    """:func:`curves`, batch by batch."""
     H, W = x.shape[2] // patch, x.shape[3] // patch
     N = H * W
     rank = torch.empty_like(orders).scatter_(1, orders, torch.arange(N, device=orders.device).expand_as(orders))
@@ -72,11 +68,13 @@ def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, pa
     inner = torch.stack([rank < count for count in counts], 1)  # (orders, POINTS - 1, N): those among the first
     ends = torch.tensor([[False], [True]], device=x.device).expand(2, N)
     kept = torch.cat([~inner.flatten(0, 1), inner.flatten(0, 1), ends])
-    scores = []
-    for part in kept.split(BATCH):
+    scores: list[Tensor] = []
+    done = 0
+    for part in kept.split(batch_size(N)):
         mask = part.view(-1, 1, H, W).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
         scores.append(score(x * mask))
-        yield min(len(scores) * BATCH, len(kept)), len(kept)
+        done += len(part)
+        yield Step(done, len(kept), "pictures")
     every = torch.cat(scores).cpu()
     nothing, all_of_it = every[-2:].expand(len(orders), 2).split(1, dim=1)
     without, within = every[:-2].view(2, len(orders), POINTS - 1)
@@ -96,6 +94,21 @@ class Trust:
     target: int
     relevance: dict[str, Tensor]
     curves: Curves
+
+    def random_band(self) -> tuple[Curves, Curves]:
+        """Lower and upper curves between which one more random order would lie, with :data:`LEVEL`, at each point.
+
+        ``mean ± t·s·√(1 + 1/n)`` of the ``n`` random orders at hand, within 0 and 1.
+        """
+        spread = float(students_t.ppf((1 + LEVEL) / 2, RANDOM - 1)) * math.sqrt(1 + 1 / RANDOM)
+
+        def edge(curves: Tensor, sign: int) -> Tensor:
+            random = curves[-RANDOM:]
+            return (random.mean(0) + sign * spread * random.std(0)).clamp(0, 1)
+
+        both = (self.curves.deletion, self.curves.insertion)
+        low, high = (Curves(*(edge(c, sign) for c in both)) for sign in (-1, 1))
+        return low, high
 
     def areas(self) -> dict[str, tuple[float, float]]:
         """Areas under the deletion and the insertion curve by name; ``random order`` is a mean."""
@@ -126,10 +139,10 @@ def trust(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> Trust:
 
 
 def trust_steps(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> Steps[Trust]:
-    """:func:`trust`, step by step: yields how many pictures are done and how many there are."""
+    """:func:`trust`, step by step."""
     with torch.no_grad():
         target = int(model(x)[0].argmax())
-    relevance = relevances(model, x, target, patch)
+    relevance = yield from relevance_steps(model, x, target, patch)
     generator = torch.Generator().manual_seed(seed)
     N = next(iter(relevance.values())).numel()
     random = [torch.randperm(N, generator=generator) for _ in range(RANDOM)]
@@ -142,40 +155,51 @@ def trust_steps(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> St
     return Trust(target, relevance, found)
 
 
-def finish(steps: Steps[T]) -> T:
-    """What a computation returns that goes step by step."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-
-
 def table(found: list[Trust]) -> str:
     """Means over pictures as Markdown, with 95 % intervals of the mean, and differences from random order.
 
-    A difference is paired by picture; it is bold where its interval leaves out zero.
+    A difference is paired by picture; it is bold where its interval leaves out zero. Intervals are those of single
+    comparisons: of twenty that are tested, one may be bold by chance.
     """
     lines = [
-        "| order of tokens | deletion area | minus random | insertion area | minus random | first tenth taken away |",
-        "|---|---|---|---|---|---|",
+        "| order of tokens | deletion area | minus random | insertion area | minus random "
+        "| first tenth taken away | minus random |",
+        "|---|---|---|---|---|---|---|",
     ]
-    areas, rises = [t.areas() for t in found], [t.rise() for t in found]
-    for name in areas[0]:
+    measures = [
+        {name: (*areas, rises[name]) for name, areas in each.areas().items()}
+        for each in found
+        for rises in [each.rise()]
+    ]
+
+    def column(name: str, which: int) -> list[float]:
+        return [m[name][which] for m in measures]
+
+    def difference(name: str, other: str, which: int) -> str:
+        pairs = zip(column(name, which), column(other, which), strict=True)
+        return interval([a - b for a, b in pairs], mark=True)
+
+    for name in measures[0]:
         cells = []
-        for side in (0, 1):
-            own, random = [a[name][side] for a in areas], [a["random order"][side] for a in areas]
-            cells.append(interval(own))
-            cells.append(
-                "" if name == "random order" else interval([a - b for a, b in zip(own, random, strict=True)], mark=True)
-            )
-        cells.append(interval([r[name] for r in rises], sign=True))
+        for which in range(3):
+            cells.append(interval(column(name, which), sign=which == 2))
+            cells.append("" if name == "random order" else difference(name, "random order", which))
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    if {"received opposite", "received same"} <= set(measures[0]):
+        signed = difference("received opposite", "received same", 2)
+        lines += ["", f"First tenth taken away, opposite-signed minus same-signed: {signed}."]
     return "\n".join(lines)
 
 
 def interval(values: list[float], *, mark: bool = False, sign: bool = False) -> str:
-    """Mean and half-width of its 95 % interval, ``1.96·s/√n``; with ``mark`` signed, and bold if 0 lies without."""
-    mean, half = fmean(values), 1.96 * stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    text = f"{mean:{'+' if mark or sign else ''}.3f} ± {half:.3f}"
+    """Mean and half-width of its 95 % interval, ``t·s/√n`` (Student's t); one value has none.
+
+    With ``mark`` it is signed, and bold if 0 lies without.
+    """
+    mean, n = fmean(values), len(values)
+    text = f"{mean:{'+' if mark or sign else ''}.3f}"
+    if n < 2:
+        return text
+    half = float(students_t.ppf((1 + LEVEL) / 2, n - 1)) * stdev(values) / math.sqrt(n)
+    text += f" ± {half:.3f}"
     return f"**{text}**" if mark and abs(mean) > half else text

@@ -67,9 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
                 name = f"{row}-{seed}"
                 folder = args.out / name
                 folder.mkdir(parents=True, exist_ok=True)
-                recipe = Recipe(
-                    sizes=(args.size,) * args.epochs, dim=args.dim, depth=args.depth, seed=seed, **options
-                )
+                recipe = Recipe(sizes=(args.size,) * args.epochs, dim=args.dim, depth=args.depth, seed=seed, **options)
                 run = Run(recipe, train, val, folder, name=name)
                 run.resume()
                 run.epochs()

@@ -117,9 +117,7 @@ class Augmentation:
         With ``share = (index, count)`` a process yields its part of each batch, and augments with draws of its own.
         """
         index, count = share
-        crop = v2.Compose(
-            [v2.RandomResizedCrop(size, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()]
-        )
+        crop = v2.Compose([v2.RandomResizedCrop(size, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()])
         order = torch.randperm(len(split.labels)).to(split.labels.device)
         if index:
             torch.manual_seed(torch.initial_seed() + index)

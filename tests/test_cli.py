@@ -180,12 +180,25 @@ def test_interventions_from_text_and_file(tmp_path: Path, model: dsp_viz.LoadedM
         assert got == pytest.approx(list(want.probabilities), abs=1e-6)
 
 
-@pytest.mark.parametrize("given", ["nothing.json", '[{"kind": "set_coefficient", "value": 0, "head": 9}]', "[{}]"])
+@pytest.mark.parametrize(
+    "given", ["nothing.json", "no/" * 200, '[{"kind": "set_coefficient", "value": 0, "head": 9}]', "[{}]"]
+)
 def test_bad_interventions_end_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["analyse", str(EXAMPLES[0]), "--out", str(tmp_path / "out"), "--interventions", given])
     assert ended.value.code == 2
-    assert any(word in capsys.readouterr().err for word in ("interventions", "head=9"))
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert any(word in sentence for word in ("interventions", "head=9"))
+    assert "--out" not in sentence
+
+
+def test_interventions_that_do_not_fit_a_picture_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = '[{"kind": "restrict", "grid": [8, 32], "tokens": [[0, 0]]}]'
+    out = tmp_path / "out"
+    assert main(["analyse", *map(str, EXAMPLES[:2]), "--out", str(out), "--interventions", given]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "another grid" in line]
+    assert [line.split(":")[0] for line in lines] == [str(path) for path in EXAMPLES[:2]]
+    assert list(out.iterdir()) == []
 
 
 def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: dsp_viz.LoadedModel) -> None:

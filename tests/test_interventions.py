@@ -60,13 +60,20 @@ def quick(layer: DynamicSpectralPolarityAttention, x: Tensor, *interventions: An
         return layer(x, H, W)[0].numpy()
 
 
+def picture(model: dsp_viz.LoadedModel, number: int = 0) -> Tensor:
+    cut, _ = images.fit(images.read_image(EXAMPLES[number]), side=128, patch=8)
+    return images.to_tensor(cut, model.config.mean, model.config.std)
+
+
 def test_no_interventions_give_equal_bits(layer: DynamicSpectralPolarityAttention, x: Tensor) -> None:
     plain = layer(x, H, W).detach()
     quick(layer, x, SetCoefficient(value=0))
     assert np.array_equal(quick(layer, x), plain[0].numpy())
     model = dsp_viz.load("dsp_tiny")
-    first = dsp_viz.analyse(model, EXAMPLES[0]).trace.output
-    assert torch.equal(dsp_viz.analyse(model, EXAMPLES[0], interventions=[]).trace.output, first)
+    with torch.inference_mode():
+        never_hooked = model(picture(model))
+    dsp_viz.analyse(model, EXAMPLES[0], interventions=[LeaveOutFilter()])
+    assert torch.equal(dsp_viz.analyse(model, EXAMPLES[0], interventions=[]).trace.output, never_hooked)
 
 
 def test_leaving_out_a_scale_is_a_mixing_weight_of_zero(
@@ -192,6 +199,23 @@ def test_later_interventions_act_on_earlier_ones(layer: DynamicSpectralPolarityA
     assert not np.allclose(both, quick(layer, x, SetCoefficient(value=3, relative=True), SetCoefficient(value=0.5)))
 
 
+def test_contexts_nest_and_belong_to_one_model(layer: DynamicSpectralPolarityAttention, x: Tensor) -> None:
+    with applied(layer, [SetCoefficient(value=0.5)]):
+        both = quick(layer, x, SetCoefficient(value=3, relative=True))
+        twin = copy.deepcopy(layer)
+        untouched = twin(x, H, W)[0].detach().numpy()
+        once = quick(layer, x)
+    np.testing.assert_array_equal(both, quick(layer, x, SetCoefficient(value=1.5)))
+    np.testing.assert_array_equal(untouched, quick(layer, x))
+    np.testing.assert_array_equal(once, quick(layer, x, SetCoefficient(value=0.5)))
+
+
+def test_values_that_overflow_are_an_error() -> None:
+    model = dsp_viz.load("dsp_tiny")
+    with pytest.raises(InterventionError, match="too large"):
+        dsp_viz.analyse(model, EXAMPLES[0], interventions=[SetCoefficient(value=1000, relative=True)] * 30)
+
+
 def test_nothing_outlives_a_request_nor_changes_a_weight() -> None:
     model = dsp_viz.load("dsp_tiny")
     state = copy.deepcopy(model.state_dict())
@@ -237,7 +261,9 @@ def test_json_goes_there_and_back() -> None:
     )
     assert from_json(to_json(interventions)) == interventions
     assert from_json('[{"kind": "set_coefficient", "value": 0}]') == (SetCoefficient(value=0),)
-    assert {d["properties"]["kind"]["const"] for d in schema()["$defs"].values()} == set(KINDS)
+    kinds = schema()["$defs"].values()
+    assert {d["properties"]["kind"]["const"] for d in kinds} == set(KINDS)
+    assert all("kind" in d["required"] for d in kinds)
 
 
 @pytest.mark.parametrize(
@@ -248,13 +274,25 @@ def test_json_goes_there_and_back() -> None:
         ('[{"kind": "drop_head"}]', "'set_coefficient', 'leave_out_filter', 'leave_out_summary', 'set_mixing_weights'"),
         (
             '[{"kind": "set_coefficient", "value": 0, "heads": 1}]',
-            "heads: Extra inputs are not permitted; fields are bloc",
+            "heads: Extra inputs are not permitted; fields are kind, value, block, head, scale, polarity, relative",
         ),
         ('[{"kind": "set_coefficient"}]', "0.set_coefficient.value: Field required"),
         ('[{"kind": "set_coefficient", "value": -1}]', "greater than or equal to 0"),
         ('[{"kind": "set_coefficient", "value": 1, "polarity": "negative"}]', "'same' or 'opposite'"),
         ('[{"kind": "leave_out_summary", "summary": "mean"}]', "'global', 'lstm' or 'attention'"),
         ('[{"kind": "restrict", "grid": [4], "tokens": []}]', "grid"),
+        (
+            '[{"value": 0}]',
+            "kinds are set_coefficient, leave_out_filter, leave_out_summary, set_mix",
+        ),
+        ('[{"kind": "set_coefficient", "value": "0.5"}]', "should be a valid number"),
+        ('[{"kind": "set_coefficient", "value": 0, "block": true}]', "should be a valid integer"),
+        ('[{"kind": "set_coefficient", "value": 1e39}]', "less than or equal to 1000"),
+        ('[{"kind": "set_mixing_weights", "weights": [1e39, 0, 0]}]', "less than or equal to 1000"),
+        ('[{"kind": "restrict", "grid": [30000, 30000], "tokens": [[0, 0]]}]', "less than or equal to 1024"),
+        ('[{"kind": "leave_out_filter", "low": 7, "high": 3}]', "low=7 is above high=3"),
+        ('[{"kind": "leave_out_filter", "low": 100000000000000000000000000}]', "low"),
+        ("[" + ",".join(['{"kind": "leave_out_filter"}'] * 257) + "]", "at most 256 items"),
     ],
 )
 def test_bad_json_is_an_error_that_says_what_is_allowed(text: str, message: str) -> None:
@@ -273,6 +311,7 @@ def test_bad_json_is_an_error_that_says_what_is_allowed(text: str, message: str)
         (Restrict(grid=(5, 7), tokens=()), "at least one is needed"),
         (Restrict(grid=(5, 7), tokens=((5, 0),)), "within the grid of 5×7"),
         (Restrict(grid=(4, 4), tokens=((0, 0),)), "form another grid"),
+        (Restrict(grid=(7, 5), tokens=((0, 0),)), "form another grid"),  # of as many tokens
     ],
 )
 def test_parts_that_do_not_exist_are_refused(
@@ -294,8 +333,7 @@ def test_values_are_immutable() -> None:
 
 def test_importance_is_each_part_left_out_alone() -> None:
     model = dsp_viz.load("dsp_tiny")
-    cut, _ = images.fit(images.read_image(EXAMPLES[2]), side=128, patch=8)
-    x = images.to_tensor(cut, model.config.mean, model.config.std)
+    x = picture(model, 2)
     steps: list[tuple[int, int]] = []
     result = importance(model, x, progress=lambda *step: steps.append(step))
     assert steps == [(i, 6) for i in range(1, 7)]
@@ -315,6 +353,16 @@ def test_importance_is_each_part_left_out_alone() -> None:
     assert result.heads.abs().max() > 0.01
     other = importance(model, x, target=7)
     assert other.logit == pytest.approx(float(plain[7]), abs=1e-5)
+    with torch.inference_mode(), applied(model, [SetCoefficient(value=0, block=3, head=1)]):
+        without = model(x)[0]
+        again = importance(model, x, target=7)
+    assert float(other.heads[3, 1]) == pytest.approx(float(without[7] - plain[7]), abs=1e-4)
+    # What is taken away already is worth nothing more, and all else is measured from there.
+    assert again.logit == pytest.approx(float(without[7]), abs=1e-5)
+    assert float(again.heads[3, 1]) == pytest.approx(0, abs=1e-5)
+    both = [SetCoefficient(value=0, block=3, head=1), SetCoefficient(value=0, block=5, polarity="same")]
+    with torch.inference_mode(), applied(model, both):
+        assert float(again.streams[5, 0]) == pytest.approx(float(model(x)[0, 7] - without[7]), abs=1e-4)
 
 
 def test_importance_needs_one_picture_and_the_layer() -> None:

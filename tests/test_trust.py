@@ -10,9 +10,10 @@ from torch import Tensor, nn
 import dsp_viz
 from dsp_attention import DSPImageClassifier
 from dsp_viz import images, maps
+from dsp_viz.interventions import SetCoefficient
 from dsp_viz.relevance import gradient_times_map, relevances, rollout
 from dsp_viz.trace import DSPBlock, LinearBlock, trace
-from dsp_viz.trust import POINTS, RANDOM, Curves, Trust, curve_steps, curves, interval, table, trust
+from dsp_viz.trust import POINTS, RANDOM, Curves, Trust, curve_steps, curves, interval, table, trust, trust_steps
 
 H, W = 5, 3
 
@@ -176,12 +177,13 @@ def test_curves_by_hand() -> None:
 def test_pictures_run_in_parts_and_tell_how_far(monkeypatch: pytest.MonkeyPatch) -> None:
     orders = torch.stack([torch.randperm(20) for _ in range(3)])
     count = 2 * 3 * (POINTS - 1) + 2
-    assert list(curve_steps(Toy(), torch.rand(1, 3, 10, 8), orders, 2)) == [(32, count), (count, count)]
-    monkeypatch.setattr("dsp_viz.trust.BATCH", 7)
+    told = [(32, count, "pictures"), (count, count, "pictures")]
+    assert list(curve_steps(Toy(), torch.rand(1, 3, 10, 8), orders, 2)) == told
+    monkeypatch.setattr("dsp_viz.trust.batch_size", lambda tokens: 7)
     torch.manual_seed(0)
     x = torch.rand(1, 3, 10, 8)
     again = curves(Toy(), x, orders, 2)
-    monkeypatch.setattr("dsp_viz.trust.BATCH", 100)
+    monkeypatch.setattr("dsp_viz.trust.batch_size", lambda tokens: 100)
     torch.testing.assert_close(again.deletion, curves(Toy(), x, orders, 2).deletion)
     assert again.deletion.shape == (3, POINTS + 1)
 
@@ -208,18 +210,44 @@ def test_a_real_picture(model: dsp_viz.LoadedModel) -> None:
 
 
 def test_intervals_and_table_by_hand() -> None:
-    assert interval([1.0, 2.0, 3.0]) == f"2.000 ± {1.96 / math.sqrt(3):.3f}"
-    assert interval([1.0, 1.5, 2.0], mark=True).startswith("**+1.500 ± ")
+    assert interval([1.0, 2.0, 3.0]) == f"2.000 ± {4.3027 / math.sqrt(3):.3f}"  # t of two degrees of freedom
+    assert interval([1.0, 1.1, 1.2], mark=True) == f"**+1.100 ± {4.3027 * 0.1 / math.sqrt(3):.3f}**"
+    assert interval([0.25]) == "0.250"
     assert interval([-1.0, 1.5, 2.0], mark=True).startswith("+0.833 ± ")
 
-    def one(area: float, random: float) -> Trust:
+    def one(same: float, opposite: float, random: float) -> Trust:
         level = torch.linspace(1, 0, POINTS + 1)
-        rows = torch.stack([level * 2 * area, *[level * 2 * random] * RANDOM])
-        return Trust(0, {"mine": torch.zeros(1, 1)}, Curves(rows, rows))
+        rows = torch.stack([level * 2 * same, level * 2 * opposite, *[level * 2 * random] * RANDOM])
+        names = ("received same", "received opposite")
+        return Trust(0, {name: torch.zeros(1, 1) for name in names}, Curves(rows, rows))
 
-    lines = table([one(0.1, 0.4), one(0.2, 0.4), one(0.3, 0.5)]).splitlines()
-    assert lines[2].startswith("| mine | 0.200 ± 0.113 | **-0.233 ± 0.065** |")
-    assert lines[3].startswith("| random order | 0.433 ± 0.065 |  |")
+    lines = table([one(0.1, 0.3, 0.4), one(0.2, 0.3, 0.4), one(0.3, 0.6, 0.5)]).splitlines()
+    # Areas 0.1, 0.2, 0.3; differences -0.3, -0.2, -0.2; a tenth taken away changes a level by a fifth of its area.
+    assert lines[2].startswith("| received same | 0.200 ± 0.248 | **-0.233 ± 0.143** |")
+    assert lines[2].endswith("| -0.040 ± 0.050 | **+0.047 ± 0.029** |")
+    assert lines[4].startswith("| random order | 0.433 ± 0.143 |  |")
+    assert lines[-1].endswith("opposite-signed minus same-signed: -0.040 ± 0.050.")
+
+
+def test_band_by_hand() -> None:
+    draws = torch.tensor([0.2, 0.4] * (RANDOM // 2))[:, None].expand(RANDOM, POINTS + 1)
+    found = Trust(0, {"mine": torch.zeros(1, 1)}, Curves(torch.cat([torch.ones(1, POINTS + 1), draws]), draws))
+    low, high = found.random_band()
+    half = 2.5706 * math.sqrt(7 / 6) * math.sqrt(0.06 / 5)  # t of five degrees of freedom; six draws of spread 0.1
+    torch.testing.assert_close(high.deletion, torch.full((POINTS + 1,), 0.3 + half), rtol=0, atol=1e-4)
+    torch.testing.assert_close(low.deletion, torch.zeros(POINTS + 1))  # 0.3 - half is below 0
+
+
+def test_rollout_passes_where_attention_is_left_out(model: dsp_viz.LoadedModel) -> None:
+    nothing = [SetCoefficient(value=0, block=block) for block in range(6)]
+    flat = rollout(dsp_viz.analyse(model, EXAMPLES[0], interventions=nothing).trace)
+    torch.testing.assert_close(flat, torch.full((16, 16), 1 / 256))
+
+
+def test_what_judging_tells_before_its_pictures(model: dsp_viz.LoadedModel) -> None:
+    steps = trust_steps(model, torch.zeros(1, 3, 32, 32), 8)
+    assert [next(steps)[2] for _ in range(3)] == ["accounts of relevance"] * 3
+    assert next(steps)[2] == "pictures"
 
 
 def test_softmax_is_refused(x: Tensor) -> None:

@@ -49,7 +49,7 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.LoadedModel
     interventions = written(page)
     assert interventions == (
         SetCoefficient(value=0, block=2, polarity="opposite"),
-        LeaveOutFilter(block=2, head=1, low=0, high=11),
+        LeaveOutFilter(block=2, head=1),
         LeaveOutSummary(summary="global", block=2),
         SetMixingWeights(weights=(1, 0, 0), block=2, head=1),
     )
@@ -99,6 +99,34 @@ def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     canvas.press(" ")  # out again
     page.wait_for_function("!document.querySelector('#interventions textarea').value.includes('[4,4]')", timeout=READY)
     assert written(page) == (Restrict(grid=(16, 16), tokens=((4, 2), (4, 3), (5, 4))),)
+
+
+def test_another_picture_takes_what_was_told_of_the_last(page: Page) -> None:
+    opened(page)
+    page.get_by_role("tab", name="Region").click()
+    canvas = page.locator(".dr canvas")
+    canvas.press(" ")
+    page.wait_for_function(
+        "document.querySelector('#interventions textarea').value.includes('restrict')", timeout=READY
+    )
+    page.get_by_role("tab", name="Streams").click()
+    add(page, "Streams", 2)
+    page.locator("#run").click()
+    expect(page.locator("#before-after .js-plotly-plot")).to_be_visible(timeout=READY)
+    page.locator("#rank").click()
+    expect(page.locator(".dm button")).to_have_count(6 * 9, timeout=2 * READY)
+    # Another grid: all of a picture that is not square. The region does not fit it; the rest stays.
+    page.get_by_label("Whole picture, not only its middle").check()
+    expect(page.locator(".dm button")).to_have_count(0, timeout=READY)
+    expect(page.locator("#before-after .js-plotly-plot")).to_have_count(0, timeout=READY)
+    assert written(page) == (SetCoefficient(value=0, polarity="opposite"),)
+    page.get_by_role("tab", name="Region").click()
+    page.wait_for_function("(c => c.height < 0.9 * c.width)(document.querySelector('.dr canvas'))", timeout=READY)
+    canvas.press(" ")
+    page.wait_for_function(
+        "document.querySelector('#interventions textarea').value.includes('restrict')", timeout=READY
+    )
+    assert written(page)[-1].grid[0] < written(page)[-1].grid[1]
 
 
 def test_bad_interventions_say_what_is_wrong(page: Page) -> None:

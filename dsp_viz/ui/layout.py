@@ -130,7 +130,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
                     history = History(results)
                 with gr.Tab("Compare", id="compare") as compare_tab:
                     comparison = Comparison(results)
-                with gr.Tab("What if", id="whatif") as whatif_tab:
+                with gr.Tab("What if", id="whatif"):
                     whatif = WhatIf(results)
         wanted = gr.Textbox(visible=False)
 
@@ -266,7 +266,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
         gr.on([chosen.input, side.input, whole.input], change, [source, *options, block], shown, **latest)
         view.pick(pick, result, [block, *followers], trigger_mode="always_last", **silent)
         history.listen(history_tab, source, block, trigger_mode="always_last", **silent)
-        whatif.listen(whatif_tab, source, busy)
+        whatif.listen(source, busy)
         comparison.listen(tabs, compare_tab, source, trigger_mode="always_last", **busy, **silent)
 
         sent = Picture(label="picture", visible=False)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,17 +14,8 @@ from .. import figures, images
 from ..checkpoint import LoadedModel
 from ..images import ImageError
 from ..importance import importance
-from ..interventions import (
-    Intervention,
-    InterventionError,
-    LeaveOutFilter,
-    LeaveOutSummary,
-    Restrict,
-    SetCoefficient,
-    SetMixingWeights,
-    from_json,
-    to_json,
-)
+from ..interventions import Intervention, InterventionError, Restrict, from_json, to_json
+from ..trace import dsp_layers
 from ..trust import Trust, trust_steps
 from . import views
 from .compare import CompareView
@@ -34,12 +26,12 @@ _log = logging.getLogger("dsp_viz")
 
 ABOUT = """<div class="aside">What if a part of the model did something else? Nothing of the model is changed: the
 interventions below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it
-multiplies: a head, a scale, a stream.</div>"""
+multiplies: a head's maps, a scale, a stream; the convolution on the values stays.</div>"""
 
 ABOUT_TRUST = """<div class="aside"><b>Does a map tell the truth?</b> Attention is not explanation. Here tokens of the
 picture are replaced by the mean colour, or given back to an empty picture, in the order of a map: where it knows what
-matters, the deletion curve falls early and the insertion curve rises early. The band is what random order
-gives.</div>"""
+matters, the deletion curve falls early and the insertion curve rises early. One more random order would
+lie within the band 95 times in 100.</div>"""
 
 EVERY = "every"
 
@@ -69,8 +61,13 @@ class WhatIf:
 
     def __init__(self, results: Results) -> None:
         self._results = results
-        model = next(iter(results.models.values())).config.model
-        heads, blocks, scales = model["num_heads"], model["depth"], model.get("num_scales", 3)
+        found = [dsp_layers(model) for model in results.models.values()]
+        every = [layer for layers in found for layer in layers.values()]
+        blocks = max(map(len, found))
+        heads = max((layer.num_heads for layer in every), default=1)
+        scales = max((len(layer.factors) for layer in every), default=1)
+        modes = max((layer.spectral.filters.modes for layer in every), default=1)
+        self._highest = round(math.sqrt(2) * (modes - 1))  # |k| of the corner of a filter, cycles per image
         gr.HTML(ABOUT)
         with gr.Row():
             self.block = gr.Dropdown([EVERY, *map(str, range(1, blocks + 1))], value=EVERY, label="Block", min_width=90)
@@ -85,8 +82,8 @@ class WhatIf:
                 self.add_stream = gr.Button("Add", min_width=70)
             with gr.Tab("Filters"), gr.Row(equal_height=True):
                 self.filter = gr.Dropdown([EVERY, "positive", "negative"], value=EVERY, label="Polarity", min_width=110)
-                self.low = gr.Slider(0, 11, value=0, step=1, label="From cycles per image", min_width=140)
-                self.high = gr.Slider(0, 11, value=11, step=1, label="To", min_width=140)
+                self.low = gr.Slider(0, self._highest, value=0, step=1, label="From cycles per image", min_width=140)
+                self.high = gr.Slider(0, self._highest, value=self._highest, step=1, label="To", min_width=140)
                 self.add_filter = gr.Button("Add", min_width=70)
             with gr.Tab("Context"), gr.Row(equal_height=True):
                 self.summary = gr.Dropdown(["global", "lstm", "attention"], value="global", label="Summary left out")
@@ -122,26 +119,39 @@ class WhatIf:
     def _stream(self, text: str, block: str, head: str, scale: str, stream: str, value: float, relative: bool) -> Any:
         size = None if scale == EVERY else int(scale[:-1]).bit_length() - 1
         where = {"block": _index(block), "head": _index(head), "scale": size, "polarity": _name(stream)}
-        return _append(text, SetCoefficient(value=value, relative=relative, **where))  # type: ignore[arg-type]
+        return _append(text, "set_coefficient", value=value, relative=relative, **where)
 
     def _filter(self, text: str, block: str, head: str, polarity: str, low: int, high: int) -> Any:
-        where: dict[str, Any] = {"block": _index(block), "head": _index(head), "polarity": _name(polarity)}
-        return _append(text, LeaveOutFilter(low=low, high=high, **where))
+        where = {"block": _index(block), "head": _index(head), "polarity": _name(polarity)}
+        return _append(text, "leave_out_filter", low=low, high=None if high == self._highest else high, **where)
 
-    def _summary(self, text: str, block: str, summary: Any) -> Any:
-        return _append(text, LeaveOutSummary(summary=summary, block=_index(block)))
+    def _summary(self, text: str, block: str, summary: str) -> Any:
+        return _append(text, "leave_out_summary", summary=summary, block=_index(block))
 
     def _weights(self, text: str, block: str, head: str, *weights: float) -> Any:
-        return _append(text, SetMixingWeights(weights=weights, block=_index(block), head=_index(head)))
+        return _append(text, "set_mixing_weights", weights=weights, block=_index(block), head=_index(head))
 
     def _region(self, text: str, block: str, event: gr.EventData) -> Any:
-        """The region that was drawn takes the place of an earlier one."""
+        """The region that was drawn takes the place of an earlier one of the same block."""
+        place = _index(block)
+        kept = [i for i in _read(text) if not (isinstance(i, Restrict) and i.block == place)]
+        if not event._data["tokens"]:
+            return to_json(kept)
+        return _append(to_json(kept), "restrict", block=place, **event._data)
+
+    def moved(self, current: Source | None, text: str) -> tuple[Any, ...]:
+        """Another picture, size or model is on the screen: what was told of the last goes, and regions of its grid."""
+        gone, hidden = "", gr.update(visible=False)
+        emptied = (gone, hidden, hidden, None, gone, hidden, hidden)
+        if current is None:
+            return gr.skip(), gr.skip(), *emptied
+        _, manifest = self._results.of(current)
         try:
-            others = [i for i in from_json(text) if not isinstance(i, Restrict)]
-            drawn = json.dumps([{"kind": "restrict", "block": _index(block), **event._data}])
-            return to_json([*others, *(from_json(drawn) if event._data["tokens"] else ())])
+            interventions = from_json(text)
         except InterventionError:
-            return gr.skip()
+            return manifest, gr.skip(), *emptied  # it is being written: not ours to change
+        fitting = [i for i in interventions if not (isinstance(i, Restrict) and i.grid != tuple(manifest["grid"]))]
+        return manifest, gr.skip() if len(fitting) == len(interventions) else to_json(fitting), *emptied
 
     def compare(self, current: Source | None, text: str) -> tuple[Any, ...]:
         """Before and after."""
@@ -180,7 +190,8 @@ class WhatIf:
             steps = trust_steps(model, x, model.classifier.patch)
             while True:
                 try:
-                    progress(next(steps), desc="pictures")
+                    done, total, what = next(steps)
+                    progress((done, total), desc=what)
                     yield gr.skip(), *kept
                 except StopIteration as end:
                     found: Trust = end.value
@@ -188,11 +199,14 @@ class WhatIf:
         except ValueError as error:
             yield views.notice(str(error)), *kept
             return
-        names, count = list(found.relevance), len(found.relevance)
-        titles = ("% of the tokens taken away", "% of the tokens given back")
+        names = list(found.relevance)
+        low, high = found.random_band()
         plots = [
-            figures.score_curves(names, c[:count].numpy(), c[count:].numpy(), title)
-            for c, title in zip((found.curves.deletion, found.curves.insertion), titles, strict=True)
+            figures.score_curves(names, own[: len(names)].numpy(), (below.numpy(), above.numpy()), title)
+            for own, below, above, title in (
+                (found.curves.deletion, low.deletion, high.deletion, "% of the tokens taken away"),
+                (found.curves.insertion, low.insertion, high.insertion, "% of the tokens given back"),
+            )
         ]
         yield views.areas(found, model.config.classes), *(gr.update(value=plot, visible=True) for plot in plots)
 
@@ -215,7 +229,7 @@ class WhatIf:
         told = {"target": model.config.classes[found.target], "logit": found.logit}
         return "", told | {name: values.tolist() for name, values in parts.items()}
 
-    def listen(self, tab: gr.Tab, current: gr.State, busy: dict[str, Any]) -> None:
+    def listen(self, current: gr.State, busy: dict[str, Any]) -> None:
         """Connect the controls."""
         own: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         place = [self.text, self.block, self.head]
@@ -226,16 +240,17 @@ class WhatIf:
         self.add_weights.click(self._weights, [*place, *self.weights], self.text, **own)
         self.region.draw(self._region, [self.text, self.block], self.text, **own)
         self.clear.click(lambda: "[]", None, self.text, **own)
-        self.run.click(self.compare, [current, self.text], [self.message, self.bars, self.view], **own, **busy)
+        outputs = [self.message, self.bars, self.view]
+        running = self.run.click(self.compare, [current, self.text], outputs, **own, **busy)
         shown = own | {"show_progress": "full", "show_progress_on": [self.message]}
-        self.rank.click(self.matters, current, [self.message, self.matter], **shown, **busy)
+        ranking = self.rank.click(self.matters, current, [self.message, self.matter], **shown, **busy)
         shown["show_progress_on"] = [self.verdict]
         judging = self.judge.click(self.judged, current, [self.verdict, self.deletion, self.insertion], **shown, **busy)
         self.stop.click(None, None, None, cancels=[judging], api_visibility="private")
-        tab.select(self._picture, current, self.region, **own, **busy)
-
-    def _picture(self, current: Source | None) -> Any:
-        return gr.skip() if current is None else self._results.of(current)[1]
+        told = [self.message, self.bars, self.view, self.matter, self.verdict, self.deletion, self.insertion]
+        # What is being worked out is of the last picture as well.
+        stale: list[dict[str, Any]] = [running, ranking, judging]
+        current.change(self.moved, [current, self.text], [self.region, self.text, *told], cancels=stale, **own)
 
 
 def _index(choice: str) -> int | None:
@@ -246,8 +261,13 @@ def _name(choice: str) -> str | None:
     return None if choice == EVERY else choice
 
 
-def _append(text: str, intervention: Intervention) -> Any:
+def _read(text: str) -> tuple[Intervention, ...]:
     try:
-        return to_json([*from_json(text), intervention])
+        return from_json(text)
     except InterventionError as error:
         raise gr.Error(str(error), print_exception=False) from error
+
+
+def _append(text: str, kind: str, **fields: Any) -> str:
+    """The list with one intervention more, from what controls say."""
+    return to_json([*_read(text), *_read(json.dumps([{"kind": kind, **fields}]))])
