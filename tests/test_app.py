@@ -191,7 +191,15 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
     other.goto(f"{address}?__theme={theme}")
     ready(other)
     other.get_by_role("button", name="keys").click()
-    for name in ("Polarity maps", "Spectral filters", "Coefficients", "Mixer weights", "Compare", "What if"):
+    for name in (
+        "Polarity maps",
+        "Spectral filters",
+        "Coefficients",
+        "Mixer weights",
+        "Training",
+        "Compare",
+        "What if",
+    ):
         tab(other, name)
         expect(other.locator("[aria-label='Empty value']:visible")).to_have_count(0, timeout=READY)
         other.wait_for_timeout(400)
