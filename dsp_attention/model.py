@@ -223,21 +223,26 @@ class DSPImageClassifier(nn.Module):
         return self.model(x, H, W)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float, *, structure_rate: float = 1.0) -> list[dict[str, Any]]:
-    """Parameter groups for an optimiser: weight decay for the matrices and kernels of linear maps alone.
+def parameter_groups(
+    model: nn.Module, weight_decay: float, *, matrix_rate: float = 1.0, structure_rate: float = 1.0
+) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser, or for two: the first group holds the matrices of the blocks alone.
 
-    Exempt are biases, norms, position embeddings, and what has a meaning at zero: powers, spectral filters, θ, the
-    softmax weights of the kernels. Of these, the last four are few numbers that shape everything else; each gets the
-    gradient of all tokens, and hardly moves at the rate of the matrices.
+    Those matrices can be given to :class:`torch.optim.Muon`, which takes nothing else. Weight decay is for the matrices
+    and kernels of linear maps. Exempt are biases, norms, position embeddings, and what has a meaning at zero: powers,
+    spectral filters, θ, the softmax weights of the kernels. Of these, the last four are few numbers that shape
+    everything else; each gets the gradient of all tokens, and hardly moves at the rate of the matrices.
 
     Args:
-        model: any model of this package. weight_decay: of the first group.
+        model: any model of this package.
+        weight_decay: per unit of the learning rate, whatever the group's own rate.
+        matrix_rate: learning rate of the matrices of the blocks in units of the others'.
         structure_rate: learning rate of powers, filters, θ and kernel weights in units of the others'.
 
     Returns:
-        Three groups that hold each trainable parameter once, each with its ``rate`` in units of the learning rate.
+        Four groups that hold each trainable parameter once, each with its ``rate`` in units of the learning rate.
     """
-    structure, decayed, exempt = [], [], []
+    matrices, decayed, exempt, structure = [], [], [], []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -245,7 +250,13 @@ def parameter_groups(model: nn.Module, weight_decay: float, *, structure_rate: f
             structure.append(parameter)
         elif parameter.dim() < 2 or name.endswith(("positions", "positional_encoding", "scale")):
             exempt.append(parameter)
+        elif parameter.dim() == 2 and "blocks." in name and ".context." not in name:
+            matrices.append(parameter)
         else:
             decayed.append(parameter)
-    groups = ((decayed, weight_decay, 1.0), (exempt, 0.0, 1.0), (structure, 0.0, structure_rate))
-    return [{"params": params, "weight_decay": decay, "rate": rate} for params, decay, rate in groups if params]
+    return [
+        {"params": matrices, "weight_decay": weight_decay / matrix_rate, "rate": matrix_rate},
+        {"params": decayed, "weight_decay": weight_decay, "rate": 1.0},
+        {"params": exempt, "weight_decay": 0.0, "rate": 1.0},
+        {"params": structure, "weight_decay": 0.0, "rate": structure_rate},
+    ]

@@ -27,7 +27,7 @@ class Recipe:
     Attributes:
         sizes: side in pixels of each epoch. attention: see ``ATTENTIONS``. dim: channels. depth: blocks.
         without: names of :data:`PARTS` to leave out, for ``attention="dsp"``. batch: pictures per step.
-        lr: peak learning rate. structure_rate: see :func:`dsp_attention.model.parameter_groups`.
+        lr: peak learning rate. matrix_rate, structure_rate: see :func:`dsp_attention.model.parameter_groups`.
         weight_decay: of matrices and kernels. warmup: epochs of linear warm-up.
         ema: decay of the averaged weights per step, reached gradually. smoothing: label smoothing.
         seed: of everything random.
@@ -43,6 +43,7 @@ class Recipe:
     without: tuple[str, ...] = ()
     batch: int = 64
     lr: float = 1.5e-3
+    matrix_rate: float = 4.0
     structure_rate: float = 5.0
     weight_decay: float = 0.05
     warmup: float = 1.0

@@ -1,7 +1,7 @@
 """Train an image classifier: ``python -m pretrained.train --data DIR --out DIR [--resume]``.
 
-Progressive resizing, AdamW with warm-up and a cosine, exponential moving average of the weights. The same
-command runs on several devices or machines under ``accelerate launch -m``.
+Progressive resizing, Muon for the matrices of the blocks and AdamW for the rest, warm-up and a cosine, exponential
+moving average of the weights. The same command runs on several devices or machines under ``accelerate launch -m``.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--without", default="", metavar="PART,…", help=f"leave out parts of DSP-Attention: {', '.join(PARTS)}"
     )
-    parser.add_argument("--sizes", type=_sizes, default="64x10,96x5,128x3", help="SIDExEPOCHS,… (default %(default)s)")
+    parser.add_argument("--sizes", type=_sizes, default="64x7,96x4,128x5", help="SIDExEPOCHS,… (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", help="of the weights (default: ATTENTION_tiny)")
     args = parser.parse_args(arguments)

@@ -115,10 +115,15 @@ def test_each_parameter_is_in_one_group() -> None:
     model = nn.ModuleList(
         DSPImageClassifier(image_size=64, dim=16, num_heads=2, depth=1, attention=a) for a in ATTENTIONS
     )
-    groups = parameter_groups(model, 0.1, structure_rate=3.0)
-    assert [(group["weight_decay"], group["rate"]) for group in groups] == [(0.1, 1.0), (0.0, 1.0), (0.0, 3.0)]
-    decayed, exempt, structure = (group["params"] for group in groups)
-    assert sorted(map(id, decayed + exempt + structure)) == sorted(map(id, model.parameters()))
+    groups = parameter_groups(model, 0.1, matrix_rate=4.0, structure_rate=3.0)
+    assert [(group["weight_decay"], group["rate"]) for group in groups] == [
+        (0.025, 4.0),  # decay times rate is the same for every matrix
+        (0.1, 1.0),
+        (0.0, 1.0),
+        (0.0, 3.0),
+    ]
+    matrices, decayed, exempt, structure = (group["params"] for group in groups)
+    assert sorted(map(id, matrices + decayed + exempt + structure)) == sorted(map(id, model.parameters()))
     names = {id(p): n for n, p in model.named_parameters()}
     free = {names[id(p)] for p in exempt + structure}
     for ending in ("power", "filters.weight", "theta", "norm.weight", "positions", "scale", "positional_encoding"):
@@ -136,9 +141,21 @@ def test_each_parameter_is_in_one_group() -> None:
         "mixer.weights.theta",
         "convolution.mix",
     }
+    assert {names[id(p)].partition("blocks.0.")[2] for p in matrices} == {
+        "attn.qkv.weight",
+        "attn.qkv.0.weight",
+        "attn.qkv.1.weight",
+        "attn.qkv.2.weight",
+        "attn.qg.weight",
+        "attn.kv.weight",
+        "attn.proj.weight",
+        "mlp.0.weight",
+        "mlp.2.weight",
+    }
     kept = {names[id(p)] for p in decayed}
-    assert any(n.endswith("qkv.0.weight") for n in kept)
     assert any("convolution.kernels" in n for n in kept)
+    assert any("context" in n for n in kept)
+    assert any(n.endswith("head.weight") for n in kept)
 
 
 def test_frozen_parameters_are_in_no_group() -> None:

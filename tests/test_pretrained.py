@@ -74,6 +74,22 @@ def test_evaluate_prints_what_the_log_says(data: Path, tmp_path: Path, capsys: p
     assert last == f"top1 {float(log[-1]['top1']):.2f} (n=16)"
 
 
+def test_matrices_of_the_blocks_take_orthogonal_steps(data: Path, tmp_path: Path) -> None:
+    """The first step has rate 0, so the second is all that moved: singular values up to 0.2·√max(rows, cols)."""
+    recipe = Recipe(sizes=(16,), batch=32, depth=1)
+    training = Run(recipe, *read_splits(data, 16), tmp_path, name="steps")
+    start = {name: value.clone() for name, value in training.model.state_dict().items()}
+    training.epochs()
+    moved = {name: value - start[name] for name, value in training.model.state_dict().items()}
+    rate = recipe.rate(0.5)
+    matrix = moved["model.blocks.0.attn.qkv.0.weight"] / (recipe.matrix_rate * rate * 0.2 * 384**0.5)
+    spectrum = torch.linalg.svdvals(matrix)  # five Newton–Schulz steps come near 1, but for the smallest
+    assert spectrum.max() < 1.3
+    assert spectrum.median() > 0.7
+    head = moved["model.head.weight"] / rate
+    assert head.abs().max() == pytest.approx(1.0, abs=0.01)  # AdamW: a step is at most the rate
+
+
 @pytest.mark.parametrize("attention", ["polaformer", "softmax"])
 def test_the_baselines_train_by_the_same_command(data: Path, tmp_path: Path, attention: str) -> None:
     train.main(["--data", str(data), "--out", str(tmp_path), "--sizes", "16x1", "--attention", attention])
