@@ -133,19 +133,17 @@ class PatchEmbedding(nn.Module):
 
     Args:
         dim: ``C``. patch: side of a token in pixels, a power of two, 2 or more.
-        depth: convolutions at each resolution before the last, the halving one included.
     """
 
-    def __init__(self, dim: int, patch: int, depth: int) -> None:
+    def __init__(self, dim: int, patch: int) -> None:
         super().__init__()
         steps = patch.bit_length() - 1
         layers: list[nn.Module] = []
         width = 3
         for i in range(steps - 1):
-            for stride in (2, *[1] * (depth - 1)):
-                wider = max(8, dim >> (steps - 1 - i))
-                layers += [nn.Conv2d(width, wider, 3, stride, 1, bias=False), nn.BatchNorm2d(wider), nn.GELU()]
-                width = wider
+            wider = max(8, dim >> (steps - 1 - i))
+            layers += [nn.Conv2d(width, wider, 3, 2, 1, bias=False), nn.BatchNorm2d(wider), nn.GELU()]
+            width = wider
         layers.append(nn.Conv2d(width, dim, 3, 2, 1))
         self.layers = nn.Sequential(*layers)
 
@@ -162,7 +160,6 @@ class DSPImageClassifier(nn.Module):
     Args:
         image_size: side in pixels that the position embedding is built for, a multiple of ``patch``.
         patch: side of a token in pixels, a power of two.
-        stem_depth: convolutions of the patch embedding at each resolution, 1 or more.
         dim: ``C``. num_heads: ``h``. depth: blocks. num_classes: classes.
         attention: ``"dsp"``, ``"polaformer"`` or ``"softmax"``.
         options: further arguments of :class:`DSPModel` or of the attention layer.
@@ -176,7 +173,6 @@ class DSPImageClassifier(nn.Module):
         *,
         image_size: int = 128,
         patch: int = 8,
-        stem_depth: int = 1,
         dim: int = 128,
         num_heads: int = 4,
         depth: int = 6,
@@ -189,11 +185,9 @@ class DSPImageClassifier(nn.Module):
             raise ValueError(f"patch={patch}: must be a power of two, 2 or more")
         if image_size < patch or image_size % patch:
             raise ValueError(f"image_size={image_size}: must be a multiple of patch={patch}")
-        if stem_depth < 1:
-            raise ValueError(f"stem_depth={stem_depth}: must be 1 or more")
         self.patch = patch
         self.side = image_size // patch
-        self.embed = PatchEmbedding(dim, patch, stem_depth)
+        self.embed = PatchEmbedding(dim, patch)
         self.positions = nn.Parameter(torch.empty(1, self.side**2, dim).normal_(std=0.02))
         self.model = DSPModel(
             dim,

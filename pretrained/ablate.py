@@ -1,16 +1,21 @@
 """What each part of DSP-Attention is worth: ``python -m pretrained.ablate --data DIR --out DIR``.
 
-Trains the whole, the whole without each part, and both baselines, all with the same recipe, several seeds each, and
-writes one CSV. A run that is done is skipped, so the command continues where it was stopped.
+Trains the whole, the whole without each part, both baselines, and the baselines widened to as many parameters as the
+whole has, all with the same recipe, several seeds each, and writes one CSV. A run that is done is skipped, so the
+command continues where it was stopped.
 """
 
 import argparse
 import csv
 import io
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from dsp_attention import DSPImageClassifier
 from dsp_viz.checkpoint import CheckpointError, write_atomically
 
 from .data import DataError, read_splits, resolve
@@ -24,7 +29,22 @@ ROWS: dict[str, dict[str, Any]] = {
     **{f"dsp-without-{part}": {"without": (part,)} for part in PARTS},
     "polaformer": {"attention": "polaformer"},
     "softmax": {"attention": "softmax"},
+    "polaformer-wide": {"attention": "polaformer"},
+    "softmax-wide": {"attention": "softmax"},
 }
+
+
+def widened(recipe: Recipe, num_classes: int) -> Recipe:
+    """The recipe with the fewest more channels that give DSP-Attention's number of parameters, or more."""
+    least = _parameters(replace(recipe, attention="dsp"), num_classes)
+    while _parameters(recipe, num_classes) < least:
+        recipe = replace(recipe, dim=recipe.dim + recipe.build(num_classes)["num_heads"])
+    return recipe
+
+
+def _parameters(recipe: Recipe, num_classes: int) -> int:
+    with torch.device("meta"):  # shapes alone
+        return sum(p.numel() for p in DSPImageClassifier(**recipe.build(num_classes)).parameters())
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -68,6 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
                 folder = args.out / name
                 folder.mkdir(parents=True, exist_ok=True)
                 recipe = Recipe(sizes=(args.size,) * args.epochs, dim=args.dim, depth=args.depth, seed=seed, **options)
+                if row.endswith("-wide"):
+                    recipe = widened(recipe, len(train.classes))
                 run = Run(recipe, train, val, folder, name=name)
                 run.resume()
                 run.epochs()
@@ -76,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
                         "row": row,
                         "seed": seed,
                         "size": args.size,
-                        "dim": args.dim,
+                        "dim": recipe.dim,
                         "depth": args.depth,
                         "epochs": args.epochs,
                         "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),

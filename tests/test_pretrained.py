@@ -90,6 +90,19 @@ def test_matrices_of_the_blocks_take_orthogonal_steps(data: Path, tmp_path: Path
     assert head.abs().max() == pytest.approx(1.0, abs=0.01)  # AdamW: a step is at most the rate
 
 
+def test_statistics_of_the_stem_are_of_whole_pictures(data: Path, tmp_path: Path) -> None:
+    """In float64, from the pictures as they lie in the folder."""
+    splits = read_splits(data, 24)
+    training = Run(Recipe(sizes=(24,), batch=32), *splits, tmp_path, name="settled")
+    training.epochs()
+    convolution, norm = training.average.module.embed.double().layers[:2]
+    mean, std = (t.double()[:, None, None] for t in (training.mean, training.std))
+    with torch.no_grad():
+        features = convolution((splits[0].images / 255.0 - mean) / std)
+    torch.testing.assert_close(norm.running_mean, features.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, features.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("attention", ["polaformer", "softmax"])
 def test_the_baselines_train_by_the_same_command(data: Path, tmp_path: Path, attention: str) -> None:
     train.main(["--data", str(data), "--out", str(tmp_path), "--sizes", "16x1", "--attention", attention])
@@ -184,8 +197,12 @@ def test_ablation_pairs_by_seed_and_skips_what_is_done(
     first = (tmp_path / "ablation.csv").read_text()
     rows = list(csv.DictReader(io.StringIO(first)))
     assert [(row["row"], row["seed"]) for row in rows] == [(r, str(s)) for s in range(2) for r in ablate.ROWS]
-    with (tmp_path / "softmax-1" / "softmax-1.csv").open() as log:
+    with (tmp_path / "softmax-wide-1" / "softmax-wide-1.csv").open() as log:
         assert [row["top1"] for row in csv.DictReader(log)] == [rows[-1]["top1"]]
+    size = {row["row"]: int(row["parameters"]) for row in rows}
+    assert size["softmax"] < size["polaformer"] < size["dsp"]
+    assert size["dsp"] <= size["softmax-wide"] < 1.2 * size["dsp"]
+    assert size["dsp"] <= size["polaformer-wide"] < 1.2 * size["dsp"]
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/state.pt")}
     capsys.readouterr()
     ablate.main(arguments)
