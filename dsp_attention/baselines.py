@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .attention import check_dropout, check_heads
 from .grid import as_image, as_tokens, check_tokens, resize_positions
-from .polarity import PolarityLinearAttention
+from .polarity import PolarityLinearAttention, PolarityPower, polarities
 
 
 class PolaFormerAttention(nn.Module):
@@ -84,7 +84,7 @@ class PolaFormerAttention(nn.Module):
         power = (1 + self.alpha * torch.sigmoid(self.power)).to(dtype)  # (1, h, 1, d)
         with torch.autocast(x.device.type, enabled=False):
             qk = qk.to(dtype)  # (2, B, h, N, d)
-            features = torch.stack([F.relu(qk), F.relu(-qk)]).pow(power)  # (2, 2, B, h, N, d)
+            features = PolarityPower.apply(qk, polarities(qk), power)  # (2, 2, B, h, N, d)
         heads = v.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, N, d)
         out = self.attention(features, heads, features.new_ones(B, self.num_heads, 2))
         out = out.transpose(1, 2).flatten(2)  # (B, N, C)

@@ -182,7 +182,8 @@ def read_history(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: np.load leaves a file it cannot read open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {key: file[key].astype(np.float32) for key in ("filters", "coefficients", "spread", "weights")}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise CheckpointError(f"{path} holds no readable snapshots: {type(error).__name__}: {error}") from error

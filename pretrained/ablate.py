@@ -2,7 +2,8 @@
 
 Trains the whole, the whole without each part, both baselines, and the baselines widened to as many parameters as the
 whole has, all with the same recipe, several seeds each, and writes one CSV. A run that is done is skipped, so the
-command continues where it was stopped.
+command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put their folders into
+one, and run the command on that with all seeds; it then only writes the CSV and the table.
 """
 
 import argparse
@@ -68,6 +69,10 @@ def _spread(values: list[float]) -> str:
     return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
 
 
+def _seeds(text: str) -> list[int]:
+    return [int(seed) for seed in text.split(",")]
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder with train/ and val/, or 'imagenette' to download it")
@@ -76,13 +81,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dim", type=int, default=64, help="channels (default %(default)s)")
     parser.add_argument("--depth", type=int, default=4, help="blocks (default %(default)s)")
     parser.add_argument("--epochs", type=int, default=6, help="of each run (default %(default)s)")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each row (default %(default)s)")
+    parser.add_argument(
+        "--seeds", type=_seeds, default="0,1,2", help="one run of each row for each (default %(default)s)"
+    )
     args = parser.parse_args(arguments)
     keep_freed_memory()
     results: list[dict[str, Any]] = []
     try:
         train, val = read_splits(resolve(args.data), args.size)
-        for seed in range(args.seeds):  # seeds outside: a grid that is stopped early is still paired
+        for seed in args.seeds:  # seeds outside: a grid that is stopped early is still paired
             for row, options in ROWS.items():
                 name = f"{row}-{seed}"
                 folder = args.out / name

@@ -148,7 +148,7 @@ class Run:
         images = self.train.images[:: max(1, len(self.train.images) // 1000)]  # spread over the classes
         equal = images.tensor_split(max(1, len(images) // 100))
         batches = (preprocess(batch, size, self.mean, self.std) for batch in equal)
-        update_bn(batches, self.average.module.embed)
+        update_bn(batches, self.average.module.get_submodule("embed"))
 
     def _share_buffers(self) -> None:
         """Running statistics and tracked gradients, averaged over the processes: all of the batch counts."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import EXAMPLES, serving
 from playwright.sync_api import Browser, expect
-from viewing import READY, ready
+from viewing import READY, choose, ready
 
 import dsp_viz
 from dsp_viz import images, maps
@@ -91,8 +91,7 @@ def test_slider_over_epochs(browser: Browser, changing: dsp_viz.LoadedModel) -> 
             np.testing.assert_allclose(np.sort(told["values"]), want, atol=1e-4)
             ends.append(told["zmax"])
         assert ends == [pytest.approx(max(0.25, np.abs(octaves).max()))] * 3  # colours mean the same at every epoch
-        page.get_by_label("Model", exact=True).click()
-        page.get_by_role("option", name="softmax_tiny").click()
+        choose(page, "Model", "softmax_tiny")
         expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
         page.get_by_role("tab", name="Polarity maps").click()
         page.get_by_role("tab", name="Training").click()

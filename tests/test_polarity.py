@@ -6,6 +6,7 @@ import reference
 import torch
 
 from dsp_attention import HierarchicalPolarityProcessor, PolarityLinearAttention
+from dsp_attention.polarity import PolarityPower, polarities
 
 
 def test_features_by_hand() -> None:
@@ -40,6 +41,35 @@ def test_gradient_at_zero_is_zero() -> None:
     assert processor.power.grad is not None
     assert (filtered.grad == 0).all()
     assert (processor.power.grad == 0).all()
+
+
+def test_powers_in_float32_are_close_to_those_in_float64() -> None:
+    torch.manual_seed(0)
+    filtered = 4 * torch.randn(2, 2, 8, 4, 64, 16) ** 3  # from 1e-9 to 100
+    for alpha, w in ((4.0, 0.0), (4.0, 8.0), (1e-6, -20.0)):  # powers 3, 5, and almost 1
+        processor = HierarchicalPolarityProcessor(4, 16, alpha=alpha)
+        with torch.no_grad():
+            processor.power.fill_(w)
+            features = processor(filtered)
+        base = (filtered.double() * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1, 1, 1)).clamp_min(0)
+        want = base ** (1 + alpha * torch.sigmoid(torch.tensor(w, dtype=torch.double)))
+        torch.testing.assert_close(features.double(), want, rtol=1e-5, atol=1e-30)
+        assert ((features == 0) == (base == 0)).float().mean() > 0.999  # zeros are exact: none is almost zero
+        assert not ((features > 0) & (features < torch.finfo(torch.float32).tiny)).any()
+
+
+def test_gradients_of_fields_that_polarities_share() -> None:
+    """As in PolaFormer: both polarities of the same field, without filters."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 2, 4, 3, dtype=torch.double, requires_grad=True)
+    power = (1 + torch.rand(1, 2, 1, 3, dtype=torch.double)).requires_grad_()
+
+    def features(x: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
+        return PolarityPower.apply(x, polarities(x), power)
+
+    got, want = features(x, power), torch.stack([x.relu(), (-x).relu()]) ** power
+    torch.testing.assert_close(got, want)
+    assert torch.autograd.gradcheck(features, (x, power))
 
 
 @pytest.mark.parametrize("d", [1, 4, 5])

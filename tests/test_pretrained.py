@@ -192,7 +192,7 @@ def test_unknown_parts_are_refused(arguments: list[str], message: str, capsys: p
 def test_ablation_pairs_by_seed_and_skips_what_is_done(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--data", str(data), "--out", str(tmp_path), "--size", "16", "--epochs", "1", "--seeds", "2"]
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--size", "16", "--epochs", "1", "--seeds", "0,1"]
     ablate.main(arguments)
     first = (tmp_path / "ablation.csv").read_text()
     rows = list(csv.DictReader(io.StringIO(first)))

@@ -36,5 +36,9 @@ def opened(page: Page, link: str) -> Page:
 
 def choose(page: Page, label: str, option: str) -> None:
     """Pick from one of Gradio's dropdowns."""
-    page.get_by_label(label, exact=True).click()
-    page.get_by_role("option", name=option, exact=True).click()
+    box = page.get_by_label(label, exact=True)
+    box.click()
+    # Its own list: that of the dropdown used before may still be closing, and may hold the same words.
+    options = page.locator(f"#{box.get_attribute('aria-controls')}")
+    options.get_by_role("option", name=option, exact=True).click()
+    expect(options).to_have_count(0)
