@@ -58,7 +58,7 @@ def test_another_model_changes_every_tab_and_the_link(page: Page) -> None:
         expect(page.locator(".js-plotly-plot:visible")).to_have_count(0)
     page.get_by_role("tab", name="Polarity maps").click()
     other = page.context.new_page()
-    other.goto(page.url.split("#")[0] + "#model=softmax_tiny&picture=cat-chelsea")
+    other.goto(page.url.split("#")[0] + f"#model=softmax_tiny&picture={EXAMPLES[0].stem}")
     expect(other.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
     other.close()
     choose(page, "Model", "dsp_tiny")
@@ -109,8 +109,8 @@ def check(
 def test_two_models_on_one_picture(page: Page) -> None:
     """Numbers of both, and their difference as it is drawn."""
     opened(page)
-    assert told(page, 0)[0] == "cat-chelsea, dsp_tiny"
-    assert told(page, 1)[0] == "cat-chelsea, softmax_tiny"
+    assert told(page, 0)[0] == f"{EXAMPLES[0].stem}, dsp_tiny"
+    assert told(page, 1)[0] == f"{EXAMPLES[0].stem}, softmax_tiny"
     press(page, "ArrowUp", "ArrowRight")
     page.locator('[data-side="0"][data-key="head"]').select_option(index=2)
     expect(page.locator(".dc td").nth(5)).to_contain_text("head 3", timeout=READY)  # both sides follow

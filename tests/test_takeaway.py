@@ -26,7 +26,7 @@ def test_png_and_svg(page: Page, model: dsp_viz.LoadedModel) -> None:
     ready(page)
     with page.expect_download() as waiting:
         page.get_by_role("button", name="PNG").click()
-    assert re.fullmatch(r"cat-chelsea-block3-head1\.png", waiting.value.suggested_filename)
+    assert waiting.value.suggested_filename == f"{EXAMPLES[0].stem}-block3-head1.png"
     with Image.open(waiting.value.path()) as picture:
         assert picture.width > 900
         assert len(set(np.asarray(picture.convert("L")).ravel())) > 50
@@ -60,7 +60,7 @@ def test_npz_holds_the_features(page: Page, model: dsp_viz.LoadedModel) -> None:
     ready(page)
     with page.expect_download() as waiting:
         page.get_by_role("button", name="NPZ").click()
-    assert waiting.value.suggested_filename == "cat-chelsea.npz"
+    assert waiting.value.suggested_filename == f"{EXAMPLES[0].stem}.npz"
     result = dsp_viz.analyse(model, EXAMPLES[0])
     block = result.trace.blocks[3]
     with np.load(waiting.value.path()) as kept:
@@ -78,7 +78,7 @@ def test_the_report_works_without_a_server(page: Page, tmp_path: Path) -> None:
     told = page.locator(".dv-read").inner_text()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Report").click()
-    assert waiting.value.suggested_filename == "cat-chelsea.html"
+    assert waiting.value.suggested_filename == f"{EXAMPLES[0].stem}.html"
     waiting.value.save_as(tmp_path / "report.html")
     alone = page.context.new_page()
     requests: list[str] = []
@@ -104,7 +104,7 @@ def test_a_link_restores_the_view(page: Page) -> None:
     expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
     told = page.locator(".dv-read").inner_text()
     link = page.evaluate(f"{HANDLE}.link()")
-    assert parse_qs(urlsplit(link).fragment)["picture"] == ["cat-chelsea"]
+    assert parse_qs(urlsplit(link).fragment)["picture"] == [EXAMPLES[0].stem]
     other = opened(page, link)
     assert other.locator(".dv-read").inner_text() == told
     expect(other.get_by_label("smooth")).to_be_checked()
