@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (ImportError, RuntimeError) as error:
         raise SystemExit(
             f"error: the installed torch and torchvision do not match ({error}). A torchvision works with the torch it "
-            "was built for alone: run `pip install --upgrade torch torchvision` in one call."
+            "was built for alone: run `pip install --upgrade -r requirements.txt`."
         ) from error
 
     import torch
