@@ -50,6 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
         models = [dsp_viz.load(name) for name in args.model or dsp_viz.available() or ["dsp_tiny"]]
     except dsp_viz.CheckpointError as error:
         parser.error(str(error))
+    names = [model.name for model in models]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        parser.error(f"--model: two models are called {twice}, as their files are; rename one of the files")
     examples = sorted((Path(__file__).parent / "examples").glob("*.jpg"))
     store = Store(max_bytes=512 * 2**20)
     ui.launch(ui.build(models, examples, store), store, host=args.host, port=args.port, mcp=args.mcp)

@@ -228,7 +228,9 @@ def _write(result: Analysis, target: Path, *, picture: Path, block: int, query: 
         "coefficients": [b.coefficients[0].tolist() for b in result.trace.blocks],
         "mixing_weights": [b.weights[0].tolist() for b in result.trace.blocks],
     }
-    _file(target, ".json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    # A file's name may be no UTF-8: what is left of it in Python then becomes an escape, as JSON writes it too.
+    _file(target, ".json").write_text(text, encoding="utf-8", errors="backslashreplace")
     export.save_npz(result, _file(target, ".npz"))
     figure = export.maps_figure(result, block=block, query=query)
     for ending in (".png", ".svg"):

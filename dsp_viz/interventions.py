@@ -187,8 +187,7 @@ class Restrict(_Value):
         H, W = self.grid
         if not self.tokens or not all(0 <= r < H and 0 <= c < W for r, c in self.tokens):
             raise InterventionError(f"tokens: at least one is needed, each within the grid of {H}×{W}")
-        inside = torch.zeros(1, H * W, 1)
-        inside[:, [r * W + c for r, c in self.tokens]] = 1.0
+        index = [r * W + c for r, c in self.tokens]
 
         def check(c: Tensor, inputs: tuple[Any, ...]) -> Tensor:
             if inputs[1:] != self.grid:  # of the context encoder, the first part of a layer to run: (x, H, W)
@@ -196,11 +195,11 @@ class Restrict(_Value):
             return c
 
         def change_at(factor: int) -> Change:
-            share = pool(inside, H, W, factor)  # (1, N_s, 1)
-
             def change(features: Tensor, _: tuple[Any, ...]) -> Tensor:  # (2, 2, B, h, N_s, d)
+                inside = features.new_zeros(1, H * W, 1)  # made here, where the grid is known to be the picture's
+                inside[:, index] = 1.0
                 phi_q, phi_k = features.unbind(1)
-                return torch.stack([phi_q, phi_k * share.to(phi_k)], 1)
+                return torch.stack([phi_q, phi_k * pool(inside, H, W, factor)], 1)
 
             return change
 

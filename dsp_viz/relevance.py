@@ -1,5 +1,7 @@
 """How much each token matters for a class, by several accounts: what maps suggest, and what gradients say."""
 
+from contextlib import AbstractContextManager
+
 import torch
 from captum.attr import IntegratedGradients, Saliency
 from torch import Tensor, nn
@@ -42,13 +44,15 @@ def relevance_steps(model: nn.Module, x: Tensor, target: int, patch: int) -> Ste
         raise ValueError("relevances by same- and opposite-signed maps need a model with linear attention")
     received = torch.stack([maps.layer_map(b, "all").mean(1) for b in traced.blocks]).mean(0)  # (2, H, W)
     yield Step(1, 4, "accounts of relevance")
-    plain = _by_token(Saliency(model).attribute(x.clone().requires_grad_(), target=target), patch)
+    with _differentiable():
+        plain = _by_token(Saliency(model).attribute(x.clone().requires_grad_(), target=target), patch)
     yield Step(2, 4, "accounts of relevance")
     product = gradient_times_map(model, x, target)
     yield Step(3, 4, "accounts of relevance")
-    integrated = IntegratedGradients(model).attribute(
-        x, target=target, n_steps=STEPS, internal_batch_size=batch_size(plain.numel())
-    )
+    with _differentiable():
+        integrated = IntegratedGradients(model).attribute(
+            x, target=target, n_steps=STEPS, internal_batch_size=batch_size(plain.numel())
+        )
     return {
         "received same": received[0],
         "received opposite": received[1],
@@ -58,6 +62,11 @@ def relevance_steps(model: nn.Module, x: Tensor, target: int, patch: int) -> Ste
         "gradient": plain,
         "integrated gradients": _by_token(integrated, patch),
     }
+
+
+def _differentiable() -> AbstractContextManager[None]:
+    """Forward passes in here can be differentiated on a GPU too: cuDNN's LSTM has a backward pass in training alone."""
+    return torch.backends.cudnn.flags(enabled=False)
 
 
 def batch_size(tokens: int) -> int:
@@ -106,7 +115,11 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
     """
     layers = trace(model, x).blocks
     points = [[_values(block, s) for s in range(len(block.grids))] for block in layers]
-    with torch.enable_grad(), recording(model, [name for names in points for name in names]) as calls:
+    with (
+        torch.enable_grad(),
+        _differentiable(),
+        recording(model, [name for names in points for name in names]) as calls,
+    ):
         logit = model(x.clone().requires_grad_())[0, target]
     values = {name: _tensor(calls[name][-1]) for names in points for name in names}
     gradients = dict(zip(values, torch.autograd.grad(logit, list(values.values())), strict=True))

@@ -37,7 +37,10 @@ class Store:
     def result(self, token: str) -> tuple[dict[str, bytes], object] | None:
         """All pieces of a result and what was kept with them, or None if it is unknown or gone."""
         with self._lock:
-            return self._results.get(token)
+            if token not in self._results:
+                return None
+            self._results.move_to_end(token)
+            return self._results[token]
 
     def size(self) -> int:
         """Bytes of all pieces."""

@@ -19,8 +19,8 @@ import torch
 from dsp_attention import DSPImageClassifier
 from dsp_viz.checkpoint import CheckpointError, write_atomically
 
-from .data import DataError, read_splits, resolve
-from .recipe import PARTS, Recipe
+from .data import make_folder, read_splits, resolve
+from .recipe import HEADS, PARTS, Recipe
 from .run import Run
 from .train import keep_freed_memory
 
@@ -39,7 +39,7 @@ def widened(recipe: Recipe, num_classes: int) -> Recipe:
     """The recipe with the fewest more channels that give DSP-Attention's number of parameters, or more."""
     least = _parameters(replace(recipe, attention="dsp"), num_classes)
     while _parameters(recipe, num_classes) < least:
-        recipe = replace(recipe, dim=recipe.dim + recipe.build(num_classes)["num_heads"])
+        recipe = replace(recipe, dim=recipe.dim + HEADS)
     return recipe
 
 
@@ -93,13 +93,15 @@ def main(arguments: list[str] | None = None) -> None:
             for row, options in ROWS.items():
                 name = f"{row}-{seed}"
                 folder = args.out / name
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
                 recipe = Recipe(sizes=(args.size,) * args.epochs, dim=args.dim, depth=args.depth, seed=seed, **options)
                 if row.endswith("-wide"):
                     recipe = widened(recipe, len(train.classes))
                 run = Run(recipe, train, val, folder, name=name)
                 run.resume()
                 run.epochs()
+                if not run.accelerator.is_main_process:
+                    continue  # the log, and what follows from it, is the first process's
                 results.append(
                     {
                         "row": row,
@@ -118,9 +120,10 @@ def main(arguments: list[str] | None = None) -> None:
                 writer.writeheader()
                 writer.writerows(results)
                 write_atomically(args.out / "ablation.csv", text.getvalue().encode())
-    except (DataError, CheckpointError) as error:
+    except (CheckpointError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
-    print(table(results))
+    if results:
+        print(table(results))
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.datasets import ImageFolder, Imagenette
 from torchvision.transforms import v2
 from tqdm import tqdm
+
+from dsp_viz.images import ImageError, read_image
 
 #: Where ``--data imagenette`` is downloaded to.
 CACHE = Path.home() / ".cache" / "dsp-attention"
@@ -40,14 +42,39 @@ def resolve(data: str) -> Path:
         DataError: the folder lacks ``train/`` or ``val/``.
     """
     if data == "imagenette":
-        CACHE.mkdir(parents=True, exist_ok=True)
-        Imagenette(CACHE, split="val", size="160px", download=not (CACHE / "imagenette2-160").is_dir())
-        return CACHE / "imagenette2-160"
+        return _downloaded()
     root = Path(data)
     for split in ("train", "val"):
         if not (root / split).is_dir():
             raise DataError(f"{root} has no folder {split}/; expected {root}/train/CLASS/… and {root}/val/CLASS/…")
     return root
+
+
+def _downloaded() -> Path:
+    """Imagenette in the cache: downloaded and extracted elsewhere first, so that what lies there is complete."""
+    root = CACHE / "imagenette2-160"
+    if not root.is_dir():
+        make_folder(CACHE)
+        with TemporaryDirectory(dir=CACHE) as partial:
+            Imagenette(partial, split="val", size="160px", download=True)
+            try:
+                (Path(partial) / root.name).rename(root)
+            except OSError:
+                if not root.is_dir():  # or else another process was faster
+                    raise
+    return root
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path} is no folder that can be made ({error.strerror}): give another") from error
 
 
 def read_split(root: Path, split: str, size: int) -> Split:
@@ -64,9 +91,8 @@ def read_split(root: Path, split: str, size: int) -> Split:
     images = torch.empty(len(folder), 3, size, size, dtype=torch.uint8)
     for i, (path, _) in enumerate(tqdm(folder.samples, desc=f"reading {split}", leave=False, disable=None)):
         try:
-            with Image.open(path) as picture:
-                images[i] = fit(picture.convert("RGB"))
-        except OSError as error:
+            images[i] = fit(read_image(path))
+        except ImageError as error:
             raise DataError(f"{path} cannot be read: {error}") from error
     return Split(images, torch.tensor(folder.targets), tuple(folder.classes), _names(root, folder.classes))
 
@@ -86,7 +112,13 @@ def read_splits(root: Path, size: int) -> tuple[Split, Split]:
 def _names(root: Path, directories: list[str]) -> tuple[str, ...]:
     listing = root / "classes.json"
     if listing.is_file():
-        named = {entry["dir"]: entry["name"] for entry in json.loads(listing.read_text())["classes"]}
+        try:
+            named = {entry["dir"]: entry["name"] for entry in json.loads(listing.read_text())["classes"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f'{listing} is no list of classes, {{"classes": [{{"dir": …, "name": …}}, …]}}: '
+                f"{type(error).__name__}: {error}"
+            ) from error
     else:
         named = {wnid: names[0] for wnid, names in Imagenette._WNID_TO_CLASS.items()}
     return tuple(named.get(d, d) for d in directories)

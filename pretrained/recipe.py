@@ -10,6 +10,9 @@ from torch import nn
 
 from dsp_viz.trace import dsp_layers
 
+#: Side of a token in pixels, and attention heads, of every model.
+PATCH, HEADS = 8, 4
+
 #: Parts of DSP-Attention that a run can do without, and what stands in their place.
 PARTS = {
     "spectral": "filters of gain 1",
@@ -33,7 +36,8 @@ class Recipe:
         seed: of everything random.
 
     Raises:
-        ValueError: a part is unknown, or is to be left out of another attention than DSP's.
+        ValueError: a part is unknown, or is to be left out of another attention than DSP's; a size is no multiple of
+            the patch, or the channels are none of the heads.
     """
 
     sizes: tuple[int, ...]
@@ -57,6 +61,10 @@ class Recipe:
             raise ValueError(f"without={unknown[0]!r}: must be one of {', '.join(PARTS)}")
         if self.without and self.attention != "dsp":
             raise ValueError(f"without={','.join(self.without)}: {self.attention} attention has no such part")
+        if not self.sizes or any(size < PATCH or size % PATCH for size in self.sizes):
+            raise ValueError(f"sizes={self.sizes}: one for each epoch is needed, each a multiple of {PATCH}")
+        if self.dim < HEADS or self.dim % HEADS:
+            raise ValueError(f"dim={self.dim}: must be a multiple of {HEADS}")
 
     def rate(self, epoch: float) -> float:
         """Learning rate after ``epoch`` epochs: linear warm-up, then a cosine to a hundredth."""
@@ -69,9 +77,9 @@ class Recipe:
         """Arguments of :class:`dsp_attention.DSPImageClassifier`."""
         common = {
             "image_size": max(self.sizes),
-            "patch": 8,
+            "patch": PATCH,
             "dim": self.dim,
-            "num_heads": 4,
+            "num_heads": HEADS,
             "depth": self.depth,
             "num_classes": num_classes,
             "attention": self.attention,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from tqdm import tqdm
 from dsp_attention.model import DSPImageClassifier, parameter_groups
 from dsp_viz.checkpoint import CheckpointError, Config, save, write_atomically
 
-from .data import Augmentation, Split
+from .data import Augmentation, DataError, Split
 from .evaluate import logits, preprocess, top1
 from .recipe import Recipe, take_away
 from .snapshots import snapshot, write
@@ -36,9 +37,14 @@ class Run:
 
     Args:
         recipe: see :class:`Recipe`. train, val: splits. out: folder of the run. name: of the weights.
+
+    Raises:
+        DataError: fewer training pictures than a batch holds.
     """
 
     def __init__(self, recipe: Recipe, train: Split, val: Split, out: Path, *, name: str) -> None:
+        if len(train.labels) < recipe.batch:
+            raise DataError(f"{len(train.labels)} training pictures: at least {recipe.batch}, one batch, are needed")
         cuda = torch.cuda.is_available()
         # bfloat16 where it is fast; on a CPU float32 trained as fast for a model of this width.
         self.accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no")
@@ -71,11 +77,15 @@ class Run:
         """Continue from the last finished epoch, if there is one.
 
         Raises:
-            CheckpointError: the kept state is of another recipe.
+            CheckpointError: the kept state cannot be read, or is of another recipe.
         """
         if not self.state_file.is_file():
             return
-        state = torch.load(self.state_file, map_location=self.device, weights_only=True)
+        try:
+            # To the CPU: what belongs on the device is copied there below, and the snapshots stay.
+            state = torch.load(self.state_file, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise CheckpointError(f"{self.state_file} cannot be read ({error}): remove it to start anew") from error
         if state["recipe"] != vars(self.recipe):
             raise CheckpointError(f"{self.state_file} is of another recipe: {state['recipe']}, not {vars(self.recipe)}")
         self.model.load_state_dict(state["model"])
@@ -140,14 +150,14 @@ class Run:
         return self.accelerator.reduce(total, "mean").item() / steps
 
     def _settle(self, size: int) -> None:
-        """Batch statistics of the averaged stem from whole training pictures, as it will meet them.
+        """Batch statistics of the averaged stem from whole training pictures, as it will meet them, all classes mixed.
 
         In training it meets crops, enlarged and so less sharp; with their statistics it loses three points of accuracy
         (docs/design.md). Touvron et al., NeurIPS 2019, arXiv 1906.06423; Wu and Johnson, arXiv 2105.07576.
         """
         images = self.train.images[:: max(1, len(self.train.images) // 1000)]  # spread over the classes
-        equal = images.tensor_split(max(1, len(images) // 100))
-        batches = (preprocess(batch, size, self.mean, self.std) for batch in equal)
+        count = max(1, len(images) // 100)
+        batches = (preprocess(images[i::count], size, self.mean, self.std) for i in range(count))
         update_bn(batches, self.average.module.get_submodule("embed"))
 
     def _share_buffers(self) -> None:
@@ -162,26 +172,6 @@ class Run:
         return snapshot(self.average.module, preprocess(images, size, self.mean, self.std))
 
     def _keep(self) -> None:
-        buffer = io.BytesIO()
-        torch.save(
-            {
-                "recipe": vars(self.recipe),
-                "model": self.model.state_dict(),
-                "average": self.average.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "log": self.log,
-                "snapshots": self.snapshots,
-            },
-            buffer,
-        )
-        write_atomically(self.state_file, buffer.getvalue())
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        writer.writerows(self.log)
-        write_atomically(self.out / f"{self.name}.csv", text.getvalue().encode())
-        if self.snapshots:
-            write(self.out / f"{self.name}.snapshots.npz", self.snapshots)
         config = Config(
             model=self.build,
             image_size=self.log[-1]["size"],
@@ -199,6 +189,27 @@ class Run:
             },
         )
         save(self.out / f"{self.name}.safetensors", self.average.module, config)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.log)
+        write_atomically(self.out / f"{self.name}.csv", text.getvalue().encode())
+        if self.snapshots:
+            write(self.out / f"{self.name}.snapshots.npz", self.snapshots)
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "recipe": vars(self.recipe),
+                "model": self.model.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "log": self.log,
+                "snapshots": self.snapshots,
+            },
+            buffer,
+        )
+        # Last: where something above fails or is killed, resuming repeats the epoch, and writes all of it.
+        write_atomically(self.state_file, buffer.getvalue())
 
 
 def _averaging(decay: float) -> Callable[..., None]:

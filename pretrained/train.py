@@ -11,7 +11,7 @@ from pathlib import Path
 from dsp_attention.model import ATTENTIONS
 from dsp_viz.checkpoint import CheckpointError
 
-from .data import DataError, read_splits, resolve
+from .data import DataError, make_folder, read_splits, resolve
 from .recipe import PARTS, Recipe
 from .run import Run
 
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         root = resolve(args.data)
         train, val = read_splits(root, max(recipe.sizes))
-        args.out.mkdir(parents=True, exist_ok=True)
+        make_folder(args.out)
         run = Run(recipe, train, val, args.out, name=args.name or f"{args.attention}_tiny")
         if args.resume:
             run.resume()

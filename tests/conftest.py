@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
+import numpy as np
 import pytest
 import torch
 from browser import FLAGS, find
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import dsp_viz
@@ -29,6 +31,20 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
 @pytest.fixture(scope="session")
 def model() -> dsp_viz.LoadedModel:
     return dsp_viz.load("dsp_tiny")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder: two classes that colour tells apart, 32 + 8 pictures each."""
+    root = tmp_path_factory.mktemp("data")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 32), ("val", 8)):
+        for label, colour in (("n1", (200, 60, 60)), ("n2", (60, 60, 200))):
+            (root / split / label).mkdir(parents=True)
+            for i in range(count):
+                noise = generator.normal(colour, 40, (40, 48, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(noise).save(root / split / label / f"{i}.png")
+    return root
 
 
 @contextmanager

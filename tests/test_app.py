@@ -4,13 +4,16 @@ import json
 import logging
 import math
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
@@ -21,7 +24,11 @@ from playwright.sync_api import Page, expect
 from viewing import READY, ready
 
 import dsp_viz
-from dsp_viz.interventions import from_json
+from dsp_attention.model import DSPImageClassifier
+from dsp_viz.interventions import SetMixingWeights, from_json
+from dsp_viz.store import Store
+from dsp_viz.ui.results import Results, Source
+from dsp_viz.ui.whatif import WhatIf
 
 DATA = Path(__file__).parent / "data"
 
@@ -177,7 +184,9 @@ def test_the_program_serves_the_api_and_mcp() -> None:
     assert "at most 25 megapixels" in tool["inputSchema"]["properties"]["path"]["description"]
 
 
-@pytest.mark.parametrize("arguments", [["--model", "nothing"], ["--port", "many"]])
+@pytest.mark.parametrize(
+    "arguments", [["--model", "nothing"], ["--port", "many"], ["--model", "softmax_tiny", "softmax_tiny"]]
+)
 def test_the_program_refuses_bad_arguments(arguments: list[str]) -> None:
     app = Path(__file__).parent.parent / "app.py"
     done = subprocess.run([sys.executable, str(app), *arguments], capture_output=True, text=True, timeout=60)
@@ -205,3 +214,25 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
         other.wait_for_timeout(400)
         found = Axe().run(other).response["violations"]
         assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
+
+
+def test_an_upload_named_like_an_example_is_not_taken_for_it(model: dsp_viz.LoadedModel, tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES[2], tmp_path / EXAMPLES[0].name)
+    results = Results([model], EXAMPLES, Store(max_bytes=2**26))
+    told = [results.of(Source(str(p), 128, False, model.name))[1] for p in (EXAMPLES[0], tmp_path / EXAMPLES[0].name)]
+    assert [manifest["name"] for manifest in told] == [EXAMPLES[0].stem] * 2
+    assert [manifest["example"] for manifest in told] == [EXAMPLES[0].stem, None]
+
+
+def test_mixing_weights_are_as_many_as_the_model_has_scales(model: dsp_viz.LoadedModel) -> None:
+    """The sliders are those of the model with the most scales."""
+    small = {**model.config.model, "num_scales": 2}
+    other = dsp_viz.LoadedModel(DSPImageClassifier(**small), replace(model.config, model=small), "small", "0")
+    results = Results([model, other], EXAMPLES, Store(max_bytes=2**26))
+    with gr.Blocks():
+        tab = WhatIf(results)
+    for name, count in ((model.name, 3), ("small", 2)):
+        source = Source(str(EXAMPLES[0]), 128, False, name)
+        (added,) = from_json(tab._weights(source, "[]", "2", "every", 1, 0.5, 0.25))
+        assert added == SetMixingWeights(weights=(1, 0.5, 0.25)[:count], block=1)
+        results.of(source._replace(interventions=(added,)))

@@ -1,6 +1,7 @@
 """The command line, as people run it: real processes, real files, and sentences where something is wrong."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -240,3 +241,12 @@ def test_trust_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str], argum
         main(["trust", *(a.format(**places) for a in arguments)])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such names")
+def test_a_name_that_is_no_utf8_is_written_too(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    shutil.copy(EXAMPLES[0], odd)
+    assert main(["analyse", str(odd), "--out", str(tmp_path / "out")]) == 0
+    (written,) = (tmp_path / "out").glob("*.json")
+    assert json.loads(written.read_text())["picture"] == str(odd)

@@ -67,6 +67,15 @@ def test_store_forgets_what_was_used_longest_ago() -> None:
     assert store.size() == 8
 
 
+def test_a_result_that_is_asked_for_whole_was_used() -> None:
+    store = Store(max_bytes=10)
+    first, second = store.put({"0": b"12345"}, "first"), store.put({"0": b"1234"}, "second")
+    assert store.result(first) is not None
+    store.put({"0": b"123"})
+    assert store.result(first) is not None
+    assert store.result(second) is None
+
+
 def test_store_keeps_a_large_result_alone() -> None:
     store = Store(max_bytes=3)
     store.put({"0": b"12"})

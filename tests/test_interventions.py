@@ -1,6 +1,7 @@
 """Interventions against the slow reference, changed in the same place; and that none outlives its request."""
 
 import copy
+import gc
 import json
 import threading
 from typing import Any
@@ -16,7 +17,6 @@ from torch import Tensor
 import dsp_viz
 from dsp_attention import DynamicSpectralPolarityAttention, SoftmaxAttention
 from dsp_viz import export, images, maps
-from dsp_viz.importance import importance
 from dsp_viz.interventions import (
     KINDS,
     InterventionError,
@@ -60,8 +60,8 @@ def quick(layer: DynamicSpectralPolarityAttention, x: Tensor, *interventions: An
         return layer(x, H, W)[0].numpy()
 
 
-def picture(model: dsp_viz.LoadedModel, number: int = 0) -> Tensor:
-    cut, _ = images.fit(images.read_image(EXAMPLES[number]), side=128, patch=8)
+def picture(model: dsp_viz.LoadedModel) -> Tensor:
+    cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
     return images.to_tensor(cut, model.config.mean, model.config.std)
 
 
@@ -191,6 +191,21 @@ def test_restriction_to_a_region(
     seen = maps.block_maps(block, (0, 0))[0]
     assert (seen.flatten(2)[..., inside[:, 0] == 0] == 0).all()
     torch.testing.assert_close(seen.sum((-1, -2)), torch.ones(2, HEADS, dtype=torch.double), rtol=1e-3, atol=0)
+
+
+def test_a_region_of_another_grid_is_refused_before_it_takes_memory(
+    layer: DynamicSpectralPolarityAttention, x: Tensor
+) -> None:
+    """What an address on the web may ask for: 64 regions of a million tokens are a few bytes of JSON."""
+
+    def held() -> int:
+        return sum(o.nbytes for o in gc.get_objects() if issubclass(type(o), Tensor))
+
+    before = held()
+    with applied(layer, [Restrict(grid=(1024, 1024), tokens=((0, 0),))] * 64):
+        assert held() - before < 2**20
+        with pytest.raises(InterventionError, match="another grid"):
+            layer(x, H, W)
 
 
 def test_later_interventions_act_on_earlier_ones(layer: DynamicSpectralPolarityAttention, x: Tensor) -> None:
@@ -329,44 +344,3 @@ def test_models_without_the_layer_are_refused(x: Tensor) -> None:
 def test_values_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         SetCoefficient(value=0).value = 1  # type: ignore[misc]
-
-
-def test_importance_is_each_part_left_out_alone() -> None:
-    model = dsp_viz.load("dsp_tiny")
-    x = picture(model, 2)
-    steps: list[tuple[int, int]] = []
-    result = importance(model, x, progress=lambda *step: steps.append(step))
-    assert steps == [(i, 6) for i in range(1, 7)]
-    plain = model(x)[0]
-    assert result.target == int(plain.argmax())
-    assert result.logit == pytest.approx(float(plain.max()), abs=1e-5)
-    for part, (block, where) in {
-        result.heads[3, 1]: (3, {"head": 1}),
-        result.scales[0, 2]: (0, {"scale": 2}),
-        result.streams[5, 1]: (5, {"polarity": "opposite"}),
-        result.streams[1, 0]: (1, {"polarity": "same"}),
-    }.items():
-        with torch.inference_mode(), applied(model, [SetCoefficient(value=0, block=block, **where)]):
-            want = float(model(x)[0, result.target]) - result.logit
-        assert float(part) == pytest.approx(want, abs=1e-4)
-    assert result.heads.shape == (6, 4)
-    assert result.heads.abs().max() > 0.01
-    other = importance(model, x, target=7)
-    assert other.logit == pytest.approx(float(plain[7]), abs=1e-5)
-    with torch.inference_mode(), applied(model, [SetCoefficient(value=0, block=3, head=1)]):
-        without = model(x)[0]
-        again = importance(model, x, target=7)
-    assert float(other.heads[3, 1]) == pytest.approx(float(without[7] - plain[7]), abs=1e-4)
-    # What is taken away already is worth nothing more, and all else is measured from there.
-    assert again.logit == pytest.approx(float(without[7]), abs=1e-5)
-    assert float(again.heads[3, 1]) == pytest.approx(0, abs=1e-5)
-    both = [SetCoefficient(value=0, block=3, head=1), SetCoefficient(value=0, block=5, polarity="same")]
-    with torch.inference_mode(), applied(model, both):
-        assert float(again.streams[5, 0]) == pytest.approx(float(model(x)[0, 7] - without[7]), abs=1e-4)
-
-
-def test_importance_needs_one_picture_and_the_layer() -> None:
-    with pytest.raises(ValueError, match="one is needed"):
-        importance(dsp_viz.load("dsp_tiny"), torch.zeros(2, 3, 128, 128))
-    with pytest.raises(ValueError, match="nothing to leave out"):
-        importance(dsp_viz.load("softmax_tiny"), torch.zeros(1, 3, 128, 128))

@@ -1,7 +1,6 @@
 """The recipe: it learns, it resumes exactly, and it names what is wrong with a data folder."""
 
 import csv
-import io
 import os
 import socket
 import subprocess
@@ -11,29 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from dsp_attention.model import DSPImageClassifier, parameter_groups
-from dsp_viz.checkpoint import load
+from dsp_attention.model import DSPImageClassifier
+from dsp_viz.checkpoint import load, write_atomically
 from dsp_viz.trace import trace
-from pretrained import ablate, evaluate, train
-from pretrained.data import Augmentation, DataError, Split, read_split, read_splits, resolve
-from pretrained.recipe import PARTS, Recipe, take_away
+from pretrained import evaluate, train
+from pretrained.data import DataError, Split, read_splits, resolve
+from pretrained.recipe import Recipe
 from pretrained.run import Run, _averaging
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes that colour tells apart: 32 + 8 pictures each."""
-    root = tmp_path_factory.mktemp("data")
-    generator = np.random.default_rng(0)
-    for split, count in (("train", 32), ("val", 8)):
-        for label, colour in (("n1", (200, 60, 60)), ("n2", (60, 60, 200))):
-            (root / split / label).mkdir(parents=True)
-            for i in range(count):
-                noise = generator.normal(colour, 40, (40, 48, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(noise).save(root / split / label / f"{i}.png")
-    return root
 
 
 def run(data: Path, out: Path, *extra: str) -> list[dict[str, str]]:
@@ -65,6 +49,27 @@ def test_a_killed_run_continues_with_the_same_curve(
     first, second = (load(tmp_path / name / "dsp_tiny.safetensors").state_dict() for name in ("whole", "parts"))
     for key, value in first.items():
         torch.testing.assert_close(value, second[key], rtol=0, atol=0)
+
+
+def test_a_run_killed_before_its_state_is_kept_writes_everything_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == "state.pt" and (path.parent / "dsp_tiny.csv").read_text().count("\n") == 3:
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pretrained.run.write_atomically", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path, "--sizes", "16x2")
+    for path in tmp_path.glob("dsp_tiny*"):
+        path.unlink()
+    log = run(data, tmp_path, "--sizes", "16x2", "--resume")
+    assert len(log) == load(tmp_path / "dsp_tiny.safetensors").config.card["epochs"] == 2
+    state = torch.load(tmp_path / "state.pt", weights_only=True)["average"]
+    for key, value in load(tmp_path / "dsp_tiny.safetensors").classifier.state_dict().items():
+        torch.testing.assert_close(value, state[f"module.{key}"], rtol=1e-3, atol=1e-6)  # kept in float16
 
 
 def test_evaluate_prints_what_the_log_says(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +108,18 @@ def test_statistics_of_the_stem_are_of_whole_pictures(data: Path, tmp_path: Path
     torch.testing.assert_close(norm.running_var, features.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
 
 
+def test_statistics_of_the_stem_mix_the_classes(tmp_path: Path) -> None:
+    """Sorted by class, as a folder is: the spread between classes is most of the variance."""
+    shade = torch.cat([torch.randint(0, 40, (200, 3, 24, 24)), torch.randint(200, 240, (200, 3, 24, 24))])
+    split = Split(shade.to(torch.uint8), torch.arange(400) // 200, ("a", "b"), ("a", "b"))
+    training = Run(Recipe(sizes=(24,)), split, split, tmp_path, name="mixed")
+    training._settle(24)
+    convolution, norm = training.average.module.embed.layers[:2]
+    with torch.no_grad():
+        features = convolution(evaluate.preprocess(split.images, 24, training.mean, training.std))
+    torch.testing.assert_close(norm.running_var, features.var((0, 2, 3)), rtol=0.05, atol=0)
+
+
 @pytest.mark.parametrize("attention", ["polaformer", "softmax"])
 def test_the_baselines_train_by_the_same_command(data: Path, tmp_path: Path, attention: str) -> None:
     train.main(["--data", str(data), "--out", str(tmp_path), "--sizes", "16x1", "--attention", attention])
@@ -138,36 +155,6 @@ def test_two_processes_hold_equal_weights(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "two.csv").read_text().count("\n") == 2
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_part_that_is_left_out_stays_out(part: str) -> None:
-    """After a step of training, the layer is what it would be without that part."""
-    torch.manual_seed(0)
-    recipe = Recipe(sizes=(16,), without=(part,))
-    model = DSPImageClassifier(**recipe.build(2))
-    take_away(model, recipe.without)
-    optimizer = torch.optim.SGD(
-        [p for group in parameter_groups(model, 0.0, structure_rate=5.0) for p in group["params"]], lr=1.0
-    )
-    model.train()
-    for _ in range(2):
-        optimizer.zero_grad()
-        model(torch.randn(4, 3, 16, 16)).square().sum().backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    for block in trace(model.eval(), torch.randn(1, 3, 16, 16)).blocks:
-        convolution = model.get_submodule(block.name).convolution
-        smallest = torch.nn.functional.pad(convolution.kernels[0], [len(convolution.kernels) - 1] * 4)
-        absent = {
-            "spectral": not block.filters.any(),
-            "coefficients": (block.coefficients == 1).all(),
-            "scales": len(block.grids) == 1,
-            "mixing": torch.allclose(block.weights, torch.tensor(1 / len(block.grids))),
-            "kernels": torch.allclose(convolution.merged_kernel(), smallest),
-        }
-        implied = {"scales": {"scales", "mixing", "kernels"}}.get(part, {part})
-        assert {name for name, gone in absent.items() if gone} == implied
-
-
 def test_average_forgets_its_start() -> None:
     """By hand: 1/10 is kept of the start, then 2/11, until the decay is reached."""
     update, averaged = _averaging(0.15), [torch.tensor([0.0])]
@@ -181,45 +168,17 @@ def test_average_forgets_its_start() -> None:
     [
         (["--without", "spectral,magic"], "without='magic': must be one of spectral, coefficients, scales"),
         (["--without", "spectral", "--attention", "softmax"], "softmax attention has no such part"),
+        (["--sizes", "60x1"], "sizes=(60,): one for each epoch is needed, each a multiple of 8"),
+        (["--sizes", "64x0"], "sizes=(): one for each epoch is needed"),
+        (["--dim", "130"], "dim=130: must be a multiple of 4"),
     ],
 )
-def test_unknown_parts_are_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipes_that_cannot_be_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         train.main(["--data", ".", "--out", ".", *arguments])
     assert message in capsys.readouterr().err
-
-
-def test_ablation_pairs_by_seed_and_skips_what_is_done(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["--data", str(data), "--out", str(tmp_path), "--size", "16", "--epochs", "1", "--seeds", "0,1"]
-    ablate.main(arguments)
-    first = (tmp_path / "ablation.csv").read_text()
-    rows = list(csv.DictReader(io.StringIO(first)))
-    assert [(row["row"], row["seed"]) for row in rows] == [(r, str(s)) for s in range(2) for r in ablate.ROWS]
-    with (tmp_path / "softmax-wide-1" / "softmax-wide-1.csv").open() as log:
-        assert [row["top1"] for row in csv.DictReader(log)] == [rows[-1]["top1"]]
-    size = {row["row"]: int(row["parameters"]) for row in rows}
-    assert size["softmax"] < size["polaformer"] < size["dsp"]
-    assert size["dsp"] <= size["softmax-wide"] < 1.2 * size["dsp"]
-    assert size["dsp"] <= size["polaformer-wide"] < 1.2 * size["dsp"]
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/state.pt")}
-    capsys.readouterr()
-    ablate.main(arguments)
-    assert (tmp_path / "ablation.csv").read_text() == first
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/state.pt")} == stamps
-    table = capsys.readouterr().out.splitlines()
-    assert len([line for line in table if line.startswith(("| dsp", "| pola", "| soft"))]) == len(ablate.ROWS)
-
-
-def test_ablation_table_by_hand() -> None:
-    results = [
-        {"row": row, "seed": seed, "top1": top1, "seconds": 10.0}
-        for row, seed, top1 in (("dsp", 0, 70.0), ("dsp", 1, 72.0), ("softmax", 0, 69.0), ("softmax", 1, 69.0))
-    ]
-    lines = ablate.table(results).splitlines()
-    assert lines[2] == "| dsp | 2 | 71.00 ± 1.41 |  | 10 |"
-    assert lines[3] == "| softmax | 2 | 69.00 ± 0.00 | -2.00 ± 1.41 | 10 |"
 
 
 def test_confusion_and_calibration_by_hand() -> None:
@@ -269,7 +228,8 @@ def test_a_full_disk_leaves_the_last_good_files(data: Path, tmp_path: Path) -> N
     )
     assert again.returncode == 1
     assert (
-        f"error: cannot write {tmp_path / 'state.pt'}: File too large; the last good file is untouched" in again.stderr
+        f"error: cannot write {tmp_path / 'dsp_tiny.safetensors'}: File too large; the last good file is untouched"
+        in again.stderr
     )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
@@ -280,41 +240,25 @@ def test_a_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
         run(data, tmp_path, "--sizes", "16x1")
 
 
-def test_missing_folder_is_named(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
-    with pytest.raises(DataError, match="has no folder val/"):
-        resolve(str(tmp_path))
-
-
-def test_unreadable_picture_is_named(tmp_path: Path) -> None:
-    (tmp_path / "train" / "n1").mkdir(parents=True)
-    (tmp_path / "train" / "n1" / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"bad\.png cannot be read"):
-        read_split(tmp_path, "train", 16)
-
-
-def test_other_classes_than_the_model_knows_are_refused(data: Path) -> None:
-    with pytest.raises(SystemExit, match="are not the model's"):
-        evaluate.main(["--data", str(data)])
-
-
-def test_augmentation_keeps_shape_and_labels() -> None:
-    torch.manual_seed(0)
-    labels = torch.arange(11) % 3
-    flat = (labels * 100).to(torch.uint8)[:, None, None, None].expand(11, 3, 20, 20).contiguous()
-    split = Split(flat, labels, ("a", "b", "c"), ("a", "b", "c"))
-    augmentation = Augmentation(torch.tensor([0.5] * 3), torch.tensor([0.25] * 3), group=2)
-    batches = list(augmentation.batches(split, 16, 5))
-    assert len(batches) == 2  # the last picture is left out
-    for images, labels in batches:
-        assert images.shape == (5, 3, 16, 16)
-        want = (labels * 100 / 255 - 0.5) / 0.25
-        torch.testing.assert_close(images, want[:, None, None, None].expand_as(images), rtol=0, atol=1e-5)
-
-
 def test_learning_rate_by_hand() -> None:
     recipe = Recipe(sizes=(64,) * 5, lr=1.0, warmup=1.0)
     assert recipe.rate(0.25) == 0.25
     assert recipe.rate(1.0) == pytest.approx(1.0)
     assert recipe.rate(3.0) == pytest.approx(0.01 + 0.99 / 2)
     assert recipe.rate(5.0) == pytest.approx(0.01)
+
+
+def test_too_few_pictures_are_told(tmp_path: Path) -> None:
+    split = Split(torch.zeros(63, 3, 8, 8, dtype=torch.uint8), torch.arange(63) % 2, ("a", "b"), ("a", "b"))
+    with pytest.raises(DataError, match="63 training pictures: at least 64, one batch, are needed"):
+        Run(Recipe(sizes=(8,)), split, split, tmp_path, name="few")
+
+
+def test_an_out_that_is_a_file_and_a_damaged_state_are_named(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"error: .*file is no folder that can be made \(File exists\)"):
+        run(data, tmp_path / "file", "--sizes", "16x1")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "state.pt").write_bytes(b"damaged")
+    with pytest.raises(SystemExit, match=r"error: .*state\.pt cannot be read"):
+        run(data, tmp_path / "run", "--sizes", "16x1", "--resume")

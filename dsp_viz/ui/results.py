@@ -63,7 +63,7 @@ class Results:
             "blocks": len(full.trace.blocks),
             "grid": full.frame.grid,
             "name": name,
-            "example": name if name in self.examples else None,
+            "example": name if self.examples.get(name) == source.path else None,
             "model": full.model,
             "attention": model.config.model.get("attention", "dsp"),
             "side": source.side,

@@ -128,8 +128,11 @@ class WhatIf:
     def _summary(self, text: str, block: str, summary: str) -> Any:
         return _append(text, "leave_out_summary", summary=summary, block=_index(block))
 
-    def _weights(self, text: str, block: str, head: str, *weights: float) -> Any:
-        return _append(text, "set_mixing_weights", weights=weights, block=_index(block), head=_index(head))
+    def _weights(self, current: Source | None, text: str, block: str, head: str, *weights: float) -> Any:
+        """There is a slider for each scale of the model with the most."""
+        layers = dsp_layers(self._results.models[current.model]).values() if current else ()
+        scales = next((len(layer.factors) for layer in layers), len(weights))
+        return _append(text, "set_mixing_weights", weights=weights[:scales], block=_index(block), head=_index(head))
 
     def _region(self, text: str, block: str, event: gr.EventData) -> Any:
         """The region that was drawn takes the place of an earlier one of the same block."""
@@ -237,7 +240,7 @@ class WhatIf:
         self.add_stream.click(self._stream, streams, self.text, **own)
         self.add_filter.click(self._filter, [*place, self.filter, self.low, self.high], self.text, **own)
         self.add_summary.click(self._summary, [self.text, self.block, self.summary], self.text, **own)
-        self.add_weights.click(self._weights, [*place, *self.weights], self.text, **own)
+        self.add_weights.click(self._weights, [current, *place, *self.weights], self.text, **own)
         self.region.draw(self._region, [self.text, self.block], self.text, **own)
         self.clear.click(lambda: "[]", None, self.text, **own)
         outputs = [self.message, self.bars, self.view]

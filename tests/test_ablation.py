@@ -1,0 +1,97 @@
+"""What each part is worth: parts that are left out stay out, and the grid is run and told right."""
+
+import csv
+import io
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import PartialState
+
+from dsp_attention.model import DSPImageClassifier, parameter_groups
+from dsp_viz.trace import trace
+from pretrained import ablate
+from pretrained.recipe import PARTS, Recipe, take_away
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_is_left_out_stays_out(part: str) -> None:
+    """After a step of training, the layer is what it would be without that part."""
+    torch.manual_seed(0)
+    recipe = Recipe(sizes=(16,), without=(part,))
+    model = DSPImageClassifier(**recipe.build(2))
+    take_away(model, recipe.without)
+    optimizer = torch.optim.SGD(
+        [p for group in parameter_groups(model, 0.0, structure_rate=5.0) for p in group["params"]], lr=1.0
+    )
+    model.train()
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(torch.randn(4, 3, 16, 16)).square().sum().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    for block in trace(model.eval(), torch.randn(1, 3, 16, 16)).blocks:
+        convolution = model.get_submodule(block.name).convolution
+        smallest = torch.nn.functional.pad(convolution.kernels[0], [len(convolution.kernels) - 1] * 4)
+        absent = {
+            "spectral": not block.filters.any(),
+            "coefficients": (block.coefficients == 1).all(),
+            "scales": len(block.grids) == 1,
+            "mixing": torch.allclose(block.weights, torch.tensor(1 / len(block.grids))),
+            "kernels": torch.allclose(convolution.merged_kernel(), smallest),
+        }
+        implied = {"scales": {"scales", "mixing", "kernels"}}.get(part, {part})
+        assert {name for name, gone in absent.items() if gone} == implied
+
+
+def test_ablation_pairs_by_seed_and_skips_what_is_done(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--size", "16", "--epochs", "1", "--seeds", "0,1"]
+    ablate.main(arguments)
+    first = (tmp_path / "ablation.csv").read_text()
+    rows = list(csv.DictReader(io.StringIO(first)))
+    assert [(row["row"], row["seed"]) for row in rows] == [(r, str(s)) for s in range(2) for r in ablate.ROWS]
+    with (tmp_path / "softmax-wide-1" / "softmax-wide-1.csv").open() as log:
+        assert [row["top1"] for row in csv.DictReader(log)] == [rows[-1]["top1"]]
+    size = {row["row"]: int(row["parameters"]) for row in rows}
+    assert size["softmax"] < size["polaformer"] < size["dsp"]
+    assert size["dsp"] <= size["softmax-wide"] < 1.2 * size["dsp"]
+    assert size["dsp"] <= size["polaformer-wide"] < 1.2 * size["dsp"]
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/state.pt")}
+    capsys.readouterr()
+    ablate.main(arguments)
+    assert (tmp_path / "ablation.csv").read_text() == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/state.pt")} == stamps
+    table = capsys.readouterr().out.splitlines()
+    assert len([line for line in table if line.startswith(("| dsp", "| pola", "| soft"))]) == len(ablate.ROWS)
+
+
+def test_ablation_table_by_hand() -> None:
+    results = [
+        {"row": row, "seed": seed, "top1": top1, "seconds": 10.0}
+        for row, seed, top1 in (("dsp", 0, 70.0), ("dsp", 1, 72.0), ("softmax", 0, 69.0), ("softmax", 1, 69.0))
+    ]
+    lines = ablate.table(results).splitlines()
+    assert lines[2] == "| dsp | 2 | 71.00 ± 1.41 |  | 10 |"
+    assert lines[3] == "| softmax | 2 | 69.00 ± 0.00 | -2.00 ± 1.41 | 10 |"
+
+
+def _ablate_in_two_processes(rank: int, folder: str, data: str) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": Path(folder, "port").read_text()}
+    torch.set_num_threads(1)
+    ablate.ROWS = {row: ablate.ROWS[row] for row in ("dsp", "softmax")}
+    ablate.main(["--data", data, "--out", folder, "--size", "16", "--epochs", "1", "--seeds", "0"])
+    PartialState().destroy_process_group()
+
+
+@pytest.mark.filterwarnings("default")  # the workers' warnings are those of torch.distributed
+def test_two_processes_write_one_table(data: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        (tmp_path / "port").write_text(str(free.getsockname()[1]))
+    torch.multiprocessing.spawn(_ablate_in_two_processes, (str(tmp_path), str(data)), nprocs=2)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "ablation.csv").read_text())))
+    assert [row["row"] for row in rows] == ["dsp", "softmax"]

@@ -1,0 +1,103 @@
+"""A data folder as it is read, named where something is wrong with it, and augmented."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pretrained import data as data_module
+from pretrained import evaluate
+from pretrained.data import Augmentation, DataError, Split, read_split, resolve
+
+DATA = Path(__file__).parent / "data"
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match="has no folder val/"):
+        resolve(str(tmp_path))
+
+
+def test_unreadable_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train" / "n1").mkdir(parents=True)
+    (tmp_path / "train" / "n1" / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"bad\.png cannot be read"):
+        read_split(tmp_path, "train", 16)
+
+
+def test_other_classes_than_the_model_knows_are_refused(data: Path) -> None:
+    with pytest.raises(SystemExit, match="are not the model's"):
+        evaluate.main(["--data", str(data)])
+
+
+def test_augmentation_keeps_shape_and_labels() -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(11) % 3
+    flat = (labels * 100).to(torch.uint8)[:, None, None, None].expand(11, 3, 20, 20).contiguous()
+    split = Split(flat, labels, ("a", "b", "c"), ("a", "b", "c"))
+    augmentation = Augmentation(torch.tensor([0.5] * 3), torch.tensor([0.25] * 3), group=2)
+    batches = list(augmentation.batches(split, 16, 5))
+    assert len(batches) == 2  # the last picture is left out
+    for images, labels in batches:
+        assert images.shape == (5, 3, 16, 16)
+        want = (labels * 100 / 255 - 0.5) / 0.25
+        torch.testing.assert_close(images, want[:, None, None, None].expand_as(images), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bad.ppm", b"P6\n4 x\n255\n"),  # Pillow raises ValueError for it, not OSError
+        ("bomb.png", (DATA / "bomb_header_only.png").read_bytes()),
+        ("half.jpg", (DATA / "truncated_half.jpg").read_bytes()),
+    ],
+)
+def test_what_no_decoder_likes_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / "train" / "n1").mkdir(parents=True)
+    (tmp_path / "train" / "n1" / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{re.escape(name)} cannot be read"):
+        read_split(tmp_path, "train", 16)
+
+
+def test_pictures_are_read_upright(tmp_path: Path) -> None:
+    """As the app reads them: the lower half is dark once the turn that EXIF tells is made."""
+    (tmp_path / "train" / "n1").mkdir(parents=True)
+    pixels = np.full((16, 16, 3), 255, np.uint8)
+    pixels[:8] = 0
+    turned = Image.Exif()
+    turned[0x0112] = 3  # by 180°
+    Image.fromarray(pixels).save(tmp_path / "train" / "n1" / "turned.png", exif=turned)
+    image = read_split(tmp_path, "train", 16).images[0].float()
+    assert image[:, 8:].mean() < 50 < 200 < image[:, :8].mean()
+
+
+@pytest.mark.parametrize("listing", ['{"classes": [', '{"classes": [{"dir": "n1"}]}', "[]"])
+def test_a_list_of_classes_that_is_none_is_named(data: Path, tmp_path: Path, listing: str) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split).symlink_to(data / split)
+    (tmp_path / "classes.json").write_text(listing)
+    with pytest.raises(DataError, match=r"classes\.json is no list of classes"):
+        read_split(tmp_path, "val", 16)
+
+
+def test_a_download_that_was_cut_off_is_not_taken_for_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision's class, which needs a network, is stood in for by one that is cut off the first time."""
+    monkeypatch.setattr(data_module, "CACHE", tmp_path / "cache")
+
+    class CutOff:
+        def __init__(self, root: str, **options: object) -> None:
+            (Path(root) / "imagenette2-160" / "train" / "n1").mkdir(parents=True)
+            if len(calls) == 0:
+                calls.append(root)
+                raise KeyboardInterrupt
+
+    calls: list[str] = []
+    monkeypatch.setattr(data_module, "Imagenette", CutOff)
+    with pytest.raises(KeyboardInterrupt):
+        resolve("imagenette")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert resolve("imagenette") == tmp_path / "cache" / "imagenette2-160"
+    assert (tmp_path / "cache" / "imagenette2-160" / "train" / "n1").is_dir()

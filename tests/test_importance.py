@@ -1,0 +1,52 @@
+"""What each part is worth: each left out alone, in one batch for each layer."""
+
+import pytest
+import torch
+from conftest import EXAMPLES
+
+import dsp_viz
+from dsp_viz import images
+from dsp_viz.importance import importance
+from dsp_viz.interventions import SetCoefficient, applied
+
+
+def test_importance_is_each_part_left_out_alone() -> None:
+    model = dsp_viz.load("dsp_tiny")
+    cut, _ = images.fit(images.read_image(EXAMPLES[2]), side=128, patch=8)
+    x = images.to_tensor(cut, model.config.mean, model.config.std)
+    steps: list[tuple[int, int]] = []
+    result = importance(model, x, progress=lambda *step: steps.append(step))
+    assert steps == [(i, 6) for i in range(1, 7)]
+    plain = model(x)[0]
+    assert result.target == int(plain.argmax())
+    assert result.logit == pytest.approx(float(plain.max()), abs=1e-5)
+    for part, (block, where) in {
+        result.heads[3, 1]: (3, {"head": 1}),
+        result.scales[0, 2]: (0, {"scale": 2}),
+        result.streams[5, 1]: (5, {"polarity": "opposite"}),
+        result.streams[1, 0]: (1, {"polarity": "same"}),
+    }.items():
+        with torch.inference_mode(), applied(model, [SetCoefficient(value=0, block=block, **where)]):
+            want = float(model(x)[0, result.target]) - result.logit
+        assert float(part) == pytest.approx(want, abs=1e-4)
+    assert result.heads.shape == (6, 4)
+    assert result.heads.abs().max() > 0.01
+    other = importance(model, x, target=7)
+    assert other.logit == pytest.approx(float(plain[7]), abs=1e-5)
+    with torch.inference_mode(), applied(model, [SetCoefficient(value=0, block=3, head=1)]):
+        without = model(x)[0]
+        again = importance(model, x, target=7)
+    assert float(other.heads[3, 1]) == pytest.approx(float(without[7] - plain[7]), abs=1e-4)
+    # What is taken away already is worth nothing more, and all else is measured from there.
+    assert again.logit == pytest.approx(float(without[7]), abs=1e-5)
+    assert float(again.heads[3, 1]) == pytest.approx(0, abs=1e-5)
+    both = [SetCoefficient(value=0, block=3, head=1), SetCoefficient(value=0, block=5, polarity="same")]
+    with torch.inference_mode(), applied(model, both):
+        assert float(again.streams[5, 0]) == pytest.approx(float(model(x)[0, 7] - without[7]), abs=1e-4)
+
+
+def test_importance_needs_one_picture_and_the_layer() -> None:
+    with pytest.raises(ValueError, match="one is needed"):
+        importance(dsp_viz.load("dsp_tiny"), torch.zeros(2, 3, 128, 128))
+    with pytest.raises(ValueError, match="nothing to leave out"):
+        importance(dsp_viz.load("softmax_tiny"), torch.zeros(1, 3, 128, 128))
