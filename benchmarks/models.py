@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dsp_viz
 from dsp_viz.checkpoint import LoadedModel
-from pretrained.train import keep_freed_memory
+from pretrained.memory import keep_freed_memory
 
 from .attention import rounds
 

@@ -20,9 +20,9 @@ from dsp_attention import DSPImageClassifier
 from dsp_viz.checkpoint import CheckpointError, write_atomically
 
 from .data import make_folder, read_splits, resolve
+from .memory import keep_freed_memory
 from .recipe import HEADS, PARTS, Recipe
 from .run import Run
-from .train import keep_freed_memory
 
 #: What is trained, by the name of its row.
 ROWS: dict[str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from dsp_viz.checkpoint import CheckpointError, load
 
 from .data import DataError, Split, read_split, resolve
+from .memory import keep_freed_memory
 
 
 @torch.inference_mode()
@@ -61,6 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
     parser.add_argument("--data", required=True, help="folder with train/ and val/, or 'imagenette' to download it")
     args = parser.parse_args(arguments)
+    keep_freed_memory()
     try:
         model = load(args.model)
         config = model.config

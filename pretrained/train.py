@@ -5,31 +5,15 @@ moving average of the weights. The same command runs on several devices or machi
 """
 
 import argparse
-import ctypes
 from pathlib import Path
 
 from dsp_attention.model import ATTENTIONS
 from dsp_viz.checkpoint import CheckpointError
 
 from .data import DataError, make_folder, read_splits, resolve
+from .memory import keep_freed_memory
 from .recipe import PARTS, Recipe
 from .run import Run
-
-
-def keep_freed_memory() -> None:
-    """Make glibc reuse large freed blocks instead of handing them back.
-
-    The kernel clears each page it hands out again, which costs as much as an elementwise operation. Elsewhere nothing
-    happens.
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except OSError:
-        return
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # names of mallopt(3)
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(top_pad, 2**28)
-    mallopt(mmap_max, 0)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
