@@ -28,12 +28,28 @@ def _lstm(x: Tensor, _state: Any, weights: list[Tensor], *_: Any, **__: Any) -> 
     return 2 * x.shape[0] * x.shape[1] * sum(w.numel() for w in weights if w.dim() == 2)
 
 
-_products._get_raw = _lstm._get_raw = True  # type: ignore[attr-defined]
+def _lstm_direction(x: Tensor, inward: Tensor, recurrent: Tensor, *_: Any, **__: Any) -> int:
+    return 2 * x.shape[0] * x.shape[1] * (inward.numel() + recurrent.numel())
+
+
+def _softmax_attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> int:
+    return 2 * q.shape[:-1].numel() * k.shape[-2] * (k.shape[-1] + v.shape[-1])
+
+
+for _count in (_products, _lstm, _lstm_direction, _softmax_attention):
+    _count._get_raw = True  # type: ignore[attr-defined]
 
 
 def multiplications(model: nn.Module, x: Tensor) -> float:
     """Multiply-accumulates of all matrix products and convolutions, in millions; elementwise work is not counted."""
-    known = {torch.ops.aten.mm: _products, torch.ops.aten.bmm: _products, torch.ops.aten.lstm: _lstm}
+    aten = torch.ops.aten
+    known = {  # what torch's own counter leaves out; an LSTM is one call or, in some releases, one for each direction
+        aten.mm: _products,
+        aten.bmm: _products,
+        aten.lstm: _lstm,
+        aten.mkldnn_rnn_layer: _lstm_direction,
+        aten._scaled_dot_product_flash_attention_for_cpu: _softmax_attention,
+    }
     with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=known) as counter:
         model(x)
     return float(counter.get_total_flops()) / 2e6

@@ -1,7 +1,7 @@
 """What each part of DSP-Attention is worth: ``python -m pretrained.ablate --data DIR --out DIR``.
 
-Trains the whole, the whole without each part, both baselines, and the baselines widened to as many parameters as the
-whole has, all with the same recipe, several seeds each, and writes one CSV. A run that is done is skipped, so the
+Trains the whole, the whole without each part and without all of them, both baselines, and the baselines widened to as
+many parameters as the whole has, all with the same recipe, several seeds each, and writes one CSV. A run that is done is skipped, so the
 command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put their folders into
 one, and run the command on that with all seeds; it then only writes the CSV and the table.
 """
@@ -28,6 +28,7 @@ from .run import Run
 ROWS: dict[str, dict[str, Any]] = {
     "dsp": {},
     **{f"dsp-without-{part}": {"without": (part,)} for part in PARTS},
+    "dsp-without-all": {"without": tuple(PARTS)},
     "polaformer": {"attention": "polaformer"},
     "softmax": {"attention": "softmax"},
     "polaformer-wide": {"attention": "polaformer"},
@@ -51,14 +52,18 @@ def _parameters(recipe: Recipe, num_classes: int) -> int:
 def table(results: list[dict[str, Any]]) -> str:
     """Mean and standard deviation of each row, and of its difference from ``dsp`` under the same seed, as Markdown."""
     whole = {r["seed"]: r["top1"] for r in results if r["row"] == "dsp"}
-    lines = ["| row | seeds | top-1 % | minus dsp, paired by seed | seconds |", "|---|---|---|---|---|"]
+    lines = [
+        "| row | parameters | seeds | top-1 % | minus dsp, paired by seed | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in ROWS:
         own = [r for r in results if r["row"] == row]
         if own:
             paired = [r["top1"] - whole[r["seed"]] for r in own if r["seed"] in whole and row != "dsp"]
             seconds = statistics.mean(r["seconds"] for r in own)
             lines.append(
-                f"| {row} | {len(own)} | {_spread([r['top1'] for r in own])} | {_spread(paired)} | {seconds:.0f} |"
+                f"| {row} | {own[0]['parameters'] / 1e3:.0f} k | {len(own)} | {_spread([r['top1'] for r in own])} | "
+                f"{_spread(paired)} | {seconds:.0f} |"
             )
     return "\n".join(lines)
 

@@ -71,12 +71,12 @@ def test_ablation_pairs_by_seed_and_skips_what_is_done(
 
 def test_ablation_table_by_hand() -> None:
     results = [
-        {"row": row, "seed": seed, "top1": top1, "seconds": 10.0}
+        {"row": row, "seed": seed, "top1": top1, "seconds": 10.0, "parameters": 415_286}
         for row, seed, top1 in (("dsp", 0, 70.0), ("dsp", 1, 72.0), ("softmax", 0, 69.0), ("softmax", 1, 69.0))
     ]
     lines = ablate.table(results).splitlines()
-    assert lines[2] == "| dsp | 2 | 71.00 ± 1.41 |  | 10 |"
-    assert lines[3] == "| softmax | 2 | 69.00 ± 0.00 | -2.00 ± 1.41 | 10 |"
+    assert lines[2] == "| dsp | 415 k | 2 | 71.00 ± 1.41 |  | 10 |"
+    assert lines[3] == "| softmax | 415 k | 2 | 69.00 ± 0.00 | -2.00 ± 1.41 | 10 |"
 
 
 def _ablate_in_two_processes(rank: int, folder: str, data: str) -> None:
