@@ -40,8 +40,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     import dsp_viz
     from dsp_viz import ui
+    from dsp_viz.memory import share_freed_memory
     from dsp_viz.store import Store
 
+    share_freed_memory()
     # Threads of one operation wait for the slowest: where another program (the browser) holds a core, half the threads
     # are the faster, and for one picture of 256 tokens there is little to share out anyway.
     torch.set_num_threads(max(1, torch.get_num_threads() // 2))
@@ -56,7 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--model: two models are called {twice}, as their files are; rename one of the files")
     examples = sorted((Path(__file__).parent / "examples").glob("*.jpg"))
     store = Store(max_bytes=512 * 2**20)
-    ui.launch(ui.build(models, examples, store), store, host=args.host, port=args.port, mcp=args.mcp)
+    try:
+        ui.launch(ui.build(models, examples, store), store, host=args.host, port=args.port, mcp=args.mcp)
+    except OSError:
+        parser.error(f"--host {args.host} --port {args.port}: nobody can listen there, or someone does; give another --port")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dsp_viz
 from dsp_viz.checkpoint import LoadedModel
-from pretrained.memory import keep_freed_memory
+from dsp_viz.memory import keep_freed_memory
 
 from .attention import rounds
 

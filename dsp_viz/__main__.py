@@ -20,7 +20,7 @@ from .trace import layers
 from .trust import table, trust
 
 #: Endings of the files that ``trust`` takes for pictures.
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 
 #: Attentions whose maps ``trust`` judges.
 LINEAR = (DynamicSpectralPolarityAttention, PolaFormerAttention)
@@ -102,7 +102,8 @@ def _trust(args: argparse.Namespace) -> int:
             continue
         found.append(trust(model, images.to_tensor(cut, config.mean, config.std), patch, seed=number))
     if found:
-        print(f"{len(found)} pictures, {model.name} (weights {model.digest}); means and 95 % intervals\n")
+        count = f"{len(found)} picture{'s' * (len(found) > 1)}"
+        print(f"{count}, {model.name} (weights {model.digest}); means and 95 % intervals\n")
         print(table(found))
     return status
 
@@ -188,7 +189,12 @@ def _interventions(model: LoadedModel, text: str) -> tuple[Intervention, ...]:
     """From JSON or a file of it; InterventionError where the model lacks a part."""
     try:
         path = Path(text)
-        content = text if text.lstrip().startswith(("[", "{")) or not path.is_file() else path.read_bytes()
+        if text.lstrip().startswith(("[", "{")):
+            content: str | bytes = text
+        elif path.is_file():
+            content = path.read_bytes()
+        else:
+            raise InterventionError(f"--interventions {text[:60]}: neither a file nor a JSON list")
     except OSError as error:
         raise InterventionError(f"--interventions {text[:60]}: cannot be read ({error.strerror})") from error
     result = from_json(content)

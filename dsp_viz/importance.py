@@ -1,6 +1,5 @@
 """Which part matters for a picture: each head, scale and stream left out in turn."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .interventions import changed
+from .steps import Step, Steps, finish
 from .trace import dsp_layers
 
 
@@ -30,10 +30,7 @@ class Importance:
     streams: Tensor
 
 
-@torch.inference_mode()
-def importance(
-    model: nn.Module, x: Tensor, *, target: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> Importance:
+def importance(model: nn.Module, x: Tensor, *, target: int | None = None) -> Importance:
     """Leave out every head, scale and stream of every DSP-Attention layer, one at a time.
 
     A part is left out by a coefficient of 0, as with :class:`dsp_viz.interventions.SetCoefficient`. All parts of a
@@ -42,7 +39,6 @@ def importance(
     Args:
         model: a classifier with DSP-Attention. x: one picture as the model takes it, ``(1, 3, height, width)``.
         target: index of the class, by default the most probable one.
-        progress: called with how many layers are done, and how many there are.
 
     Returns:
         See :class:`Importance`.
@@ -50,6 +46,12 @@ def importance(
     Raises:
         ValueError: the model has no DSP-Attention layer, or ``x`` holds more than one picture.
     """
+    return finish(importance_steps(model, x, target=target))
+
+
+@torch.inference_mode()
+def importance_steps(model: nn.Module, x: Tensor, *, target: int | None = None) -> Steps[Importance]:
+    """:func:`importance`, layer by layer."""
     found = dsp_layers(model)
     if not found:
         raise ValueError("no DSP-Attention layer: there is nothing to leave out")
@@ -63,8 +65,7 @@ def importance(
         with changed(model, {f"{path}.context".strip("."): [partial(_times, masks)]}):
             logits = model(x.expand(len(masks), *x.shape[1:]))
         parts.append(logits[:, chosen] - plain[chosen])
-        if progress is not None:
-            progress(done + 1, len(found))
+        yield Step(done + 1, len(found), "blocks")
     sizes = [layer.num_heads, len(layer.factors), 2]
     heads, scales, streams = torch.stack(parts).cpu().split(sizes, dim=1)
     return Importance(chosen, float(plain[chosen]), heads, scales, streams)

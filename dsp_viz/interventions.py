@@ -239,6 +239,11 @@ def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator
     collected: dict[str, list[Change]] = {}
     paths = list(dsp_layers(model).items())
     for intervention in interventions:
+        if not isinstance(intervention, _Value):
+            raise InterventionError(
+                f"{str(intervention)[:60]!r} is no intervention: give values such as SetCoefficient(value=0), in a "
+                "list; from_json makes them from JSON"
+            )
         if not paths:
             raise InterventionError("interventions need a model with DSP-Attention layers")
         for path, layer in paths[_part(intervention.block, len(paths), "block")]:

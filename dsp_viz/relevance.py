@@ -1,5 +1,6 @@
 """How much each token matters for a class, by several accounts: what maps suggest, and what gradients say."""
 
+import math
 from contextlib import AbstractContextManager
 
 import torch
@@ -10,7 +11,7 @@ from . import maps
 from .steps import Step, Steps, finish
 from .trace import Block, DSPBlock, LinearBlock, Trace, recording, trace
 
-#: Steps of the integral of integrated gradients, from the mean colour to the picture.
+#: Steps of the integral of integrated gradients, from the mean colour to the picture; a power of 2.
 STEPS = 16
 
 
@@ -22,7 +23,8 @@ def relevances(model: nn.Module, x: Tensor, target: int, patch: int) -> dict[str
     - ``rollout``: :func:`rollout`; ``gradient × map``: :func:`gradient_times_map`;
     - ``gradient``: ``Σ |∂ logit/∂ pixel|`` over a token's pixels and channels (captum's Saliency);
     - ``integrated gradients``: ``Σ`` over a token's pixels and channels (captum's IntegratedGradients,
-      Sundararajan et al. 2017), from the mean colour in :data:`STEPS` steps.
+      Sundararajan et al. 2017), from the mean colour in :data:`STEPS` steps: Gauss-Legendre on each of as many equal
+      parts of the way as memory asks for, one at 256 tokens.
 
     Args:
         model: a classifier with linear attention of this package. x: one picture as the model takes it,
@@ -43,16 +45,19 @@ def relevance_steps(model: nn.Module, x: Tensor, target: int, patch: int) -> Ste
     if not all(isinstance(block, LinearBlock) for block in traced.blocks):
         raise ValueError("relevances by same- and opposite-signed maps need a model with linear attention")
     received = torch.stack([maps.layer_map(b, "all").mean(1) for b in traced.blocks]).mean(0)  # (2, H, W)
-    yield Step(1, 4, "accounts of relevance")
+    parts = 1 << (math.ceil(STEPS / batch_size(received[0].numel())) - 1).bit_length()
+    yield Step(1, 3 + parts, "accounts of relevance")
     with _differentiable():
         plain = _by_token(Saliency(model).attribute(x.clone().requires_grad_(), target=target), patch)
-    yield Step(2, 4, "accounts of relevance")
+    yield Step(2, 3 + parts, "accounts of relevance")
     product = gradient_times_map(model, x, target)
-    yield Step(3, 4, "accounts of relevance")
-    with _differentiable():
-        integrated = IntegratedGradients(model).attribute(
-            x, target=target, n_steps=STEPS, internal_batch_size=batch_size(plain.numel())
-        )
+    integrated = torch.zeros_like(x)
+    for i in range(parts):  # of the way from the mean colour, as many as run at a time
+        yield Step(3 + i, 3 + parts, "accounts of relevance")
+        with _differentiable():
+            integrated += IntegratedGradients(model).attribute(
+                x * ((i + 1) / parts), x * (i / parts), target=target, n_steps=STEPS // parts
+            )
     return {
         "received same": received[0],
         "received opposite": received[1],

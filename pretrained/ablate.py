@@ -1,9 +1,9 @@
 """What each part of DSP-Attention is worth: ``python -m pretrained.ablate --data DIR --out DIR``.
 
 Trains the whole, the whole without each part and without all of them, both baselines, and the baselines widened to as
-many parameters as the whole has, all with the same recipe, several seeds each, and writes one CSV. A run that is done is skipped, so the
-command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put their folders into
-one, and run the command on that with all seeds; it then only writes the CSV and the table.
+many parameters as the whole has, all with the same recipe, several seeds each, and writes one CSV. A run that is done
+is skipped, so the command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put
+their folders into one, and run the command on that with all seeds; it then only writes the CSV and the table.
 """
 
 import argparse
@@ -18,9 +18,9 @@ import torch
 
 from dsp_attention import DSPImageClassifier
 from dsp_viz.checkpoint import CheckpointError, write_atomically
+from dsp_viz.memory import keep_freed_memory
 
 from .data import make_folder, read_splits, resolve
-from .memory import keep_freed_memory
 from .recipe import HEADS, PARTS, Recipe
 from .run import Run
 

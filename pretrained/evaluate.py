@@ -11,9 +11,9 @@ from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
 from dsp_viz.checkpoint import CheckpointError, load
+from dsp_viz.memory import keep_freed_memory
 
 from .data import DataError, Split, read_split, resolve
-from .memory import keep_freed_memory
 
 
 @torch.inference_mode()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from dsp_attention.model import ATTENTIONS
 from dsp_viz.checkpoint import CheckpointError
+from dsp_viz.memory import keep_freed_memory
 
 from .data import DataError, make_folder, read_splits, resolve
-from .memory import keep_freed_memory
 from .recipe import PARTS, Recipe
 from .run import Run
 

@@ -6,7 +6,7 @@ from conftest import EXAMPLES
 
 import dsp_viz
 from dsp_viz import images
-from dsp_viz.importance import importance
+from dsp_viz.importance import importance, importance_steps
 from dsp_viz.interventions import SetCoefficient, applied
 
 
@@ -14,9 +14,8 @@ def test_importance_is_each_part_left_out_alone() -> None:
     model = dsp_viz.load("dsp_tiny")
     cut, _ = images.fit(images.read_image(EXAMPLES[2]), side=128, patch=8)
     x = images.to_tensor(cut, model.config.mean, model.config.std)
-    steps: list[tuple[int, int]] = []
-    result = importance(model, x, progress=lambda *step: steps.append(step))
-    assert steps == [(i, 6) for i in range(1, 7)]
+    assert [(step.done, step.total) for step in importance_steps(model, x)] == [(i, 6) for i in range(1, 7)]
+    result = importance(model, x)
     plain = model(x)[0]
     assert result.target == int(plain.argmax())
     assert result.logit == pytest.approx(float(plain.max()), abs=1e-5)

@@ -17,6 +17,11 @@ from dsp_viz.trust import trust
 pytestmark = pytest.mark.filterwarnings("default")
 
 
+#: The list as the browser has it, and the tokens that are drawn.
+WRITTEN = "JSON.parse(document.querySelector('#interventions textarea').value)"
+REGION = "[...document.querySelectorAll('#region, #region *')].map(e => e.dspRegion).find(Boolean)()"
+
+
 def opened(page: Page) -> None:
     ready(page)
     page.get_by_role("tab", name="What if").click()
@@ -99,6 +104,28 @@ def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     canvas.press(" ")  # out again
     page.wait_for_function("!document.querySelector('#interventions textarea').value.includes('[4,4]')", timeout=READY)
     assert written(page) == (Restrict(grid=(16, 16), tokens=((4, 2), (4, 3), (5, 4))),)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#interventions textarea")).to_have_value("[]", timeout=READY)
+    page.wait_for_function(f"{REGION}.size === 0", timeout=READY)
+    # A fast pointer tells few of the tokens that it passes.
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 1.5 * unit, box["y"] + 9.5 * unit)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 6.5 * unit, box["y"] + 9.5 * unit, steps=1)
+    page.mouse.up()
+    page.wait_for_function(f"{WRITTEN}.length === 1", timeout=READY)
+    row = Restrict(grid=(16, 16), tokens=tuple((9, column) for column in range(1, 7)))
+    assert written(page) == (row,)
+    # Another block has a region of its own, and what is written in the list is drawn.
+    choose(page, "Block", "2")
+    page.wait_for_function(f"{REGION}.size === 0", timeout=READY)
+    canvas.press("ArrowDown")
+    canvas.press(" ")
+    page.wait_for_function(f"{WRITTEN}.length === 2", timeout=READY)
+    assert written(page) == (row, Restrict(grid=(16, 16), tokens=((10, 6),), block=1))
+    choose(page, "Block", "every")
+    page.wait_for_function(f"{REGION}.size === 6", timeout=READY)
 
 
 def test_another_picture_takes_what_was_told_of_the_last(page: Page) -> None:
@@ -150,6 +177,7 @@ def test_bad_interventions_say_what_is_wrong(page: Page) -> None:
 def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.LoadedModel) -> None:
     opened(page)
     page.locator("#rank").click()
+    expect(page.locator("#matter .progress-text").first).to_be_visible(timeout=READY)
     cells = page.locator(".dm button")
     expect(cells).to_have_count(6 * 9, timeout=2 * READY)
     config = model.config

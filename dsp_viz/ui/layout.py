@@ -239,7 +239,9 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
             if name not in results.models:
                 raise gr.Error(f"No model {name!r}: one of {', '.join(results.models)}.", print_exception=False)
             try:
-                return views.summary(analyse(results.models[name], path, interventions=from_json(interventions)))
+                changes = from_json(interventions)
+                with results.turn:
+                    return views.summary(analyse(results.models[name], path, interventions=changes))
             except (ImageError, InterventionError) as error:
                 _log.warning("refused a request: %s", error)
                 raise gr.Error(str(error), print_exception=False) from error

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 from ..analysis import analyse
@@ -39,6 +40,8 @@ class Results:
         self.examples = {path.stem: str(path) for path in examples}
         self._store = store
         self._tokens: OrderedDict[Source, str] = OrderedDict()
+        #: Held by whoever runs a model. What takes long lets go of it between its steps, so that others wait for one.
+        self.turn = Lock()
 
     def of(self, source: Source) -> tuple[views.Kept, dict[str, Any]]:
         """The result of a source, from the store if it is still there.
@@ -57,7 +60,8 @@ class Results:
         if kept is not None:
             return kept[0], kept[2]
         model = self.models[source.model]
-        full = analyse(model, source.path, side=source.side, whole=source.whole, interventions=source.interventions)
+        with self.turn:
+            full = analyse(model, source.path, side=source.side, whole=source.whole, interventions=source.interventions)
         name = Path(source.path).stem
         manifest = {
             "blocks": len(full.trace.blocks),

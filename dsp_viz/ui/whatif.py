@@ -3,8 +3,8 @@
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, TypeVar
 
 import gradio as gr
 import numpy as np
@@ -13,10 +13,11 @@ from torch import Tensor
 from .. import figures, images
 from ..checkpoint import LoadedModel
 from ..images import ImageError
-from ..importance import importance
+from ..importance import importance_steps
 from ..interventions import Intervention, InterventionError, Restrict, from_json, to_json
+from ..steps import Steps
 from ..trace import dsp_layers
-from ..trust import Trust, trust_steps
+from ..trust import trust_steps
 from . import views
 from .compare import CompareView
 from .results import Results, Source
@@ -24,9 +25,12 @@ from .theme import MATTER_JAVASCRIPT, MATTER_MARKUP, REGION_JAVASCRIPT, REGION_M
 
 _log = logging.getLogger("dsp_viz")
 
+T = TypeVar("T")
+
 ABOUT = """<div class="aside">What if a part of the model did something else? Nothing of the model is changed: the
 interventions below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it
-multiplies: a head's maps, a scale, a stream; the convolution on the values stays.</div>"""
+multiplies: a head's maps, a scale, a stream; the convolution on the values stays. Which part matters, and whether maps
+tell the truth, is asked of the model as it is.</div>"""
 
 ABOUT_TRUST = """<div class="aside"><b>Does a map tell the truth?</b> Attention is not explanation. Here tokens of the
 picture are replaced by the mean colour, or given back to an empty picture, in the order of a map: where it knows what
@@ -37,7 +41,10 @@ EVERY = "every"
 
 
 class RegionView(gr.HTML):
-    """The picture of a result (its manifest), to draw a region on; ``draw`` tells the grid and the tokens within."""
+    """The picture of a result, to draw a region on; ``draw`` tells the grid and the tokens within.
+
+    Its value is the manifest with ``tokens``, those of the region that the list holds for the chosen block.
+    """
 
     draw: Callable[..., Any]
 
@@ -142,7 +149,22 @@ class WhatIf:
             return to_json(kept)
         return _append(to_json(kept), "restrict", block=place, **event._data)
 
-    def moved(self, current: Source | None, text: str) -> tuple[Any, ...]:
+    def _drawn(self, current: Source | None, text: str, block: str) -> Any:
+        """What the region's picture shows."""
+        if current is None:
+            return gr.skip()
+        try:
+            interventions = from_json(text)
+        except InterventionError:
+            return gr.skip()  # it is being written
+        return self._region_of(self._results.of(current)[1], interventions, block)
+
+    def _region_of(self, manifest: dict[str, Any], interventions: Iterable[Intervention], block: str) -> dict[str, Any]:
+        place, grid = _index(block), tuple(manifest["grid"])
+        regions = [i for i in interventions if isinstance(i, Restrict) and i.block == place and i.grid == grid]
+        return manifest | {"tokens": regions[-1].tokens if regions else ()}
+
+    def moved(self, current: Source | None, text: str, block: str) -> tuple[Any, ...]:
         """Another picture, size or model is on the screen: what was told of the last goes, and regions of its grid."""
         gone, hidden = "", gr.update(visible=False)
         emptied = (gone, hidden, hidden, None, gone, hidden, hidden)
@@ -152,9 +174,10 @@ class WhatIf:
         try:
             interventions = from_json(text)
         except InterventionError:
-            return manifest, gr.skip(), *emptied  # it is being written: not ours to change
+            return self._region_of(manifest, (), block), gr.skip(), *emptied  # it is being written: not ours to change
         fitting = [i for i in interventions if not (isinstance(i, Restrict) and i.grid != tuple(manifest["grid"]))]
-        return manifest, gr.skip() if len(fitting) == len(interventions) else to_json(fitting), *emptied
+        left = gr.skip() if len(fitting) == len(interventions) else to_json(fitting)
+        return self._region_of(manifest, fitting, block), left, *emptied
 
     def compare(self, current: Source | None, text: str) -> tuple[Any, ...]:
         """Before and after."""
@@ -190,15 +213,7 @@ class WhatIf:
         kept = (gr.skip(),) * 2
         try:
             model, x = self._input(current)
-            steps = trust_steps(model, x, model.classifier.patch)
-            while True:
-                try:
-                    done, total, what = next(steps)
-                    progress((done, total), desc=what)
-                    yield gr.skip(), *kept
-                except StopIteration as end:
-                    found: Trust = end.value
-                    break
+            found = yield from self._told(trust_steps(model, x, model.classifier.patch), progress, 3)
         except ValueError as error:
             yield views.notice(str(error)), *kept
             return
@@ -213,24 +228,36 @@ class WhatIf:
         ]
         yield views.areas(found, model.config.classes), *(gr.update(value=plot, visible=True) for plot in plots)
 
+    def _told(self, steps: Steps[T], progress: gr.Progress, outputs: int) -> Generator[tuple[Any, ...], None, T]:
+        """Take steps, one turn each, and tell how far they are; whoever is driven may be left after any."""
+        while True:
+            try:
+                with self._results.turn:
+                    done, total, what = next(steps)
+            except StopIteration as end:
+                return end.value
+            progress((done, total), desc=what)
+            yield (gr.skip(),) * outputs
+
     def _input(self, current: Source) -> tuple[LoadedModel, Tensor]:
         model = self._results.models[current.model]
         patch, config = model.classifier.patch, model.config
         cut, _ = images.fit(images.read_image(current.path), side=current.side, patch=patch, whole=current.whole)
         return model, images.to_tensor(cut, config.mean, config.std)
 
-    def matters(self, current: Source | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, Any]:  # noqa: B008
-        """What each part is worth for the class that the model chose."""
+    def matters(self, current: Source | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
+        """What each part is worth for the class that the model chose; each step may be the last."""
         if current is None:
-            return "", gr.skip()
+            return
         try:
             model, x = self._input(current)
-            found = importance(model, x, progress=lambda done, count: progress((done, count), desc="blocks"))
+            found = yield from self._told(importance_steps(model, x), progress, 2)
         except ValueError as error:
-            return views.notice(str(error)), gr.skip()
+            yield views.notice(str(error)), gr.skip()
+            return
         parts = {"heads": found.heads, "scales": found.scales, "streams": found.streams}
         told = {"target": model.config.classes[found.target], "logit": found.logit}
-        return "", told | {name: values.tolist() for name, values in parts.items()}
+        yield "", told | {name: values.tolist() for name, values in parts.items()}
 
     def listen(self, current: gr.State, busy: dict[str, Any]) -> None:
         """Connect the controls."""
@@ -245,15 +272,29 @@ class WhatIf:
         self.clear.click(lambda: "[]", None, self.text, **own)
         outputs = [self.message, self.bars, self.view]
         running = self.run.click(self.compare, [current, self.text], outputs, **own, **busy)
-        shown = own | {"show_progress": "full", "show_progress_on": [self.message]}
-        ranking = self.rank.click(self.matters, current, [self.message, self.matter], **shown, **busy)
-        shown["show_progress_on"] = [self.verdict]
-        judging = self.judge.click(self.judged, current, [self.verdict, self.deletion, self.insertion], **shown, **busy)
-        self.stop.click(None, None, None, cancels=[judging], api_visibility="private")
+        # They take turns with everybody else's requests, step by step, so they need no place in that queue.
+        shown = own | {"show_progress": "full", "concurrency_id": "steps", "concurrency_limit": 1}
+        ranking = self.rank.click(
+            self.matters, current, [self.message, self.matter], show_progress_on=[self.matter], **shown
+        )
+        judging = self.judge.click(
+            self.judged,
+            current,
+            [self.verdict, self.deletion, self.insertion],
+            show_progress_on=[self.verdict],
+            **shown,
+        )
+        self.stop.click(None, None, None, cancels=[ranking, judging], api_visibility="private")
+        for changed in (self.text, self.block):
+            changed.change(
+                self._drawn, [current, self.text, self.block], self.region, trigger_mode="always_last", **own, **busy
+            )
         told = [self.message, self.bars, self.view, self.matter, self.verdict, self.deletion, self.insertion]
         # What is being worked out is of the last picture as well.
         stale: list[dict[str, Any]] = [running, ranking, judging]
-        current.change(self.moved, [current, self.text], [self.region, self.text, *told], cancels=stale, **own)
+        current.change(
+            self.moved, [current, self.text, self.block], [self.region, self.text, *told], cancels=stale, **own
+        )
 
 
 def _index(choice: str) -> int | None:

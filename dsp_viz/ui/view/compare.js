@@ -78,7 +78,7 @@ function draw() {
   drawOverlay(second, sides[1].picture, maps[1], top, width, asking(sides[1]), look);
   drawOverlay(third, null, difference, end, width, [null, state.all ? null : tokenOf(full)], look);
   lines[0].textContent = lines[1].textContent = `0 to ${top.toPrecision(3)} × uniform, one scale for both`;
-  lines[2].textContent = `orange −${end.toPrecision(3)}, teal +${end.toPrecision(3)} × uniform`;
+  lines[2].textContent = difference.values.every((value) => value === 0) ? "the two maps are equal" : `orange −${end.toPrecision(3)}, teal +${end.toPrecision(3)} × uniform`;
   const columns = sides.map((side, i) => numbers(side, maps[i]));
   root.querySelectorAll("tbody tr").forEach((row, i) => row.querySelectorAll("td").forEach((td, j) => (td.textContent = columns[j][i])));
   root.querySelectorAll("select").forEach(fill);
@@ -92,7 +92,7 @@ function numbers({ result, block, maps, index, head, scale, stream, asked }, map
     `${result.name}, ${result.model}`,
     `${result.best[0]} ${(100 * result.best[1]).toFixed(1)} %`,
     `block ${index + 1}, head ${head + 1}, ${scaleName(block, scale)}, ${streamsOf(block)[stream]}`,
-    DspMaths.entropy(maps[scale][head][stream]).toFixed(3),
+    map.values.some(Boolean) ? DspMaths.entropy(maps[scale][head][stream]).toFixed(3) : "–", // left out: no map
     Math.max(...map.values).toPrecision(3),
     linear ? DspMaths.sameShare(block, scale, head, state.all ? "all" : asked).toFixed(3) : "–",
     dynamic ? block.coefficients[head][scale][stream].toFixed(3) : "–",

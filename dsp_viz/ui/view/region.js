@@ -1,20 +1,25 @@
 // A region of the picture, drawn by hand, token by token. Follows maths.js and parts.js in a scope of its own; `element`,
-// `props`, `trigger` and `watch` are Gradio's. Value: the manifest of the result whose picture is shown.
+// `props`, `trigger` and `watch` are Gradio's. Value: the manifest of the result whose picture is shown, and `tokens`, the
+// region that is written in the list.
 const canvas = element.querySelector(".dr canvas");
 let result = null;
 let picture = null;
 let inside = new Set(); // tokens as "row,column"
 let at = [0, 0];
 let adding = true; // what the stroke that is being drawn does
+let stroke = null; // its pointer
 
-async function show(manifest) {
-  if (!manifest || (result && manifest.token === result.token)) return;
-  result = manifest;
-  const loaded = await loadPicture(manifest);
-  if (result !== manifest) return;
-  picture = loaded;
-  inside = new Set();
-  at = [0, 0];
+async function show(value) {
+  if (!value) return;
+  if (!result || value.token !== result.token) {
+    result = value;
+    picture = null;
+    const loaded = await loadPicture(value);
+    if (result !== value) return;
+    picture = loaded;
+    at = [0, 0];
+  }
+  if (stroke === null) inside = new Set(value.tokens.map((token) => token.join()));
   draw();
 }
 
@@ -35,10 +40,16 @@ function draw() {
 
 function set(token) {
   at = token;
-  const name = token.join();
-  if (adding) inside.add(name);
-  else inside.delete(name);
+  if (adding) inside.add(at.join());
+  else inside.delete(at.join());
   draw();
+}
+
+// All tokens on the way: a fast pointer tells few of them.
+function strokeTo(token) {
+  const from = at;
+  const count = Math.max(...token.map((place, axis) => Math.abs(place - from[axis])));
+  for (let i = 1; i <= count; i++) set(from.map((place, axis) => Math.round(place + ((token[axis] - place) * i) / count)));
 }
 
 function announce() {
@@ -50,11 +61,17 @@ const token = (event) => tokenAt(event, canvas, { H: result.grid[0], W: result.g
 canvas.addEventListener("pointerdown", (event) => {
   if (!picture) return;
   canvas.setPointerCapture(event.pointerId);
+  stroke = event.pointerId;
   adding = !inside.has(token(event).join());
   set(token(event));
 });
-canvas.addEventListener("pointermove", (event) => event.buttons && canvas.hasPointerCapture(event.pointerId) && set(token(event)));
-canvas.addEventListener("pointerup", () => picture && announce());
+canvas.addEventListener("pointermove", (event) => event.pointerId === stroke && strokeTo(token(event)));
+for (const end of ["pointerup", "pointercancel"])
+  canvas.addEventListener(end, (event) => {
+    if (event.pointerId !== stroke) return;
+    stroke = null;
+    announce();
+  });
 canvas.addEventListener("keydown", (event) => {
   const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], " ": [0, 0] }[event.key];
   if (!move || !picture) return;
@@ -69,5 +86,6 @@ canvas.addEventListener("keydown", (event) => {
 canvas.addEventListener("focus", draw);
 canvas.addEventListener("blur", draw);
 new ResizeObserver(() => requestAnimationFrame(draw)).observe(element);
+element.dspRegion = () => inside; // for tests and the curious
 watch("value", () => show(props.value));
 show(props.value);
