@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         ui.launch(ui.build(models, examples, store), store, host=args.host, port=args.port, mcp=args.mcp)
     except OSError:
-        parser.error(f"--host {args.host} --port {args.port}: nobody can listen there, or someone does; give another --port")
+        parser.error(f"--host {args.host} --port {args.port}: cannot listen there; give another --port")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,10 @@ def test_api_takes_the_name_of_a_model(client: Client) -> None:
 def test_api_takes_interventions(client: Client, model: dsp_viz.LoadedModel) -> None:
     text = '[{"kind": "set_coefficient", "value": 0, "polarity": "opposite"}]'
     answer = client.predict(handle_file(EXAMPLES[1]), "dsp_tiny", text, api_name="/analyse")
+    assert (
+        client.predict(handle_file(EXAMPLES[1]), "dsp_tiny", json.loads(text), api_name="/analyse")["top"]
+        == answer["top"]
+    )
     direct = dsp_viz.analyse(model, EXAMPLES[1], interventions=from_json(text))
     assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
     assert direct.top(5) != dsp_viz.analyse(model, EXAMPLES[1]).top(5)
@@ -177,6 +181,9 @@ def test_the_program_serves_the_api_and_mcp() -> None:
                 time.sleep(0.1)
         else:
             pytest.fail("the program did not serve its schema within a minute")
+        second = subprocess.run([sys.executable, str(app), "--port", str(port)], capture_output=True, text=True)
+        assert second.returncode == 2
+        assert f"--port {port}: cannot listen there" in second.stderr.splitlines()[-1]
     finally:
         process.terminate()
         process.wait()

@@ -281,6 +281,13 @@ def test_json_goes_there_and_back() -> None:
     assert all("kind" in d["required"] for d in kinds)
 
 
+@pytest.mark.parametrize("given", [[{"kind": "leave_out_filter"}], "[]", SetCoefficient(value=0)])
+def test_what_is_no_value_is_named(given: Any) -> None:
+    model = dsp_viz.load("dsp_tiny")
+    with pytest.raises(InterventionError, match="is no intervention: give values such as"), applied(model, given):
+        pass
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -4,14 +4,16 @@ import math
 
 import pytest
 import torch
+from captum.attr import IntegratedGradients
 from conftest import EXAMPLES
 from torch import Tensor, nn
 
 import dsp_viz
 from dsp_attention import DSPImageClassifier
-from dsp_viz import images, maps
+from dsp_viz import images, maps, relevance
 from dsp_viz.interventions import SetCoefficient
 from dsp_viz.relevance import gradient_times_map, relevances, rollout
+from dsp_viz.steps import finish
 from dsp_viz.trace import DSPBlock, LinearBlock, trace
 from dsp_viz.trust import POINTS, RANDOM, Curves, Trust, curve_steps, curves, interval, table, trust, trust_steps
 
@@ -207,6 +209,21 @@ def test_a_real_picture(model: dsp_viz.LoadedModel) -> None:
         difference = float(model(x)[0, result.target] - model(torch.zeros_like(x))[0, result.target])
     assert float(result.relevance["integrated gradients"].sum()) == pytest.approx(difference, rel=0.1, abs=0.1)
     assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
+
+
+def test_integrated_gradients_in_parts_are_those_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few pictures at a time, as with many tokens: the way is cut up, and what comes out is captum's in one call."""
+    model = dsp_viz.load("dsp_tiny")
+    cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
+    x = images.to_tensor(cut, model.config.mean, model.config.std)
+    whole = IntegratedGradients(model).attribute(x, target=4, n_steps=64).sum(1)
+    want = torch.nn.functional.avg_pool2d(whole, 8)[0] * 64
+    monkeypatch.setattr(relevance, "batch_size", lambda tokens: 3)
+    steps = relevance.relevance_steps(model, x, 4, 8)
+    told = [next(steps) for _ in range(10)]
+    assert [(step.done, step.total) for step in told] == [(i, 11) for i in range(1, 11)]
+    got = finish(steps)["integrated gradients"]
+    assert float((got - want).norm() / want.norm()) < 0.1
 
 
 def test_intervals_and_table_by_hand() -> None:

@@ -68,6 +68,8 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.LoadedModel
     for cell, result in zip(cells.all(), (before, after), strict=True):
         name, p = result.top(1)[0]
         expect(cell).to_have_text(f"{name} {100 * p:.1f} %")
+    # Its own maps stay as they are where a coefficient or a weight is changed, and that is said.
+    expect(page.locator("#whatif .dc-sides p").nth(2)).to_contain_text("equal: look at layer, or at a later block")
     # Maps of a later block differ, and are those of Python.
     page.locator('#whatif [data-side="0"][data-key="block"]').select_option(index=3)
     expect(page.locator("#whatif tbody tr").nth(2).locator("td").first).to_contain_text("block 4", timeout=READY)

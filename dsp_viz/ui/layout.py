@@ -1,6 +1,7 @@
 """The screen and its events."""
 
 import filecmp
+import json
 import logging
 from collections.abc import Sequence
 from html import escape
@@ -222,13 +223,16 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
             path = str(examples[event.index])
             return path, *show(Source(path, sides[size], all_of_it, name), b)
 
-        def analyse_picture(path: str | None, name: str = model.name, interventions: str = "[]") -> dict[str, Any]:
+        def analyse_picture(
+            path: str | None, name: str = model.name, interventions: str | list[Any] | None = None
+        ) -> dict[str, Any]:
             """Analyse a picture.
 
             Args:
                 path: the picture, a file that Pillow reads, of at most 25 megapixels.
                 name: of the model, one of those that the app offers; by default its first.
-                interventions: what to change in the pass, a JSON list; by default nothing.
+                interventions: what to change in the pass, a JSON list such as
+                    [{"kind": "set_coefficient", "value": 0, "block": 2, "head": 1}]; by default nothing.
 
             Returns:
                 The five best classes with their probabilities, the coefficients of every block, head, scale and stream,
@@ -239,7 +243,9 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
             if name not in results.models:
                 raise gr.Error(f"No model {name!r}: one of {', '.join(results.models)}.", print_exception=False)
             try:
-                changes = from_json(interventions)
+                changes = from_json(
+                    interventions if isinstance(interventions, str) else json.dumps(interventions or [])
+                )
                 with results.turn:
                     return views.summary(analyse(results.models[name], path, interventions=changes))
             except (ImageError, InterventionError) as error:
@@ -273,7 +279,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
 
         sent = Picture(label="picture", visible=False)
         asked_of = gr.Textbox(model.name, label="model", visible=False)
-        changes = gr.Textbox("[]", label="interventions", visible=False)
+        changes = gr.JSON([], label="interventions", visible=False)
         answer = gr.JSON(label="analysis", visible=False)
         gr.Button(visible=False).click(analyse_picture, [sent, asked_of, changes], answer, api_name="analyse", **busy)
     return demo

@@ -78,7 +78,8 @@ function draw() {
   drawOverlay(second, sides[1].picture, maps[1], top, width, asking(sides[1]), look);
   drawOverlay(third, null, difference, end, width, [null, state.all ? null : tokenOf(full)], look);
   lines[0].textContent = lines[1].textContent = `0 to ${top.toPrecision(3)} × uniform, one scale for both`;
-  lines[2].textContent = difference.values.every((value) => value === 0) ? "the two maps are equal" : `orange −${end.toPrecision(3)}, teal +${end.toPrecision(3)} × uniform`;
+  const equal = `the two maps are equal${props.value.names ? ": look at layer, or at a later block" : ""}`;
+  lines[2].textContent = difference.values.every((value) => value === 0) ? equal : `orange −${end.toPrecision(3)}, teal +${end.toPrecision(3)} × uniform`;
   const columns = sides.map((side, i) => numbers(side, maps[i]));
   root.querySelectorAll("tbody tr").forEach((row, i) => row.querySelectorAll("td").forEach((td, j) => (td.textContent = columns[j][i])));
   root.querySelectorAll("select").forEach(fill);
