@@ -27,8 +27,8 @@ import dsp_viz
 from dsp_attention.model import DSPImageClassifier
 from dsp_viz.interventions import SetMixingWeights, from_json
 from dsp_viz.store import Store
+from dsp_viz.ui.controls import InterventionControls
 from dsp_viz.ui.results import Results, Source
-from dsp_viz.ui.whatif import WhatIf
 
 DATA = Path(__file__).parent / "data"
 
@@ -237,9 +237,9 @@ def test_mixing_weights_are_as_many_as_the_model_has_scales(model: dsp_viz.Loade
     other = dsp_viz.LoadedModel(DSPImageClassifier(**small), replace(model.config, model=small), "small", "0")
     results = Results([model, other], EXAMPLES, Store(max_bytes=2**26))
     with gr.Blocks():
-        tab = WhatIf(results)
+        controls = InterventionControls(results)
     for name, count in ((model.name, 3), ("small", 2)):
         source = Source(str(EXAMPLES[0]), 128, False, name)
-        (added,) = from_json(tab._weights(source, "[]", "2", "every", 1, 0.5, 0.25))
+        (added,) = from_json(controls._weights(source, "[]", "2", "every", 1, 0.5, 0.25))
         assert added == SetMixingWeights(weights=(1, 0.5, 0.25)[:count], block=1)
         results.of(source._replace(interventions=(added,)))

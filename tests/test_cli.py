@@ -222,7 +222,7 @@ def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             path.unlink()
     assert main(["trust", str(tmp_path)]) == 1
     printed = capsys.readouterr()
-    assert printed.out.startswith("1 pictures")
+    assert printed.out.startswith("1 picture, ")
     assert "broken.jpg" in printed.err
 
 

@@ -128,6 +128,9 @@ def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     assert written(page) == (row, Restrict(grid=(16, 16), tokens=((10, 6),), block=1))
     choose(page, "Block", "every")
     page.wait_for_function(f"{REGION}.size === 6", timeout=READY)
+    page.locator("#interventions textarea").fill('[{"kind": "restrict", "grid": [16, 16], "tokens": [[0, 0]]}]')
+    page.locator("#interventions textarea").blur()
+    page.wait_for_function(f"{REGION}.size === 1", timeout=READY)
 
 
 def test_another_picture_takes_what_was_told_of_the_last(page: Page) -> None:
