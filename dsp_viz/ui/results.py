@@ -1,16 +1,22 @@
 """Results of pictures: computed once, kept for the browsers while there is room."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
+
+import torch
 
 from ..analysis import analyse
 from ..checkpoint import LoadedModel
 from ..interventions import Intervention
 from ..store import Store
 from . import views
+
+#: Threads of one operation that torch takes by itself; the program then halves them, see ``app.py``.
+_THREADS = torch.get_num_threads()
 
 
 class Source(NamedTuple):
@@ -42,6 +48,20 @@ class Results:
         self._tokens: OrderedDict[Source, str] = OrderedDict()
         #: Held by whoever runs a model. What takes long lets go of it between its steps, so that others wait for one.
         self.turn = Lock()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """A turn for a batch of pictures, which has enough to share out among all threads, where a single one has not.
+
+        The number is the process's, so it may be changed by whoever has the turn alone.
+        """
+        with self.turn:
+            usual = torch.get_num_threads()
+            torch.set_num_threads(_THREADS)
+            try:
+                yield
+            finally:
+                torch.set_num_threads(usual)
 
     def of(self, source: Source) -> tuple[views.Kept, dict[str, Any]]:
         """The result of a source, from the store if it is still there.

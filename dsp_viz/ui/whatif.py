@@ -139,7 +139,7 @@ class WhatIf:
         """Take steps, one turn each, and tell how far they are; whoever is driven may be left after any."""
         while True:
             try:
-                with self._results.turn:
+                with self._results.batch():
                     done, total, what = next(steps)
             except StopIteration as end:
                 return end.value
