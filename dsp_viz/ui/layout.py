@@ -224,7 +224,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
             return path, *show(Source(path, sides[size], all_of_it, name), b)
 
         def analyse_picture(
-            path: str | None, name: str = model.name, interventions: str | list[Any] | None = None
+            path: str | None, name: str = model.name, interventions: str | list[Any] = "[]"
         ) -> dict[str, Any]:
             """Analyse a picture.
 
@@ -243,9 +243,7 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
             if name not in results.models:
                 raise gr.Error(f"No model {name!r}: one of {', '.join(results.models)}.", print_exception=False)
             try:
-                changes = from_json(
-                    interventions if isinstance(interventions, str) else json.dumps(interventions or [])
-                )
+                changes = from_json(interventions if isinstance(interventions, str) else json.dumps(interventions))
                 with results.turn:
                     return views.summary(analyse(results.models[name], path, interventions=changes))
             except (ImageError, InterventionError) as error:

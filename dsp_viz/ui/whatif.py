@@ -117,12 +117,11 @@ class WhatIf:
         """Deletion and insertion curves of the accounts of relevance; each step may be the last."""
         if current is None:
             return
-        kept = (gr.skip(),) * 2
         try:
             model, x = self._input(current)
             found = yield from self._told(trust_steps(model, x, model.classifier.patch), progress, 3)
         except ValueError as error:
-            yield views.notice(str(error)), *kept
+            yield views.notice(str(error)), gr.skip(), gr.skip()
             return
         names = list(found.relevance)
         low, high = found.random_band()
