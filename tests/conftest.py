@@ -2,10 +2,10 @@
 
 import gc
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -48,14 +48,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(models: list[dsp_viz.LoadedModel]) -> Iterator[str]:
+def serving(models: list[dsp_viz.LoadedModel], **options: Any) -> Iterator[str]:
     """The app, running with these models; yields its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     store = Store(max_bytes=64 * 2**20)
-    demo = ui.build(models, EXAMPLES, store)
-    yield ui.launch(demo, store, host="127.0.0.1", port=port, block=False)
-    demo.close()
+    with ui.serving(ui.create_app(ui.build(models, EXAMPLES, store), store, **options)) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

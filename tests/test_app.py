@@ -27,7 +27,7 @@ import dsp_viz
 from dsp_attention.model import DSPImageClassifier
 from dsp_viz.interventions import SetMixingWeights, from_json
 from dsp_viz.store import Store
-from dsp_viz.ui.controls import InterventionControls
+from dsp_viz.ui.tabs.controls import InterventionControls
 from dsp_viz.ui.results import Results, Source
 
 DATA = Path(__file__).parent / "data"
@@ -123,7 +123,7 @@ def test_every_tab_shows_its_figure(page: Page) -> None:
     for name, plots in (
         ("Spectral filters", ["gain", "radial", "power", "phase", "kernel"]),
         ("Coefficients", ["dynamic", "influence"]),
-        ("Mixer weights", ["mixing"]),
+        ("Mixing weights", ["mixing"]),
     ):
         tab(page, name)
         for plot in plots:
@@ -211,7 +211,7 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
         "Polarity maps",
         "Spectral filters",
         "Coefficients",
-        "Mixer weights",
+        "Mixing weights",
         "Training",
         "Compare",
         "What if",

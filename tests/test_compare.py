@@ -49,7 +49,7 @@ def test_another_model_changes_every_tab_and_the_link(page: Page) -> None:
     for tab, lacking in (
         ("Spectral filters", "spectral filters"),
         ("Coefficients", "dynamic coefficients"),
-        ("Mixer weights", "mixing weights"),
+        ("Mixing weights", "mixing weights"),
     ):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator(".aside:visible")).to_have_text(
@@ -63,7 +63,7 @@ def test_another_model_changes_every_tab_and_the_link(page: Page) -> None:
     other.close()
     choose(page, "Model", "dsp_tiny")
     expect(page.locator("#prediction .facts")).to_contain_text("dsp_tiny", timeout=READY)
-    page.get_by_role("tab", name="Mixer weights").click()
+    page.get_by_role("tab", name="Mixing weights").click()
     expect(page.locator("#mixing .js-plotly-plot")).to_be_visible(timeout=READY)
 
 

@@ -54,3 +54,6 @@ MATTER_JAVASCRIPT = _text("view/matter.js")
 def css() -> str:
     """The app's style sheets."""
     return _text("style.css", "view/view.css")
+
+JAVASCRIPT += "\n// 'lost'"
+COMPARE_JAVASCRIPT += "\n// 'lost'"

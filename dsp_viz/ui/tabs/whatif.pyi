@@ -6,20 +6,20 @@ from typing import Any, TypeVar
 
 import gradio as gr
 import numpy as np
-from torch import Tensor
 
-from .. import figures, images
-from ..checkpoint import LoadedModel
-from ..images import ImageError
-from ..importance import importance_steps
-from ..interventions import InterventionError, Restrict, from_json, to_json
-from ..steps import Steps
-from ..trust import trust_steps
-from . import views
+from ... import figures
+from ...checkpoint import LoadedModel
+from ...images import ImageError
+from ...importance import importance_steps
+from ...interventions import InterventionError, Restrict, from_json, to_json
+from ...steps import Steps
+from ...trust import trust_steps
+from .. import views
+from ..results import Results
+from ..theme import MATTER_JAVASCRIPT, MATTER_MARKUP
+from . import Shown, Values, drawn
 from .compare import CompareView
 from .controls import InterventionControls, region_of
-from .results import Results, Source
-from .theme import MATTER_JAVASCRIPT, MATTER_MARKUP
 
 _log = logging.getLogger("dsp_viz")
 
@@ -35,12 +35,18 @@ picture are replaced by the mean colour, or given back to an empty picture, in t
 matters, the deletion curve falls early and the insertion curve rises early. One more random order would
 lie within the band 95 times in 100.</div>"""
 
+from gradio.events import Dependency
 
 class MatterView(gr.HTML):
     """What each part is worth; a click shows the part's maps."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(html_template=MATTER_MARKUP, js_on_load=MATTER_JAVASCRIPT, **arguments)
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
 
 
 class WhatIf:
@@ -50,18 +56,21 @@ class WhatIf:
         results: see :class:`Results`.
     """
 
+    name, title = "whatif", "What if"
+
     def __init__(self, results: Results) -> None:
         self._results = results
-        gr.HTML(ABOUT)
-        self.controls = InterventionControls(results)
-        with gr.Row():
-            self.run = gr.Button("Run", variant="primary", elem_id="run")
-            self.clear = gr.Button("Clear")
-            self.rank = gr.Button("Which part matters here?", elem_id="rank")
-        self.message = gr.HTML(elem_id="whatif-message")
-        self.bars = gr.Plot(label="Prediction before and after", visible=False, elem_id="before-after")
-        self.view = CompareView(elem_id="whatif", visible=False)
-        self.matter = MatterView(elem_id="matter")
+        with gr.Column() as self.changes:
+            gr.HTML(ABOUT)
+            self.controls = InterventionControls(results)
+            with gr.Row():
+                self.run = gr.Button("Run", variant="primary", elem_id="run")
+                self.clear = gr.Button("Clear")
+                self.rank = gr.Button("Which part matters here?", elem_id="rank")
+            self.message = gr.HTML(elem_id="whatif-message")
+            self.bars = gr.Plot(label="Prediction before and after", visible=False, elem_id="before-after")
+            self.view = CompareView(elem_id="whatif", visible=False)
+            self.matter = MatterView(elem_id="matter")
         gr.HTML(ABOUT_TRUST)
         with gr.Row():
             self.judge = gr.Button("Judge the maps of this picture", elem_id="judge")
@@ -70,27 +79,34 @@ class WhatIf:
         with gr.Row(equal_height=False):
             self.deletion = gr.Plot(label="Deletion: the most relevant first", visible=False, elem_id="deletion")
             self.insertion = gr.Plot(label="Insertion: the most relevant first", visible=False, elem_id="insertion")
+        self.inputs = [self.controls.text, self.controls.block]
+        self.outputs = [self.changes, *self.controls.offered, self.controls.region, self.controls.text]
 
-    def moved(self, current: Source | None, text: str, block: str) -> tuple[Any, ...]:
-        """Another picture, size or model is on the screen: what was told of the last goes, and regions of its grid."""
-        gone, hidden = "", gr.update(visible=False)
-        emptied = (gone, hidden, hidden, None, gone, hidden, hidden)
-        if current is None:
-            return gr.skip(), gr.skip(), *emptied
-        _, manifest = self._results.of(current)
+    def fits(self, model: LoadedModel) -> bool:
+        """Maps of linear attention can be judged; parts of DSP-Attention can be left out, too."""
+        return views.is_linear(model)
+
+    def follow(self, model: LoadedModel) -> Values:
+        return {self.changes: gr.update(visible=views.is_dsp(model)), **self.controls.follow(model)}
+
+    def show(self, shown: Shown, values: Values) -> Values:
+        """The picture that a region is drawn on; of the list goes what does not fit its grid."""
+        manifest, text, block = shown.manifest, values[self.controls.text], values[self.controls.block]
         try:
             interventions = from_json(text)
         except InterventionError:
-            return region_of(manifest, (), block), gr.skip(), *emptied  # it is being written: not ours to change
-        fitting = [i for i in interventions if not (isinstance(i, Restrict) and i.grid != tuple(manifest["grid"]))]
-        left = gr.skip() if len(fitting) == len(interventions) else to_json(fitting)
-        return region_of(manifest, fitting, block), left, *emptied
+            return {self.controls.region: region_of(manifest, (), block)}  # it is being written: not ours to change
+        grid = tuple(manifest["grid"])
+        fitting = [i for i in interventions if not (isinstance(i, Restrict) and i.grid != grid)]
+        told: Values = {self.controls.region: region_of(manifest, fitting, block)}
+        return told if len(fitting) == len(interventions) else told | {self.controls.text: to_json(fitting)}
 
-    def compare(self, current: Source | None, text: str) -> tuple[Any, ...]:
+    def compare(self, page: str, text: str) -> Values:
         """Before and after."""
-        kept = (gr.skip(),) * 2
+        hidden = gr.update(visible=False)
+        current = self._results.asked(page)
         if current is None:
-            return "", *kept
+            return {}
         try:
             interventions = from_json(text)
             if not interventions:
@@ -98,28 +114,31 @@ class WhatIf:
             before, first = self._results.of(current)
             after, second = self._results.of(current._replace(interventions=interventions))
         except (InterventionError, ImageError) as error:
-            _log.warning("refused an intervention: %s", error)
-            return views.notice(str(error)), *kept
+            _log.warning("refused an intervention: %.300s", error)
+            # What stands there is of another list.
+            return {self.message: views.notice(str(error)), self.bars: hidden, self.view: hidden}
         chosen = [name for name, _ in before.result.top(4)]
         chosen += [name for name, _ in after.result.top(4) if name not in chosen]
         old, new = (dict(zip(r.result.classes, r.result.probabilities, strict=True)) for r in (before, after))
         figure = figures.before_after(
             chosen, np.array([old[name] for name in chosen]), np.array([new[name] for name in chosen])
         )
-        names = ["before", "after"]
-        return (
-            "",
-            gr.update(value=figure, visible=True),
-            gr.update(value={"a": first, "b": second, "names": names}, visible=True),
-        )
+        sides = {"a": first, "b": second, "names": ["before", "after"]}
+        return {
+            self.message: "",
+            self.bars: drawn(figure),
+            self.view: gr.update(value=sides, visible=True),
+        }
 
-    def judged(self, current: Source | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
+    def judged(self, page: str, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
         """Deletion and insertion curves of the accounts of relevance; each step may be the last."""
+        current = self._results.asked(page)
         if current is None:
             return
+        model = self._results.models[current.model]
         try:
-            model, x = self._input(current)
-            found = yield from self._told(trust_steps(model, x, model.classifier.patch), progress, 3)
+            steps = trust_steps(model, self._results.input(current), model.classifier.patch)
+            found = yield from self._told(steps, progress, 3)
         except ValueError as error:
             yield views.notice(str(error)), gr.skip(), gr.skip()
             return
@@ -132,32 +151,27 @@ class WhatIf:
                 (found.curves.insertion, low.insertion, high.insertion, "% of the tokens given back"),
             )
         ]
-        yield views.areas(found, model.config.classes), *(gr.update(value=plot, visible=True) for plot in plots)
+        yield views.areas(found, model.config.classes), *map(drawn, plots)
 
     def _told(self, steps: Steps[T], progress: gr.Progress, outputs: int) -> Generator[tuple[Any, ...], None, T]:
         """Take steps, one turn each, and tell how far they are; whoever is driven may be left after any."""
         while True:
             try:
-                with self._results.batch():
+                with self._results.turn:
                     done, total, what = next(steps)
             except StopIteration as end:
                 return end.value
             progress((done, total), desc=what)
             yield (gr.skip(),) * outputs
 
-    def _input(self, current: Source) -> tuple[LoadedModel, Tensor]:
-        model = self._results.models[current.model]
-        patch, config = model.classifier.patch, model.config
-        cut, _ = images.fit(images.read_image(current.path), side=current.side, patch=patch, whole=current.whole)
-        return model, images.to_tensor(cut, config.mean, config.std)
-
-    def matters(self, current: Source | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
+    def matters(self, page: str, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
         """What each part is worth for the class that the model chose; each step may be the last."""
+        current = self._results.asked(page)
         if current is None:
             return
+        model = self._results.models[current.model]
         try:
-            model, x = self._input(current)
-            found = yield from self._told(importance_steps(model, x), progress, 2)
+            found = yield from self._told(importance_steps(model, self._results.input(current)), progress, 2)
         except ValueError as error:
             yield views.notice(str(error)), gr.skip()
             return
@@ -165,27 +179,24 @@ class WhatIf:
         told = {"target": model.config.classes[found.target], "logit": found.logit}
         yield "", told | {name: values.tolist() for name, values in parts.items()}
 
-    def listen(self, current: gr.State, busy: dict[str, Any]) -> None:
-        """Connect the controls."""
+    def listen(self, page: gr.Textbox, busy: dict[str, Any]) -> None:
+        """Connect the controls; ``page`` holds what is on the screen, ``busy`` options of what may run a model."""
         own: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        self.controls.listen(current, self.clear, own, busy)
-        text, block = self.controls.text, self.controls.block
-        outputs = [self.message, self.bars, self.view]
-        running = self.run.click(self.compare, [current, text], outputs, **own, **busy)
+        self.controls.listen(page, self.clear, own, busy)
+        told = [self.message, self.bars, self.view]
+        running = self.run.click(self.compare, [page, self.controls.text], told, **own, **busy)
         # They take turns with everybody else's requests, step by step, so they need no place in that queue.
         shown = own | {"show_progress": "full", "concurrency_id": "steps", "concurrency_limit": 1}
         ranking = self.rank.click(
-            self.matters, current, [self.message, self.matter], show_progress_on=[self.matter], **shown
+            self.matters, page, [self.message, self.matter], show_progress_on=[self.matter], **shown
         )
-        judging = self.judge.click(
-            self.judged,
-            current,
-            [self.verdict, self.deletion, self.insertion],
-            show_progress_on=[self.verdict],
-            **shown,
-        )
+        verdict = [self.verdict, self.deletion, self.insertion]
+        judging = self.judge.click(self.judged, page, verdict, show_progress_on=[self.verdict], **shown)
         self.stop.click(None, None, None, cancels=[ranking, judging], api_visibility="private")
-        told = [self.message, self.bars, self.view, self.matter, self.verdict, self.deletion, self.insertion]
-        # What is being worked out is of the last picture as well.
-        stale: list[dict[str, Any]] = [running, ranking, judging]
-        current.change(self.moved, [current, text, block], [self.controls.region, text, *told], cancels=stale, **own)
+        hidden = gr.update(visible=False)
+        emptied: Values = {self.message: "", self.bars: hidden, self.view: hidden}
+        self.clear.click(lambda: emptied, None, told, **own)
+        # Another picture, size or model is on the screen: what was told of the last goes, and what is being worked out.
+        gone = emptied | {self.matter: None, self.verdict: "", self.deletion: hidden, self.insertion: hidden}
+        stale: list[Any] = [running, ranking, judging]
+        page.change(lambda: gone, None, list(gone), cancels=stale, **own)

@@ -1,0 +1,206 @@
+"""The controls that write the list of interventions, and the picture that a region is drawn on."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from ...checkpoint import LoadedModel
+from ...interventions import Intervention, InterventionError, Restrict, from_json, to_json
+from ...trace import dsp_layers
+from ..results import Results
+from ..theme import REGION_JAVASCRIPT, REGION_MARKUP
+from . import Values
+
+EVERY = "every"
+
+_numbers = itertools.count()
+
+from gradio.events import Dependency
+
+class RegionView(gr.HTML):
+    """The picture of a result, to draw a region on; ``draw`` tells the grid and the tokens within.
+
+    Its value is the manifest with ``tokens``, those of the region that the list holds for the chosen block.
+    """
+
+    draw: Callable[..., Any]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(html_template=REGION_MARKUP, js_on_load=REGION_JAVASCRIPT, **arguments)
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+class InterventionControls:
+    """A group of controls for each kind of intervention, and the list as JSON, which they append to.
+
+    Args:
+        results: see :class:`Results`.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        # What is offered at first is what any model has: then no choice is refused whatever the page was told since.
+        most = _Sizes(*map(max, zip(*(_sizes(model) for model in results.models.values()), strict=True)))
+        with gr.Row():
+            self.block = gr.Dropdown(_numbered(most.blocks), value=EVERY, label="Block", min_width=90)
+            self.head = gr.Dropdown(_numbered(most.heads), value=EVERY, label="Head", min_width=90)
+        with gr.Tabs():
+            with gr.Tab("Streams"), gr.Row(equal_height=True):
+                self.scale = gr.Dropdown(_scales(most.scales), value=EVERY, label="Scale", min_width=90)
+                self.stream = gr.Dropdown([EVERY, "same", "opposite"], value="opposite", label="Stream", min_width=110)
+                self.value = gr.Slider(0, 2, value=0, step=0.05, label="Coefficient", min_width=140)
+                self.relative = gr.Checkbox(label="times its value", value=False, min_width=110)
+                self.add_stream = gr.Button("Add", min_width=70)
+            with gr.Tab("Filters"), gr.Row(equal_height=True):
+                self.filter = gr.Dropdown([EVERY, "positive", "negative"], value=EVERY, label="Polarity", min_width=110)
+                self.low = gr.Slider(0, most.highest, value=0, step=1, label="From cycles per image", min_width=140)
+                self.high = gr.Slider(0, most.highest, value=most.highest, step=1, label="To", min_width=140)
+                self.add_filter = gr.Button("Add", min_width=70)
+            with gr.Tab("Context"), gr.Row(equal_height=True):
+                self.summary = gr.Dropdown(["global", "lstm", "attention"], value="global", label="Summary left out")
+                self.add_summary = gr.Button("Add", min_width=70)
+            with gr.Tab("Mixing weights"), gr.Row(equal_height=True):
+                self.weights = [
+                    gr.Slider(0, 1, value=float(s == 0), step=0.05, label=f"{2**s}×", min_width=120)
+                    for s in range(most.scales)
+                ]
+                self.add_weights = gr.Button("Add", min_width=70)
+            with gr.Tab("Region"):
+                self.region = RegionView(elem_id="region")
+        self.text = gr.Textbox("[]", label="Interventions, as JSON", lines=2, max_lines=6, elem_id="interventions")
+        self.offered = [self.block, self.head, self.scale, self.low, self.high, *self.weights]
+    def follow(self, model: LoadedModel) -> Values:
+        """Offer what a model has."""
+        sizes = _sizes(model)
+        return {
+            self.block: gr.update(choices=_numbered(sizes.blocks), value=EVERY),
+            self.head: gr.update(choices=_numbered(sizes.heads), value=EVERY),
+            self.scale: gr.update(choices=_scales(sizes.scales), value=EVERY),
+            self.low: gr.update(maximum=sizes.highest, value=0),
+            self.high: gr.update(maximum=sizes.highest, value=sizes.highest),
+            **{w: gr.update(visible=s < sizes.scales) for s, w in enumerate(self.weights)},
+        }
+
+    # Each of these appends what the controls say to the list.
+
+    def _stream(self, text: str, block: str, head: str, scale: str, stream: str, value: float, relative: bool) -> Any:
+        size = None if scale == EVERY else int(scale[:-1]).bit_length() - 1
+        where = {"block": _index(block), "head": _index(head), "scale": size, "polarity": _name(stream)}
+        return _append(text, "set_coefficient", value=value, relative=relative, **where)
+
+    def _filter(self, text: str, page: str, block: str, head: str, polarity: str, low: int, high: int) -> Any:
+        where = {"block": _index(block), "head": _index(head), "polarity": _name(polarity)}
+        end = self._of(page).highest
+        return _append(text, "leave_out_filter", low=low, high=None if high >= end else high, **where)
+
+    def _summary(self, text: str, block: str, summary: str) -> Any:
+        return _append(text, "leave_out_summary", summary=summary, block=_index(block))
+
+    def _weights(self, text: str, page: str, block: str, head: str, *weights: float) -> Any:
+        """There is a slider for each scale of the model with the most."""
+        own = weights[: self._of(page).scales]
+        return _append(text, "set_mixing_weights", weights=own, block=_index(block), head=_index(head))
+
+    def _of(self, page: str) -> "_Sizes":
+        source = self._results.asked(page)
+        if source is None:
+            raise gr.Error("Choose a picture first.", print_exception=False)
+        return _sizes(self._results.models[source.model])
+
+    def _region(self, text: str, block: str, event: gr.EventData) -> Any:
+        """The region that was drawn takes the place of an earlier one of the same block."""
+        place = _index(block)
+        kept = [i for i in _read(text) if not (isinstance(i, Restrict) and i.block == place)]
+        if not event._data["tokens"]:
+            return to_json(kept)
+        return _append(to_json(kept), "restrict", block=place, **event._data)
+
+    def drawn(self, page: str, text: str, block: str) -> Any:
+        """What the region's picture shows."""
+        current = self._results.asked(page)
+        if current is None:
+            return gr.skip()
+        try:
+            interventions = from_json(text)
+        except InterventionError:
+            return gr.skip()  # it is being written
+        return region_of(self._results.of(current)[1], interventions, block)
+
+    def listen(self, page: gr.Textbox, clear: gr.Button, own: dict[str, Any], busy: dict[str, Any]) -> None:
+        """Connect them; ``page`` holds what is on the screen, see :meth:`Source.text`; ``own`` and ``busy`` are options
+        of all events, and of those that may run a model."""
+        place = [self.block, self.head]
+        streams = [self.text, *place, self.scale, self.stream, self.value, self.relative]
+        self.add_stream.click(self._stream, streams, self.text, **own)
+        self.add_filter.click(self._filter, [self.text, page, *place, self.filter, self.low, self.high], self.text, **own)
+        self.add_summary.click(self._summary, [self.text, self.block, self.summary], self.text, **own)
+        self.add_weights.click(self._weights, [self.text, page, *place, *self.weights], self.text, **own)
+        self.region.draw(self._region, [self.text, self.block], self.text, **own)
+        # Not whenever the list changes: a stroke is in the picture before it is in the list, and the next one follows.
+        told = [page, self.text, self.block]
+        latest = own | busy | {"trigger_mode": "always_last"}
+        gr.on([self.text.input, self.text.blur, self.block.change], self.drawn, told, self.region, **latest)
+        clear.click(lambda: "[]", None, self.text, **own).then(self.drawn, told, self.region, **own, **busy)
+
+
+class _Sizes(NamedTuple):
+    """How much of each a model has; ``highest``: |k| of the corner of a filter, in cycles per image."""
+
+    blocks: int
+    heads: int
+    scales: int
+    highest: int
+
+
+def _sizes(model: LoadedModel) -> _Sizes:
+    layers = list(dsp_layers(model).values())
+    return _Sizes(
+        len(layers),
+        max((layer.num_heads for layer in layers), default=1),
+        max((len(layer.factors) for layer in layers), default=1),
+        max((round(math.sqrt(2) * (layer.spectral.filters.modes - 1)) for layer in layers), default=1),
+    )
+
+
+def _numbered(count: int) -> list[str]:
+    return [EVERY, *map(str, range(1, count + 1))]
+
+
+def _scales(count: int) -> list[str]:
+    return [EVERY, *(f"{2**s}×" for s in range(count))]
+
+
+def region_of(manifest: dict[str, Any], interventions: Iterable[Intervention], block: str) -> dict[str, Any]:
+    """Value of :class:`RegionView`."""
+    place, grid = _index(block), tuple(manifest["grid"])
+    regions = [i for i in interventions if isinstance(i, Restrict) and i.block == place and i.grid == grid]
+    # The number tells the browser that this is news: what was drawn since, it has told the server and not this value.
+    return manifest | {"tokens": regions[-1].tokens if regions else (), "number": next(_numbers)}
+
+
+def _index(choice: str) -> int | None:
+    return None if choice == EVERY else int(choice) - 1
+
+
+def _name(choice: str) -> str | None:
+    return None if choice == EVERY else choice
+
+
+def _read(text: str) -> tuple[Intervention, ...]:
+    try:
+        return from_json(text)
+    except InterventionError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def _append(text: str, kind: str, **fields: Any) -> str:
+    """The list with one intervention more, from what controls say."""
+    return to_json([*_read(text), *_read(json.dumps([{"kind": kind, **fields}]))])
