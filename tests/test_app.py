@@ -188,7 +188,7 @@ def test_the_program_serves_the_api_and_mcp() -> None:
         process.terminate()
         process.wait()
     assert tool["name"] == "analyse_picture"
-    assert "at most 25 megapixels" in tool["inputSchema"]["properties"]["path"]["description"]
+    assert "at most 25 megapixels" in tool["inputSchema"]["properties"]["picture"]["description"]
 
 
 @pytest.mark.parametrize(
@@ -240,6 +240,6 @@ def test_mixing_weights_are_as_many_as_the_model_has_scales(model: dsp_viz.Loade
         controls = InterventionControls(results)
     for name, count in ((model.name, 3), ("small", 2)):
         source = Source(str(EXAMPLES[0]), 128, False, name)
-        (added,) = from_json(controls._weights(source, "[]", "2", "every", 1, 0.5, 0.25))
+        (added,) = from_json(controls._weights("[]", source.text(), "2", "every", 1, 0.5, 0.25))
         assert added == SetMixingWeights(weights=(1, 0.5, 0.25)[:count], block=1)
         results.of(source._replace(interventions=(added,)))

@@ -58,7 +58,6 @@ def add(results: Results, busy: dict[str, Any]) -> None:
             raise gr.Error(str(error), print_exception=False) from error
 
     sent = Picture(label="picture", visible=False)
-    sent.readable = results.readable
     name = gr.Textbox(first, label="model", visible=False)
     changes = InterventionList([], label="interventions", visible=False)
     answer = gr.JSON(label="analysis", visible=False)

@@ -80,10 +80,10 @@ class Screen:
             with gr.Column(scale=1, min_width=270, elem_id="rail"):
                 self.rail = Rail(results, examples)
             with gr.Column(scale=4, min_width=320), gr.Tabs(selected=MAPS) as self.all:
-                with gr.Tab("Polarity maps", id=MAPS):
+                with gr.Tab("Polarity maps", id=MAPS) as first:
                     self.view = PolarityView(elem_id="view")
                 self.tabs: dict[str, Any] = {}  # each a Tab
-                self.places: dict[str, gr.Tab] = {}
+                self.places = {MAPS: first}
                 for kind in (Filters, Coefficients, Weights):
                     self._add(kind)
                 for kind in (History, Comparison, WhatIf):
@@ -119,8 +119,12 @@ class Screen:
         gr.on(choices, self.change, inputs, outputs, **latest)
         for view in (self.view, self.tabs["compare"].view, self.tabs["whatif"].view):
             view.lost(self.again, inputs, outputs, **latest)
-        self.view.pick(self.pick, inputs, [self.block, self.head, *made], **redraw)
-        self.all.select(self.open, inputs, [self.opened, *made], **redraw)
+        # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
+        self.view.pick(self.pick, None, [self.block, self.head], **redraw).then(self.redraw, inputs, made, **silent)
+        for name, place in self.places.items():
+            opened = place.select(None, None, self.opened, js=f"() => '{name}'")
+            if name != MAPS:
+                opened.then(self.redraw, inputs, made, **silent)
         told = [self.tabs["history"].epoch.input, *(c.input for c in self.tabs["compare"].inputs)]
         gr.on(told, self.redraw, inputs, made, **redraw)
         self.tabs["whatif"].listen(self.source, BUSY)
@@ -150,15 +154,9 @@ class Screen:
         """The browser found that the result is no longer kept here."""
         return self.change(values)
 
-    def pick(self, values: Values, event: gr.EventData) -> Values:
+    def pick(self, event: gr.EventData) -> Values:
         """Another block or head is looked at."""
-        place = {self.block: int(event._data["block"]), self.head: int(event._data["head"])}
-        return place | self.redraw(values | place)
-
-    def open(self, values: Values, event: gr.SelectData) -> Values:
-        """Another tab is looked at."""
-        name = next((name for name, tab in self.tabs.items() if tab.title == event.value), MAPS)
-        return {self.opened: name} | self.redraw(values | {self.opened: name})
+        return {self.block: int(event._data["block"]), self.head: int(event._data["head"])}
 
     def redraw(self, values: Values) -> Values:
         """What the open tab shows is drawn anew."""

@@ -1,10 +1,13 @@
-"""The upload field: hands the file on unopened, so that our own reader judges it and words the refusal."""
+"""The upload field, and which files a client may name."""
 
-from collections.abc import Callable
+import os
+import stat
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
+from gradio.utils import get_upload_folder
 
 
 class Picture(gr.Image):
@@ -12,15 +15,27 @@ class Picture(gr.Image):
 
     Gradio's own image input opens the file before any handler runs, and a file that is no picture ends as a bare
     "Error". Here the bytes reach :mod:`dsp_viz.decoding` untouched.
-
-    Attributes:
-        readable: takes the path that a client sent and returns it if it may be read, or raises gradio.Error: a client
-            can send any path of this machine. To be set on each field; Gradio reads a component's arguments off its
-            constructor, so it is none of these.
     """
 
     is_template = True  # the browser keeps treating it as an image input
-    readable: Callable[[str], str]
 
     def preprocess(self, payload: ImageData | None) -> Any:
-        return None if payload is None or payload.path is None else self.readable(payload.path)
+        return None if payload is None or payload.path is None else uploaded(payload.path)
+
+
+def uploaded(path: str) -> str:
+    """A path that a client sent, resolved, if it is that of an upload: a client can send any path of this machine.
+
+    Raises:
+        gradio.Error: it leads to anything but a regular file in the upload folder, or to nothing.
+    """
+    try:
+        real = os.path.realpath(path)
+        inside = Path(real).is_relative_to(os.path.realpath(get_upload_folder()))
+        if not inside or not stat.S_ISREG(os.stat(real).st_mode):
+            raise gr.Error("Only pictures that were uploaded here can be read. Upload it.", print_exception=False)
+        os.utime(real)  # its hour begins anew
+    except (OSError, ValueError) as error:
+        gone = "This picture is no longer kept: uploads live for an hour after their last use. Choose it again."
+        raise gr.Error(gone, print_exception=False) from error
+    return real

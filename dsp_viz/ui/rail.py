@@ -33,7 +33,6 @@ class Rail:
             elem_id="picture",
             buttons=[],
         )
-        self.picture.readable = results.readable
         self.message = gr.HTML(elem_id="message")
         self.stretch = gr.Checkbox(label="Stretch its values", value=False, visible=False, elem_id="stretch")
         self.predicted = gr.HTML(elem_id="prediction")
@@ -89,4 +88,4 @@ class Rail:
         """What the upload field shows of a source: its file, or what was decoded where browsers cannot."""
         if Path(source.path).suffix.lower() in SHOWN:
             return source.path
-        return self._results.decoder.preview(source.path, 512)
+        return self._results.decoder.preview(source.path, 512).picture

@@ -1,8 +1,6 @@
 """Results of pictures: computed once, kept for the browsers while there is room."""
 
 import json
-import os
-import stat
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,13 +20,10 @@ from ..decoding import Decoder
 from ..interventions import Intervention
 from ..store import Store
 from . import views
+from .picture import uploaded
 
 #: Sides that are offered, in units of what a model was trained for.
 SIZES = (1, 2, 4)
-
-#: Said where a picture that the page names is no longer there.
-GONE = "This picture is no longer kept: uploads live for an hour after their last use. Choose it again."
-
 
 class Source(NamedTuple):
     """What a result is of: path of the picture, longer side in pixels, whether all of it is kept, name of the model,
@@ -74,24 +69,6 @@ class Results:
         sizes = [factor * self.models[model].config.image_size for factor in SIZES]
         return {f"{size} px": size for size in sizes}
 
-    def readable(self, path: str) -> str:
-        """The path again, if it is one of the examples or a regular file in the upload folder.
-
-        Raises:
-            gradio.Error: it is anything else.
-        """
-        if path in self.examples.values():
-            return path
-        try:
-            real = os.path.realpath(path)
-            inside = Path(real).is_relative_to(os.path.realpath(get_upload_folder()))
-            if not inside or not stat.S_ISREG(os.stat(real).st_mode):
-                raise gr.Error("Only pictures that were uploaded here can be read. Upload it.", print_exception=False)
-            os.utime(real)  # its hour begins anew
-        except (OSError, ValueError) as error:
-            raise gr.Error(GONE, print_exception=False) from error
-        return real
-
     def asked(self, text: str) -> Source | None:
         """What a page says that its result is of; None where it has none.
 
@@ -108,7 +85,8 @@ class Results:
             known = False
         if not known:
             raise gr.Error("The page and the app do not match. Load the page again.", print_exception=False)
-        return source._replace(path=self.readable(source.path), interventions=())
+        path = source.path if source.path in self.examples.values() else uploaded(source.path)
+        return source._replace(path=path, interventions=())
 
     def of(self, source: Source) -> tuple[views.Kept, dict[str, Any]]:
         """The result of a source, from the store if it is still there.
