@@ -1,6 +1,7 @@
 """Start the explorer: ``python app.py [--model NAME…] [--host H] [--port P]``."""
 
 import argparse
+import gc
 import logging
 import os
 import socket
@@ -94,6 +95,7 @@ def _serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     store = Store(max_bytes=512 * 2**20)
     app = ui.create_app(ui.build(models, examples, store), store, root_path=args.root_path, mcp=args.mcp)
     print(f"* Running on http://{args.host}:{listening.getsockname()[1]}", flush=True)
+    gc.freeze()  # what is loaded stays: the collector need not look through it, least of all at the end
     ui.serve(app, listening)
 
 

@@ -27,13 +27,10 @@ import dsp_viz
 from dsp_attention.model import DSPImageClassifier
 from dsp_viz.interventions import SetMixingWeights, from_json
 from dsp_viz.store import Store
-from dsp_viz.ui.tabs.controls import InterventionControls
 from dsp_viz.ui.results import Results, Source
+from dsp_viz.ui.tabs.controls import InterventionControls
 
 DATA = Path(__file__).parent / "data"
-
-# The server's and the client's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,6 @@ import dsp_viz
 from dsp_viz import maps
 from dsp_viz.trace import LinearBlock, SoftmaxBlock
 
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 @pytest.mark.parametrize("name", ["polaformer_tiny", "softmax_tiny"])
 def test_maps_of_other_attentions_equal_the_exact_ones(page: Page, name: str) -> None:

@@ -16,9 +16,6 @@ from dsp_viz.checkpoint import PRETRAINED
 from dsp_viz.trace import dsp_layers
 from pretrained.snapshots import snapshot, write
 
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 @pytest.fixture(scope="module")
 def changing(tmp_path_factory: pytest.TempPathFactory) -> dsp_viz.LoadedModel:

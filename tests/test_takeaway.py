@@ -18,9 +18,6 @@ from viewing import HANDLE, READY, ask, maps_of, opened, ready
 import dsp_viz
 from dsp_viz import export, maps
 
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 def test_png_and_svg(page: Page, model: dsp_viz.LoadedModel) -> None:
     ready(page)

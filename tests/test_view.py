@@ -17,9 +17,6 @@ from viewing import HANDLE, READY, ask, maps_of, ready
 import dsp_viz
 from dsp_viz import maps
 
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.LoadedModel) -> None:
     ready(page)

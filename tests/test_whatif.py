@@ -13,10 +13,6 @@ from dsp_viz.importance import importance
 from dsp_viz.interventions import LeaveOutFilter, LeaveOutSummary, Restrict, SetCoefficient, SetMixingWeights, from_json
 from dsp_viz.trust import trust
 
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
-
-
 #: The list as the browser has it, and the tokens that are drawn.
 WRITTEN = "JSON.parse(document.querySelector('#interventions textarea').value)"
 REGION = "[...document.querySelectorAll('#region, #region *')].map(e => e.dspRegion).find(Boolean)()"

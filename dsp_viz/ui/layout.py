@@ -2,6 +2,7 @@
 
 import filecmp
 import logging
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,27 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
         Blocks that are ready to be served, see :mod:`dsp_viz.ui.server`.
     """
     results = Results(models, examples, store)
-    with gr.Blocks(
+    with Blocks(
         title="DSP-Attention explorer", analytics_enabled=False, delete_cache=(900, 3600), fill_width=True
     ) as demo:
         Screen(results, examples, demo)
     demo.example_folders = sorted({path.parent.resolve() for path in examples})
     return demo
+
+
+class Blocks(gr.Blocks):
+    """Gradio's, with errors that are short: its own repeat what was sent, whole, in the answer and in the log."""
+
+    async def process_api(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        try:
+            return await super().process_api(*arguments, **options)
+        except gr.Error as error:
+            raise gr.Error(error.message[:600], print_exception=False) from None
+        except Exception as error:
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
+            kind = f"The request failed ({type(error).__name__}): the app's log says where."
+            raise gr.Error(kind, print_exception=False) from None
 
 
 class Screen:
@@ -113,7 +129,7 @@ class Screen:
             self.arrive, asked, outputs, **progress
         )
         self.address.input(self.arrive, asked, outputs, **latest)
-        rail.picture.input(self.run, inputs, outputs, **latest)
+        rail.picture.input(self.run, {*inputs, rail.picture}, outputs, **latest)
         rail.gallery.select(self.offer, inputs, outputs, trigger_mode="multiple", **progress)
         choices = [c.input for c in (rail.model, rail.side, rail.whole, rail.stretch)]
         gr.on(choices, self.change, inputs, outputs, **latest)
@@ -221,7 +237,9 @@ class Screen:
         """A result, on all of the screen; of a bad file is said why, and all else stays as it is."""
         last = self._last(values)
         try:
-            shown, drawn = self._drawn(source, values, moved=last is None or last.model != source.model or view is not None)
+            shown, drawn = self._drawn(
+                source, values, moved=last is None or last.model != source.model or view is not None
+            )
         except ImageError as error:
             _log.warning("refused a picture: %.300s", error)
             told = {self.rail.message: views.notice(str(error))}

@@ -58,8 +58,8 @@ class Rail:
             elem_id="examples",
         )
         self.known = gr.HTML(views.known_classes(model))
-        self.inputs = [self.picture, self.stretch, self.model, self.side, self.whole]
-        self.outputs = [*self.inputs, self.message, self.predicted, self.known]
+        self.inputs = [self.stretch, self.model, self.side, self.whole]
+        self.outputs = [self.picture, *self.inputs, self.message, self.predicted, self.known]
 
     def chosen(self, values: Values, path: str) -> Source:
         """The source that the controls ask for. A side that the chosen model lacks becomes what stands for it."""

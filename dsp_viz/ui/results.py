@@ -25,6 +25,7 @@ from .picture import uploaded
 #: Sides that are offered, in units of what a model was trained for.
 SIZES = (1, 2, 4)
 
+
 class Source(NamedTuple):
     """What a result is of: path of the picture, longer side in pixels, whether all of it is kept, name of the model,
     whether few values of many bits are stretched, and what is changed in the pass."""

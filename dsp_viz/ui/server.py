@@ -68,7 +68,7 @@ def mount(
         run_history=False,  # the default copies every result into the browser's storage
         enable_monitoring=False,
         max_file_size=MAX_UPLOAD,
-        show_error=True,
+        show_error=False,  # what the app says on purpose is shown all the same
         ssr_mode=False,
         mcp_server=mcp,
     )
@@ -91,11 +91,12 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+        # The page keeps a connection open for good: that it is cut off now is no fault, and not told as one.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 
 def _server(app: FastAPI) -> _Server:
-    # The page keeps a connection open, so whoever waits for the last to close would wait for good.
-    return _Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3))
+    return _Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
 
 
 def serve(app: FastAPI, listening: socket.socket) -> None:
@@ -157,7 +158,10 @@ def _piece(store: Store) -> Callable[[Request], Response]:
         return Response(
             _MADE[name](kept, manifest, pieces),
             media_type=_TYPES[name],
-            headers={"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="dsp-attention.{name}"'},
+            headers={
+                "Cache-Control": "no-store",
+                "Content-Disposition": f'attachment; filename="dsp-attention.{name}"',
+            },
         )
 
     return answer

@@ -71,6 +71,7 @@ class InterventionControls:
                 self.region = RegionView(elem_id="region")
         self.text = gr.Textbox("[]", label="Interventions, as JSON", lines=2, max_lines=6, elem_id="interventions")
         self.offered = [self.block, self.head, self.scale, self.low, self.high, *self.weights]
+
     def follow(self, model: LoadedModel) -> Values:
         """Offer what a model has."""
         sizes = _sizes(model)
@@ -134,7 +135,9 @@ class InterventionControls:
         place = [self.block, self.head]
         streams = [self.text, *place, self.scale, self.stream, self.value, self.relative]
         self.add_stream.click(self._stream, streams, self.text, **own)
-        self.add_filter.click(self._filter, [self.text, page, *place, self.filter, self.low, self.high], self.text, **own)
+        self.add_filter.click(
+            self._filter, [self.text, page, *place, self.filter, self.low, self.high], self.text, **own
+        )
         self.add_summary.click(self._summary, [self.text, self.block, self.summary], self.text, **own)
         self.add_weights.click(self._weights, [self.text, page, *place, *self.weights], self.text, **own)
         self.region.draw(self._region, [self.text, self.block], self.text, **own)
