@@ -82,14 +82,6 @@ def analyse(
     if side < patch or side % patch:
         raise ValueError(f"side={side}: must be a multiple of the model's patch, {patch} pixels")
     cut, frame = images.fit(images.read_image(picture), side=side, patch=patch, whole=whole)
-    return analyse_input(model, cut, frame, interventions=interventions)
-
-
-def analyse_input(
-    model: LoadedModel, cut: Image.Image, frame: images.Frame, *, interventions: Iterable[Intervention] = ()
-) -> Analysis:
-    """:func:`analyse` for a picture that is cut out already, see :func:`dsp_viz.images.fit`."""
-    config = model.config
     x = images.to_tensor(cut, config.mean, config.std)
     interventions = tuple(interventions)
     with applied(model, interventions):
