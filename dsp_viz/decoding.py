@@ -10,26 +10,20 @@ The standard library does it: a pool such as pebble's starts its processes with 
 
 import json
 import os
-import select
 import signal
-import subprocess
-import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from PIL import Image
 
+from .decode_process import Process, Refused
 from .framing import Frame, frame, preview_size
-from .reading import MAX_PIXELS, ImageError, Reading
-
-#: After this many seconds a picture counts as slow, and its process gives way to all others.
-_SLOW = 1.0
+from .reading import ImageError, Reading
 
 #: Processes that are kept when there is nothing to do.
 _KEPT = 2
@@ -54,10 +48,10 @@ class Decoder:
     """Decodes picture files in other processes. Threads may share it; use it in ``with``, or call :meth:`close`.
 
     Processes start when they are needed, and one more than are busy stands ready. At most ``workers`` pictures are
-    decoded at once; one that takes longer than a second gets the lowest priority, so that many of them hardly slow
-    down another one. Pictures beyond that wait in order of arrival, for at most ``patience`` seconds, and are then
-    refused with a request to try again: as long as fewer than ``workers`` bad pictures are being decoded, nobody waits
-    for them; with more, a picture waits until one of them has used up its limits, or for its patience.
+    decoded at once; one that takes longer than two seconds gives way to others, so that even many of them leave half
+    of the machine to another one. As long as fewer than ``workers`` bad pictures are being decoded, nobody waits for
+    them. Pictures beyond ``workers`` wait in order of arrival: until another one is done or has used up its limits, or
+    for ``patience`` seconds; then they are refused with a request to try again.
 
     The processes end with the one that made them, also if that is killed and even in the middle of a picture.
 
@@ -73,7 +67,7 @@ class Decoder:
         *,
         workers: int = 8,
         cpu_seconds: int = 10,
-        memory: int = 768 * 2**20,
+        memory: int = 640 * 2**20,
         seconds: float = 30.0,
         patience: float = 10.0,
     ) -> None:
@@ -81,8 +75,8 @@ class Decoder:
         self._workers, self._seconds, self._patience = workers, seconds, patience
         self._changed = threading.Condition()
         self._waiting: deque[object] = deque()  # in order of arrival
-        self._idle: list[_Worker] = []
-        self._busy: set[_Worker] = set()
+        self._idle: list[Process] = []
+        self._busy: set[Process] = set()
         self._closed = False
         self._end = weakref.finalize(self, _kill, self._idle, self._busy)
 
@@ -142,19 +136,19 @@ class Decoder:
         target: Callable[[tuple[int, int]], tuple[int, int]],
     ) -> tuple[tuple[int, int], Image.Image, str]:
         """Size of the original, the picture of the size that ``target`` makes of it, and the note."""
-        line = json.dumps(request | {"path": os.path.abspath(os.fspath(path))}).encode() + b"\n"
+        line = json.dumps(request | {"path": os.path.abspath(os.fsdecode(path))}).encode() + b"\n"
         worker = self._take()
         good = False
         try:
             size, pixels, note = worker.ask(line, target, time.monotonic() + self._seconds)
             good = True
-        except _Refused as refusal:
+        except Refused as refusal:
             good = True
             raise ImageError(str(refusal)) from None
         except TimeoutError:
             raise ImageError(f"The picture takes more than {self._seconds:g} s to decode. {_AGAIN}") from None
         except EOFError:
-            raise ImageError(self._why(worker.ended())) from None
+            raise ImageError(self._why(worker.status())) from None
         finally:
             self._give_back(worker, good)
         return size, Image.frombytes("RGB", target(size), pixels), note
@@ -169,7 +163,7 @@ class Decoder:
             return "The process that decoded the picture was ended from outside. Try again."
         return f"The picture is damaged and stopped its decoder. {_AGAIN}"
 
-    def _take(self) -> "_Worker":
+    def _take(self) -> "Process":
         """A process that is ready, for this picture only, once it is this picture's turn."""
         turn = object()
         with self._changed:
@@ -182,7 +176,7 @@ class Decoder:
                 worker = self._ready()
                 self._busy.add(worker)
                 if not self._idle and len(self._busy) < self._workers:
-                    self._idle.append(_Worker(self._limits))
+                    self._idle.append(Process(self._limits))
                 return worker
             finally:
                 self._waiting.remove(turn)
@@ -191,15 +185,15 @@ class Decoder:
     def _is_next(self, turn: object) -> bool:
         return self._waiting[0] is turn and len(self._busy) < self._workers
 
-    def _ready(self) -> "_Worker":
+    def _ready(self) -> "Process":
         while self._idle:
             worker = self._idle.pop()
             if worker.is_alive():
                 return worker
             worker.end()
-        return _Worker(self._limits)
+        return Process(self._limits)
 
-    def _give_back(self, worker: "_Worker", good: bool) -> None:
+    def _give_back(self, worker: "Process", good: bool) -> None:
         with self._changed:
             self._busy.remove(worker)
             keep = good and not worker.is_slow and not self._closed and len(self._idle) < _KEPT
@@ -210,103 +204,6 @@ class Decoder:
             worker.end()
 
 
-class _Refused(Exception):
-    """A picture that cannot be used; the message is the process's own."""
-
-
-class _Worker:
-    """A decoding process, for one picture at a time."""
-
-    def __init__(self, limits: dict[str, int]) -> None:
-        setup = {"path": [entry for entry in sys.path if os.path.isabs(entry)]} | limits
-        program = str(Path(__file__).with_name("decode_worker.py"))
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-W", "ignore", program, json.dumps(setup)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            # Each thread of numpy and malloc reserves address space that nothing uses; the limit is on address space.
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
-            start_new_session=True,  # Ctrl+C is for the program, which then ends this process in order
-        )
-        #: Whether a picture took so long that the process has the lowest priority, which nothing can lift again.
-        self.is_slow = False
-
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def kill(self) -> None:
-        """End the process; whoever waits for its answer sees that."""
-        self._process.kill()
-        self._process.wait()
-
-    def end(self) -> None:
-        """End the process, for which nobody waits, and forget it."""
-        self.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
-
-    def ended(self) -> int:
-        """How the process ended, once its output has."""
-        return self._process.wait()
-
-    def ask(
-        self, line: bytes, target: Callable[[tuple[int, int]], tuple[int, int]], deadline: float
-    ) -> tuple[tuple[int, int], bytes, str]:
-        """Size of the original, pixels of what was made of it, of the size that ``target`` says, and the note.
-
-        Raises:
-            _Refused: by the process, in its words. TimeoutError: it is past the deadline. EOFError: the process ended.
-        """
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line)
-        except BrokenPipeError:
-            raise EOFError from None
-        slow_from = time.monotonic() + _SLOW
-        data = bytearray()
-        while (end := data.find(b"\n")) < 0 and len(data) <= 2**16:
-            data += self._receive(slow_from, deadline)
-        size, note = _header(bytes(data[:end]))
-        del data[: end + 1]
-        width, height = target(size)
-        while len(data) < 3 * width * height:
-            data += self._receive(slow_from, deadline)
-        return size, bytes(data), note
-
-    def _receive(self, slow_from: float, deadline: float) -> bytes:
-        """Some bytes of the answer, at least one."""
-        assert self._process.stdout is not None
-        output = self._process.stdout.fileno()
-        poll = select.poll()
-        poll.register(output, select.POLLIN)
-        while not poll.poll(1000 * max(0.0, (deadline if self.is_slow else min(deadline, slow_from)) - time.monotonic())):
-            if time.monotonic() >= deadline:
-                raise TimeoutError
-            if not self.is_slow and time.monotonic() >= slow_from:
-                self.is_slow = True
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, 19)
-        if more := os.read(output, 2**20):
-            return more
-        raise EOFError
-
-
-def _header(line: bytes) -> tuple[tuple[int, int], str]:
-    """Size and note of an answer, of which nothing is taken on trust."""
-    try:
-        answer = json.loads(line)
-        if "error" in answer:
-            raise _Refused(str(answer["error"]))
-        width, height = map(int, answer["size"])
-        note = str(answer["note"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise EOFError from error
-    if not (width > 0 < height and width * height <= MAX_PIXELS):
-        raise EOFError
-    return (width, height), note
-
-
-def _kill(*groups: Iterable[_Worker]) -> None:
+def _kill(*groups: Iterable[Process]) -> None:
     for worker in [worker for group in groups for worker in group]:
         worker.kill()

@@ -4,7 +4,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from PIL import (
     AvifImagePlugin,
@@ -159,7 +159,7 @@ _TOO_MUCH = (
 def _turn(picture: Image.Image) -> Image.Image:
     """A picture of our own, turned upright without a copy."""
     for key, limit in (("exif", structure.MAX_EXIF), ("Raw profile type exif", 3 * structure.MAX_EXIF)):  # in hex
-        if len(picture.info.get(key, "")) > limit:
+        if len(picture.info.get(key) or "") > limit:
             del picture.info[key]
     ImageOps.exif_transpose(picture, in_place=True)
     return picture
@@ -219,7 +219,8 @@ def _on_white(strip: Image.Image) -> Image.Image:
 
 def _shallow(picture: Image.Image, stretch: bool) -> tuple[Image.Image, str]:
     """A colour picture of the upper eight of 16 bits, and what to say if few of those are used."""
-    used = max(high for _, high in picture.getextrema()[:3]).bit_length()  # type: ignore[union-attr]
+    bands = cast("tuple[tuple[int, int], ...]", picture.getextrema())
+    used = max(high for _, high in bands[:3]).bit_length()
     if not stretch or used in (0, 8):
         return picture, _dark(8 + used if used else 0)
     top = 2**used - 1

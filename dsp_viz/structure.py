@@ -27,6 +27,9 @@ _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 #: Of a JPEG, in or after coded data: there 0xFF 0x00 is a value and 0xFF 0xD0–0xD7 a place to resume.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
+#: Strips or tiles of a TIFF: tiles of 16 pixels square fill 25 megapixels.
+MAX_STRIPS = 100_000
+
 #: Bytes of one value of each type of a TIFF field.
 _TIFF_TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
@@ -51,7 +54,7 @@ def fault(data: bytes) -> str:
     if data.startswith(b"GIF8"):
         return "has more than 1 MB before its first frame" if _gif_prelude(data) > MAX_GIF_PRELUDE else ""
     if data.startswith((b"II", b"MM")):
-        return "has fields that are larger than the file" if _tiff_fields(data) > 2 * len(data) else ""
+        return _tiff_fault(data)
     return ""
 
 
@@ -117,15 +120,25 @@ def _gif_prelude(data: bytes) -> int:
     return at - 13
 
 
-def _tiff_fields(data: bytes) -> int:
-    """Bytes that the fields of a TIFF's first directory hold, overlapping or not."""
+def _tiff_fault(data: bytes) -> str:
+    held = 0
+    for tag, kind, values in _tiff_fields(data):
+        held += _TIFF_TYPES.get(kind, 0) * values  # Pillow reads each, though they may overlap
+        if tag in (273, 324) and values > MAX_STRIPS:
+            return f"has more than {MAX_STRIPS:,} strips or tiles"
+    return "has fields that hold more than the file" if held > 2 * len(data) else ""
+
+
+def _tiff_fields(data: bytes) -> list[tuple[int, int, int]]:
+    """Tag, type and number of values of each field in a TIFF's first directory."""
     order = "<" if data.startswith(b"II") else ">"
     big = data[2:4] in (b"\x2b\0", b"\0\x2b")
     head, count, entry = ("8xQ", "Q", "HHQ8x") if big else ("4xI", "H", "HHI4x")
     try:
         (offset,) = struct.unpack_from(order + head, data)
         (entries,) = struct.unpack_from(order + count, data, offset)
-        fields = data[offset + struct.calcsize(order + count) :][: entries * struct.calcsize(order + entry)]
-        return sum(_TIFF_TYPES.get(kind, 0) * values for _, kind, values in struct.iter_unpack(order + entry, fields))
-    except (struct.error, OverflowError, ValueError):
-        return 0  # cut short: what is left is the decoder's to judge
+    except struct.error:
+        return []  # cut short: the decoder says so
+    start, size = offset + struct.calcsize(order + count), struct.calcsize(order + entry)
+    stop = min(start + entries * size, len(data))
+    return list(struct.iter_unpack(order + entry, data[start : stop - (stop - start) % size]))
