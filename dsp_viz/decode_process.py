@@ -11,10 +11,6 @@ from pathlib import Path
 
 from .reading import MAX_PIXELS
 
-#: After this many seconds a picture counts as slow, and its process gives way to others: it gets a tenth of their share
-#: of a core that they all want (priority 10), so that a large picture on a busy machine goes on too.
-SLOW, PRIORITY = 2.0, 10
-
 
 class Refused(Exception):
     """A picture that cannot be used; the message is the process's own."""
@@ -39,7 +35,7 @@ class Process:
             # but Linux may share out time by session first, and priorities count only within one.
             process_group=0,
         )
-        #: Whether a picture took so long that the process gives way, which cannot be taken back.
+        #: Whether a picture took so much computing that the process gives way, which cannot be taken back.
         self.is_slow = False
 
     def is_alive(self) -> bool:
@@ -78,26 +74,22 @@ class Process:
             self._process.stdin.write(line)
         except BrokenPipeError:
             raise EOFError from None
-        slow_from = time.monotonic() + SLOW
         data = bytearray()
         while (end := data.find(b"\n")) < 0 and len(data) <= 2**16:
-            data += self._receive(slow_from, deadline)
-        size, note = _header(bytes(data[:end]))
+            data += self._receive(deadline)
+        size, note, self.is_slow = _header(bytes(data[:end]))
         del data[: end + 1]
         width, height = target(size)
         while len(data) < 3 * width * height:
-            data += self._receive(slow_from, deadline)
+            data += self._receive(deadline)
         if len(data) > 3 * width * height:
             raise EOFError
         return size, bytes(data), note
 
-    def _receive(self, slow_from: float, deadline: float) -> bytes:
+    def _receive(self, deadline: float) -> bytes:
         """Some bytes of the answer, at least one."""
         assert self._process.stdout is not None
         output = self._process.stdout.fileno()
-        if not self.is_slow and not _readable(output, min(slow_from, deadline)):
-            self.is_slow = True
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, PRIORITY)
         if not _readable(output, deadline):
             raise TimeoutError
         if more := os.read(output, 2**20):
@@ -112,16 +104,16 @@ def _readable(descriptor: int, until: float) -> bool:
     return bool(poll.poll(1000 * max(0.0, until - time.monotonic())))
 
 
-def _header(line: bytes) -> tuple[tuple[int, int], str]:
-    """Size and note of an answer, of which nothing is taken on trust."""
+def _header(line: bytes) -> tuple[tuple[int, int], str, bool]:
+    """Size, note and slowness of an answer, of which nothing is taken on trust."""
     try:
         answer = json.loads(line)
         if "error" in answer:
             raise Refused(str(answer["error"]))
         width, height = map(int, answer["size"])
-        note = str(answer["note"])
+        note, slow = str(answer["note"]), bool(answer["slow"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise EOFError from error
     if not (width > 0 < height and width * height <= MAX_PIXELS):
         raise EOFError
-    return (width, height), note
+    return (width, height), note, slow

@@ -48,7 +48,7 @@ class Decoder:
     """Decodes picture files in other processes. Threads may share it; use it in ``with``, or call :meth:`close`.
 
     Processes start when they are needed, and one more than are busy stands ready. At most ``workers`` pictures are
-    decoded at once; one that takes longer than two seconds gives way to others, so that even many of them leave half
+    decoded at once; one that takes more than 0.3 s of computing gives way, so that even many of them leave half
     of the machine to another one. As long as fewer than ``workers`` bad pictures are being decoded, nobody waits for
     them. Pictures beyond ``workers`` wait in order of arrival: until another one is done or has used up its limits, or
     for ``patience`` seconds; then they are refused with a request to try again.
