@@ -18,9 +18,9 @@ import time
 from types import ModuleType
 from typing import Any
 
-#: After this many seconds of computing a picture counts as slow, and its process gives way to others: it gets a tenth
-#: of their share of a core that they all want (priority 10), so that a large picture on a busy machine goes on too.
-SLOW, PRIORITY = 0.3, 10
+#: After this many seconds of computing a picture counts as slow, and its process gives way to others by this many steps
+#: of priority: to a tenth of their share of a core that all want. So a large picture on a busy machine goes on too.
+SLOW, WAY = 0.15, 10
 
 
 def main() -> None:
@@ -60,7 +60,8 @@ def _give_way(slow: threading.Event) -> None:
     """Wait for the timer, in a thread of its own: the other one may be busy in a decoder for long."""
     signal.sigwait([signal.SIGPROF])
     slow.set()
-    os.setpriority(os.PRIO_PROCESS, os.getpid(), PRIORITY)
+    usual = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    os.setpriority(os.PRIO_PROCESS, os.getpid(), min(19, usual + WAY))  # of the main thread, which decodes
 
 
 def _listen(requests: "queue.SimpleQueue[dict[str, Any]]") -> None:

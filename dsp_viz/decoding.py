@@ -26,7 +26,7 @@ from .framing import Frame, frame, preview_size
 from .reading import ImageError, Reading
 
 #: Processes that are kept when there is nothing to do.
-_KEPT = 2
+_KEPT = 4
 
 _AGAIN = "Save it again as an ordinary JPEG or PNG, scale it down, or choose another."
 
@@ -48,8 +48,8 @@ class Decoder:
     """Decodes picture files in other processes. Threads may share it; use it in ``with``, or call :meth:`close`.
 
     Processes start when they are needed, and one more than are busy stands ready. At most ``workers`` pictures are
-    decoded at once; one that takes more than 0.3 s of computing gives way, so that even many of them leave half
-    of the machine to another one. As long as fewer than ``workers`` bad pictures are being decoded, nobody waits for
+    decoded at once; one that takes more than 0.15 s of computing gives way, so that even many of them leave half of
+    the machine to another one. As long as fewer than ``workers`` bad pictures are being decoded, nobody waits for
     them. Pictures beyond ``workers`` wait in order of arrival: until another one is done or has used up its limits, or
     for ``patience`` seconds; then they are refused with a request to try again.
 

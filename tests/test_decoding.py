@@ -21,7 +21,7 @@ from PIL import Image
 
 from dsp_viz import images
 from dsp_viz.decode_process import Process, _header
-from dsp_viz.decode_worker import PRIORITY
+from dsp_viz.decode_worker import WAY
 from dsp_viz.decoding import Decoder
 from dsp_viz.images import ImageError
 
@@ -161,7 +161,7 @@ def test_a_slow_picture_gives_way_and_its_process_goes(endless: Path) -> None:
         slow = pool.submit(decoder.fit, endless, side=64, patch=8)
         until(lambda: bool(decoder._busy))
         (pid,) = pids(decoder)
-        until(lambda: os.getpriority(os.PRIO_PROCESS, pid) == PRIORITY)
+        until(lambda: os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + WAY))
         assert not slow.done()
         decoder.close()
         with pytest.raises(ImageError, match="being stopped"):
@@ -236,7 +236,7 @@ def test_many_threads_get_their_own_picture(decoder: Decoder) -> None:
 
     with ThreadPoolExecutor(24) as pool:
         assert all(pool.map(work, names))
-    assert len(pids(decoder)) <= 3
+    assert len(pids(decoder)) <= 5
 
 
 def test_a_killed_process_is_replaced(endless: Path) -> None:
