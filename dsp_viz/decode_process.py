@@ -13,7 +13,11 @@ from .reading import MAX_PIXELS
 
 
 class Refused(Exception):
-    """A picture that cannot be used; the message is the process's own."""
+    """A picture that cannot be used; the message is the process's own, and ``slow`` says whether it took long."""
+
+    def __init__(self, message: str, slow: bool) -> None:
+        super().__init__(message)
+        self.slow = slow
 
 
 class Process:
@@ -108,10 +112,11 @@ def _header(line: bytes) -> tuple[tuple[int, int], str, bool]:
     """Size, note and slowness of an answer, of which nothing is taken on trust."""
     try:
         answer = json.loads(line)
+        slow = bool(answer["slow"])
         if "error" in answer:
-            raise Refused(str(answer["error"]))
+            raise Refused(str(answer["error"]), slow)
         width, height = map(int, answer["size"])
-        note, slow = str(answer["note"]), bool(answer["slow"])
+        note = str(answer["note"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise EOFError from error
     if not (width > 0 < height and width * height <= MAX_PIXELS):

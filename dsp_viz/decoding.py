@@ -143,7 +143,7 @@ class Decoder:
             size, pixels, note = worker.ask(line, target, time.monotonic() + self._seconds)
             good = True
         except Refused as refusal:
-            good = True
+            good = not refusal.slow
             raise ImageError(str(refusal)) from None
         except TimeoutError:
             raise ImageError(f"The picture takes more than {self._seconds:g} s to decode. {_AGAIN}") from None

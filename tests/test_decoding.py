@@ -168,6 +168,16 @@ def test_a_slow_picture_gives_way_and_its_process_goes(endless: Path) -> None:
             slow.result()
 
 
+def test_the_process_of_a_slow_picture_goes_when_it_is_refused_too(tmp_path: Path) -> None:
+    (tmp_path / "runs.bmp").write_bytes(hostile.runs(2_000_000))
+    with Decoder(cpu_seconds=300, seconds=300, workers=1) as decoder:
+        decoder.fit(EXAMPLES[0], side=64, patch=8)
+        (pid,) = pids(decoder)
+        with pytest.raises(ImageError, match="damaged or incomplete"):
+            decoder.fit(tmp_path / "runs.bmp", side=64, patch=8)
+        assert is_gone(pid)
+
+
 def test_bad_pictures_do_not_hold_up_a_good_one(endless: Path) -> None:
     with Decoder(workers=4, cpu_seconds=300, seconds=300) as decoder, ThreadPoolExecutor() as pool:
         bad = [pool.submit(decoder.fit, endless, side=64, patch=8) for _ in range(3)]
