@@ -3,8 +3,6 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from PIL import Image
@@ -54,19 +52,22 @@ class Analysis:
 
 def analyse(
     model: LoadedModel,
-    picture: str | Path | bytes | BinaryIO | Image.Image,
+    picture: images.Source,
     *,
     side: int | None = None,
     whole: bool = False,
+    stretch: bool = False,
     interventions: Iterable[Intervention] = (),
 ) -> Analysis:
     """Run a model on a picture once and keep all that is worth looking at.
 
     Args:
         model: from :func:`dsp_viz.load`.
-        picture: a path, the bytes of a file, an open binary file, or a PIL image.
+        picture: a path, the bytes of a file, an open binary file, a PIL image, an array or a tensor, see
+            :func:`dsp_viz.images.read_image`.
         side: of the model's input in pixels, a multiple of its patch; by default what it was trained for.
         whole: keep all of a picture that is not square, instead of its middle.
+        stretch: of a dark 16-bit picture, see :func:`dsp_viz.images.read_image`.
         interventions: changes to the pass, in this order; none by default.
 
     Returns:
@@ -77,11 +78,32 @@ def analyse(
         ValueError: ``side`` is no multiple of the patch.
         InterventionError: the model has no such part, or what comes out is not finite.
     """
-    config, patch = model.config, model.classifier.patch
-    side = config.image_size if side is None else side
+    patch = model.classifier.patch
+    side = model.config.image_size if side is None else side
     if side < patch or side % patch:
         raise ValueError(f"side={side}: must be a multiple of the model's patch, {patch} pixels")
-    cut, frame = images.fit(images.read_image(picture), side=side, patch=patch, whole=whole)
+    read = images.read_image(picture, stretch=stretch)
+    return analyse_fitted(model, *images.fit(read, side=side, patch=patch, whole=whole), interventions=interventions)
+
+
+def analyse_fitted(
+    model: LoadedModel, cut: Image.Image, frame: images.Frame, *, interventions: Iterable[Intervention] = ()
+) -> Analysis:
+    """:func:`analyse` of a picture that is model input already, as :func:`dsp_viz.images.fit` or
+    :meth:`dsp_viz.decoding.Decoder.fit` made it.
+
+    Args:
+        model: from :func:`dsp_viz.load`. cut, frame: RGB of ``frame.input_size``, and how it came about.
+        interventions: as of :func:`analyse`.
+
+    Raises:
+        ValueError: it was made for another patch than the model's. InterventionError: as of :func:`analyse`.
+    """
+    config = model.config
+    if frame.patch != model.classifier.patch:
+        raise ValueError(
+            f"the picture was cut for patches of {frame.patch} pixels, the model's are {model.classifier.patch}"
+        )
     x = images.to_tensor(cut, config.mean, config.std)
     interventions = tuple(interventions)
     with applied(model, interventions):
