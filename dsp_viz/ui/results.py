@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import images
-from ..analysis import Analysis, analyse_input
+from ..analysis import Analysis, analyse_fitted
 from ..checkpoint import LoadedModel
 from ..decoding import Decoder
 from ..interventions import Intervention
@@ -134,7 +134,7 @@ class Results:
         """The analysis of a source, computed now, and a note on its file or ""; errors as for :meth:`of`."""
         cut, frame, note = self._fitted(source)  # in a process of its own, so others may have their turn meanwhile
         with self.turn:
-            return analyse_input(self.models[source.model], cut, frame, interventions=source.interventions), note
+            return analyse_fitted(self.models[source.model], cut, frame, interventions=source.interventions), note
 
     def input(self, source: Source) -> Tensor:
         """What the model of a source takes."""
