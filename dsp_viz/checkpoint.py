@@ -107,7 +107,9 @@ def _device(device: str | torch.device) -> torch.device:
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch built without CUDA: an AssertionError
-        raise ValueError(f"device={short(str(device))}: this torch has no such device here, give cpu") from error
+        raise ValueError(
+            f"device={short(str(device))}: there is no such device here, for this torch; cpu always is"
+        ) from error
 
 
 def _find(name_or_path: str | Path) -> Path:

@@ -214,13 +214,14 @@ def _finite(text: str) -> float:
 
 
 def _told(error: ValidationError) -> str:
-    """The first three faults, each with its place, its value and what is allowed."""
+    """The first three faults, each with its place, its value and what is allowed; fields with a typo come first."""
+    unknown = ("extra_forbidden", "unexpected_keyword_argument")
     faults = []
-    for fault in error.errors(include_url=False)[:3]:
+    for fault in sorted(error.errors(include_url=False), key=lambda fault: fault["type"] not in unknown)[:3]:
         where, message = place(fault["loc"]), fault["msg"].removeprefix("Value error, ")
         if where and fault["type"] != "missing":
             where += f"={short(fault['input'])}"
-        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if fault["type"] in unknown:
             known = Build if len(fault["loc"]) > 1 else Config
             message = f"there is no such field; fields are {', '.join(known.__annotations__)}"
         faults.append(f"{where}: {message}" if where else message)

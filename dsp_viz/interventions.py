@@ -7,6 +7,7 @@ Blocks, heads and scales count from 0; ``None`` means every one.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import torch
@@ -179,6 +180,7 @@ class Restrict(_Value):
     tokens: Annotated[tuple[tuple[Position, Position], ...], Field(max_length=2**16, fail_fast=True)]
     block: int | None = None
 
+    @cached_property
     def inside(self) -> frozenset[tuple[int, int]]:
         """The tokens.
 
@@ -200,7 +202,7 @@ def _restricted(regions: Sequence[Restrict], factors: Iterable[int]) -> dict[str
     other = next((region.grid for region in regions if region.grid != grid), None)
     if other is not None:
         raise InterventionError(f"grid={other}: another region has grid={grid}, but a picture has one")
-    common = frozenset.intersection(*(region.inside() for region in regions))
+    common = frozenset.intersection(*(region.inside for region in regions))
     if not common:
         raise InterventionError("tokens: no token is within all regions; at least one is needed")
     index = torch.tensor([r * W + c for r, c in common])
