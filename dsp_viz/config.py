@@ -197,7 +197,7 @@ def read_config(path: Path) -> Config:
     try:
         return _CONFIG.validate_python(raw)
     except ValidationError as error:
-        raise CheckpointError(f"{path} is no readable model config: {_told(error)}") from None
+        raise CheckpointError(f"{path} is no readable model config: {told(error)}") from None
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _told(error: ValidationError) -> str:
+def told(error: ValidationError) -> str:
     """The first three faults, each with its place, its value and what is allowed; fields with a typo come first."""
     unknown = ("extra_forbidden", "unexpected_keyword_argument")
     faults = []
