@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .interventions import changed
+from .changes import changed
 from .steps import Step, Steps, finish
 from .trace import dsp_layers
 

@@ -2,6 +2,11 @@
 
 import gc
 import os
+<<<<<<< HEAD
+=======
+import shutil
+import socket
+>>>>>>> part-checkpoint
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from browser import FLAGS, find
+from hostile import write_small
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -45,6 +51,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 noise = generator.normal(colour, 40, (40, 48, 3)).clip(0, 255).astype(np.uint8)
                 Image.fromarray(noise).save(root / split / label / f"{i}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def _small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def weights(_small: Path, tmp_path: Path) -> Path:
+    """``small.safetensors`` with its config and snapshots, to be harmed."""
+    return Path(shutil.copytree(_small.parent, tmp_path, dirs_exist_ok=True)) / _small.name
 
 
 @contextmanager

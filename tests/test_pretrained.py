@@ -254,6 +254,13 @@ def test_too_few_pictures_are_told(tmp_path: Path) -> None:
         Run(Recipe(sizes=(8,)), split, split, tmp_path, name="few")
 
 
+def test_pictures_that_no_config_allows_are_told_before_training(tmp_path: Path) -> None:
+    """Pictures of one colour have no standard deviation to divide by."""
+    black = Split(torch.zeros(64, 3, 8, 8, dtype=torch.uint8), torch.arange(64) % 2, ("a", "b"), ("a", "b"))
+    with pytest.raises(DataError, match=r"std\.0=0\.0: Input should be greater than or equal to 0\.0001"):
+        Run(Recipe(sizes=(8,)), black, black, tmp_path, name="black")
+
+
 def test_an_out_that_is_a_file_and_a_damaged_state_are_named(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match=r"error: .*file is no folder that can be made \(File exists\)"):

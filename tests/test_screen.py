@@ -136,7 +136,7 @@ def test_few_bits_are_told_and_stretched(screen: Page, tmp_path: Path) -> None:
     gray = torch.linspace(0, 4095, 64 * 64).reshape(64, 64).to(torch.int32).numpy().astype("uint16")
     Image.fromarray(gray).save(path)
     upload(screen, path)
-    expect(screen.locator("#message [role=alert]")).to_contain_text("4095", timeout=READY)
+    expect(screen.locator("#message [role=alert]")).to_contain_text("4,095", timeout=READY)
     before = screen.locator("#prediction").inner_text()
     screen.get_by_label("Stretch its values").check()
     screen.wait_for_function("t => document.querySelector('#prediction').innerText !== t", arg=before, timeout=READY)

@@ -77,7 +77,7 @@ class Blocks(gr.Blocks):
 class Screen:
     """All components of the page, and what happens when somebody does something.
 
-    Handlers take what the components hold, by component, and return what some of them shall hold.
+    Handlers take what the components hold, by component, and return what some of them shall hold (skip: none).
 
     Args:
         results: see :class:`Results`. examples: pictures to offer. demo: the Blocks that are being built.
@@ -164,7 +164,7 @@ class Screen:
     def change(self, values: Values) -> Values:
         """Another model or size for the picture that is on the screen, whatever the upload field holds now."""
         last = self._results.asked(values[self.source])
-        return {} if last is None else self._shown(self.rail.chosen(values, last.path), values)
+        return gr.skip() if last is None else self._shown(self.rail.chosen(values, last.path), values)
 
     def again(self, values: Values) -> Values:
         """The browser found that the result is no longer kept here."""
@@ -178,7 +178,7 @@ class Screen:
         """What the open tab shows is drawn anew."""
         source = self._results.asked(values[self.source])
         if source is None or values[self.opened] == MAPS:
-            return {}
+            return gr.skip()
         return self._drawn(source, values)[1]
 
     def arrive(self, values: Values) -> Values:

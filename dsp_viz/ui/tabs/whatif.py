@@ -100,7 +100,7 @@ class WhatIf:
         hidden = gr.update(visible=False)
         current = self._results.asked(page)
         if current is None:
-            return {}
+            return gr.skip()
         try:
             interventions = from_json(text)
             if not interventions:
