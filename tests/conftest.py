@@ -2,11 +2,7 @@
 
 import gc
 import os
-<<<<<<< HEAD
-=======
 import shutil
-import socket
->>>>>>> part-checkpoint
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from browser import FLAGS, find
-from hostile import write_small
+from hostile_checkpoints import write_small
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import hostile
+import hostile_pictures as hostile
 import numpy as np
 import pytest
 from PIL import Image

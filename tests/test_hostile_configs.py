@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import BUILD, refused
+from hostile_checkpoints import BUILD, refused
 
 SIZES = (
     "image_size",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import BUILD, array, pack_snapshots, refused, write_small
+from hostile_checkpoints import BUILD, array, pack_snapshots, refused, write_small
 
 
 def header(text: str, version: bytes = b"\x01\x00") -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from hostile import BUILD, SHAPES, array, refused
+from hostile_checkpoints import BUILD, SHAPES, array, refused
 from safetensors.torch import load_file, save_file
 
 from dsp_attention import DSPImageClassifier

@@ -10,7 +10,7 @@ import threading
 import zlib
 from pathlib import Path
 
-import hostile
+import hostile_pictures as hostile
 import numpy as np
 import pillow_heif
 import pytest
