@@ -11,6 +11,7 @@ from PIL import Image
 
 from . import images
 from .checkpoint import LoadedModel
+from .device import device_of
 from .interventions import Intervention, InterventionError, applied
 from .trace import Trace, trace
 
@@ -25,7 +26,7 @@ class Analysis:
         trace: of the forward pass, see :class:`dsp_viz.trace.Trace`; batch size 1.
         classes: names of the classes. probabilities: softmax of the logits, same order, sum to 1.
         model: name of the model. digest: start of the SHA-256 of its weights.
-        seconds: wall time of the forward pass, hooks included.
+        seconds: wall time of the forward pass, hooks included, until what they recorded lies on the CPU.
         interventions: what was changed in that pass, see :mod:`dsp_viz.interventions`.
     """
 
@@ -86,7 +87,7 @@ def analyse(
     interventions = tuple(interventions)
     with applied(model, interventions):
         start = time.perf_counter()
-        result = trace(model, x.to(next(model.parameters()).device))
+        result = trace(model, x.to(device_of(model)))
         seconds = time.perf_counter() - start
     if interventions and not torch.isfinite(result.output).all():
         raise InterventionError("the interventions lead to numbers too large to go on with: use smaller values")

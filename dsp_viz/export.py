@@ -54,7 +54,7 @@ def numbers(result: Analysis) -> dict[str, np.ndarray]:
         arrays[f"block{b}/grids"] = np.array(block.grids, dtype=np.int64)
         if isinstance(block, DSPBlock):
             arrays[f"block{b}/ema"] = _array(block.ema)
-            arrays[f"block{b}/filters"] = block.filters.to(torch.complex64).cpu().numpy()
+            arrays[f"block{b}/filters"] = block.filters.to(torch.complex64).numpy()
         if isinstance(block, SoftmaxBlock):
             arrays[f"block{b}/q"], arrays[f"block{b}/k"] = _array(block.q[0]), _array(block.k[0])
         for s, averages in enumerate(maps.block_maps(block, "all")):
@@ -199,4 +199,4 @@ def _bar(name: str, probability: float) -> str:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()
+    return tensor.float().numpy()
