@@ -8,12 +8,16 @@ from typing import BinaryIO
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from . import images
 from .checkpoint import LoadedModel
 from .device import device_of
 from .interventions import Intervention, InterventionError, applied
 from .trace import Trace, trace
+
+#: Longest side of a model's input in pixels; with a patch of 8 that is 65,536 tokens.
+MAX_SIDE = 2048
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Analysis:
         model: name of the model. digest: start of the SHA-256 of its weights.
         seconds: wall time of the forward pass, hooks included, until what they recorded lies on the CPU.
         interventions: what was changed in that pass, see :mod:`dsp_viz.interventions`.
+        name: of the picture's file; empty where it came without one.
     """
 
     picture: Image.Image
@@ -39,6 +44,7 @@ class Analysis:
     digest: str
     seconds: float
     interventions: tuple[Intervention, ...] = ()
+    name: str = ""
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable classes, best first, each with its probability within 0 and 1."""
@@ -66,7 +72,7 @@ def analyse(
     Args:
         model: from :func:`dsp_viz.load`.
         picture: a path, the bytes of a file, an open binary file, or a PIL image.
-        side: of the model's input in pixels, a multiple of its patch; by default what it was trained for.
+        side: of the model's input in pixels, see :func:`input_side`; by default what it was trained for.
         whole: keep all of a picture that is not square, instead of its middle.
         interventions: changes to the pass, in this order; none by default.
 
@@ -75,15 +81,10 @@ def analyse(
 
     Raises:
         ImageError: the picture cannot be read; the message says why and what is allowed.
-        ValueError: ``side`` is no multiple of the patch.
+        ValueError: the model takes no such ``side``.
         InterventionError: the model has no such part, or what comes out is not finite.
     """
-    config, patch = model.config, model.classifier.patch
-    side = config.image_size if side is None else side
-    if side < patch or side % patch:
-        raise ValueError(f"side={side}: must be a multiple of the model's patch, {patch} pixels")
-    cut, frame = images.fit(images.read_image(picture), side=side, patch=patch, whole=whole)
-    x = images.to_tensor(cut, config.mean, config.std)
+    cut, frame, x = prepare(model, picture, side=side, whole=whole)
     interventions = tuple(interventions)
     with applied(model, interventions):
         start = time.perf_counter()
@@ -95,10 +96,45 @@ def analyse(
         picture=cut,
         frame=frame,
         trace=result,
-        classes=config.classes,
+        classes=model.config.classes,
         probabilities=tuple(torch.softmax(result.output[0].double(), 0).tolist()),
         model=model.name,
         digest=model.digest,
         seconds=seconds,
         interventions=interventions,
+        name=Path(picture).name if isinstance(picture, str | Path) else "",
     )
+
+
+def prepare(
+    model: LoadedModel,
+    picture: str | Path | bytes | BinaryIO | Image.Image,
+    *,
+    side: int | None = None,
+    whole: bool = False,
+) -> tuple[Image.Image, images.Frame, Tensor]:
+    """A picture as the model takes it.
+
+    Args, Raises: see :func:`analyse`.
+
+    Returns:
+        The picture as the model sees it; how it was cut; and the input, ``(1, 3, height, width)`` on the CPU.
+    """
+    config, patch = model.config, model.classifier.patch
+    side = input_side(model, side)
+    cut, frame = images.fit(images.read_image(picture), side=side, patch=patch, whole=whole)
+    return cut, frame, images.to_tensor(cut, config.mean, config.std)
+
+
+def input_side(model: LoadedModel, side: int | None) -> int:
+    """The longer side of a model's input in pixels, by default the one it was trained for.
+
+    Raises:
+        ValueError: ``side`` is no multiple of the patch, or larger than :data:`MAX_SIDE`.
+    """
+    patch = model.classifier.patch
+    if side is None:
+        return model.config.image_size
+    if not patch <= side <= MAX_SIDE or side % patch:
+        raise ValueError(f"side={side}: must be a multiple of the model's patch, {patch} pixels, up to {MAX_SIDE}")
+    return side
