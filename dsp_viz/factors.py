@@ -86,14 +86,15 @@ def restore(block: Block, data: bytes) -> Block:
     """A block whose tensors over tokens were let go, with the factors of its maps again.
 
     Args:
-        block: that :func:`encode` packed; of linear attention ``features`` is set, of softmax attention ``q`` and ``k``.
-        data: what it returned.
+        block: that :func:`encode` packed. data: what it returned.
+
+    Returns:
+        The block with ``features``, or with ``q`` and ``k`` of softmax attention: what its maps are made of.
     """
     _, decoded = decode(data)
     if isinstance(block, SoftmaxBlock):
         q, k = torch.from_numpy(decoded[0])[:, None]
         return replace(block, q=q, k=k)
-    both = [
-        torch.from_numpy(joined)[:, None].chunk(2, dim=-1) for joined in decoded
-    ]  # of each polarity: (2, 1, h, N, d)
+    # Of each scale the two polarities, (2, 1, h, N_s, d) each.
+    both = [torch.from_numpy(joined)[:, None].chunk(2, dim=-1) for joined in decoded]
     return replace(block, features=tuple(torch.stack(polarities) for polarities in both))

@@ -254,7 +254,7 @@ def test_any_name_can_be_written(result: dsp_viz.Analysis, name: str) -> None:
         if kind == "svg":
             root = ElementTree.fromstring(file.getvalue())
             written = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
-            assert written[1] == "".join(c if c.isprintable() else "\ufffd" for c in name)
+            assert "".join(c if c.isprintable() else "\ufffd" for c in name) in written
 
 
 def test_svg_is_xml_that_loads_nothing(result: dsp_viz.Analysis) -> None:

@@ -29,7 +29,7 @@ def test_decodes_to_the_features(model: dsp_viz.LoadedModel) -> None:
 
 @pytest.mark.parametrize("name", dsp_viz.available())
 def test_what_a_server_keeps_draws_the_same_figure(name: str) -> None:
-    """Without its tensors over tokens, but with the bytes: every panel within a thousandth of the colour scale."""
+    """Without its tensors over tokens, but with the bytes: the panels are close on the colour scale."""
     model = dsp_viz.load(name)
     result = dsp_viz.analyse(model, EXAMPLES[1])
     kept, pieces = views.keep(result, model).result, views.pieces(result)
@@ -39,8 +39,9 @@ def test_what_a_server_keeps_draws_the_same_figure(name: str) -> None:
         want, got = (export.maps_figure(r, block=4, query=query) for r in (result, again))
         assert [t.get_text() for t in got.texts[:3]] == [t.get_text() for t in want.texts[:3]]
         for mine, theirs in zip(got.axes[1:-1], want.axes[1:-1], strict=True):
-            (limit,) = {theirs.images[0].get_clim()[1]}
-            np.testing.assert_allclose(mine.images[0].get_array(), theirs.images[0].get_array(), atol=limit / 1000)
+            panels = [axes.images[0].get_array() for axes in (mine, theirs)]
+            # A weight has two factors and a normaliser, each off by 2^-11 at most.
+            np.testing.assert_allclose(*panels, rtol=2**-9, atol=theirs.images[0].get_clim()[1] / 1000)
 
 
 def test_maps_from_the_factors_are_close(model: dsp_viz.LoadedModel) -> None:
