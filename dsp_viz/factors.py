@@ -95,6 +95,7 @@ def restore(block: Block, data: bytes) -> Block:
     if isinstance(block, SoftmaxBlock):
         q, k = torch.from_numpy(decoded[0])[:, None]
         return replace(block, q=q, k=k)
+    assert isinstance(block, LinearBlock)
     # Of each scale the two polarities, (2, 1, h, N_s, d) each.
     both = [torch.from_numpy(joined)[:, None].chunk(2, dim=-1) for joined in decoded]
     return replace(block, features=tuple(torch.stack(polarities) for polarities in both))
