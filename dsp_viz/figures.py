@@ -5,6 +5,8 @@ one (and gains below 1), nothing for zero. The ramps are single-hued, monotone i
 with the common colour-vision deficiencies. Backgrounds are transparent, so the page's light or dark shows through.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
@@ -20,8 +22,15 @@ INK = "#7b8794"
 #: Line around what is looked at, seen on light and on dark.
 FRAME = {"color": "#c2255c", "width": 2}
 
-#: Scales, finest first: blues, which mean nothing else here.
-SCALES = ("#3a6ea5", "#7fa8d1", "#c3d7ea", "#8893a0")
+#: Scales, finest first: blues, which mean nothing else here. A grid of 64 tokens a side has no more scales than these.
+SCALES = ("#3a6ea5", "#7fa8d1", "#c3d7ea", "#8893a0", "#1d3a5c", "#5d7f8f", "#b4c3c7")
+
+#: Heads: of 3:1 contrast on the light and on the dark page, and told apart (CIE ΔE of 20 and more) with all cones and
+#: without those for red, green or blue.
+HEADS = ("#5588ff", "#dd7777", "#447722", "#bb00bb", "#00aa00", "#9900ff", "#aa88bb", "#cc0077")
+
+#: Share of the values that a colour scale covers: a few outstanding ones would otherwise bleach all others.
+COVERED = 0.995
 
 #: Orders of tokens: the streams in their colours, then what else ranks tokens.
 ORDERS = (f"rgb{SAME}", f"rgb{OPPOSITE}", "#3a8fd9", "#b8960b", "#d6336c", "#7b8794", "#9c5fd0")
@@ -46,6 +55,29 @@ def layout(height: int, **extra: object) -> go.Layout:
         hoverlabel={"font": {"family": "IBM Plex Mono, monospace"}},
         **extra,
     )
+
+
+def robust_limit(values: Array, least: float) -> float:
+    """End of a colour scale around 0 that covers :data:`COVERED` of the values or more; no smaller than ``least``."""
+    return max(least, float(np.quantile(np.abs(values), COVERED, method="higher")))
+
+
+def diverging_bar(
+    title: str, values: Array, limit: float, write: Callable[[float], str], *, ticks: int = 3
+) -> dict[str, object]:
+    """The bar of a scale from ``-limit`` to ``limit``, whose ends say where values that are shown lie beyond.
+
+    Args:
+        title: of the bar. values: that are shown. write: what a number is called. ticks: how many are written.
+    """
+    at = np.linspace(-limit, limit, ticks).tolist()
+    labels = [write(tick) for tick in at]
+    beyond = limit * (1 + 1e-6)  # by more than rounding
+    if values.min() < -beyond:
+        labels[0] = f"≤ {labels[0]}"
+    if values.max() > beyond:
+        labels[-1] = f"≥ {labels[-1]}"
+    return colour_bar(title, at, labels)
 
 
 def colour_bar(title: str, ticks: list[float], labels: list[str]) -> dict[str, object]:
@@ -86,14 +118,13 @@ def density(maps: Array) -> Array:
 def shared_limit(maps: list[Array]) -> float:
     """Upper end of the colour scale that all maps of a panel share, in units of the uniform map; at least 1.
 
-    The 99.5th percentile over the area of all maps: one outstanding token would otherwise bleach all others. What
-    lies above keeps the end's colour, and the colour bar says so.
+    It covers :data:`COVERED` of the area of all maps. What lies above keeps the end's colour; the colour bar says so.
     """
     grid = maps[0].shape[-2:]
     area = [
         grow(density(m[stream, head]), grid) for m in maps for stream in range(m.shape[0]) for head in range(m.shape[1])
     ]
-    return max(1.0, float(np.quantile(np.stack(area), 0.995)))
+    return max(1.0, float(np.quantile(np.stack(area), COVERED)))
 
 
 def grow(panel: Array, grid: tuple[int, int]) -> Array:

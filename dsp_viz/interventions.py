@@ -115,7 +115,7 @@ class LeaveOutFilter(_Value):
 
         def change(D: Tensor, _: tuple[Any, ...]) -> Tensor:
             M = D.shape[-1]
-            k = torch.arange(1 - M, M, device=D.device, dtype=torch.double)
+            k = torch.arange(1 - M, M, device=D.device, dtype=torch.float)
             radius = torch.hypot(k[:, None], k[None, M - 1 :]).round()  # (2M-1, M)
             D = D.clone()
             D[which, head] = torch.where((radius >= self.low) & (radius <= high), 0, D[which, head])

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import images
-from ..analysis import Analysis, analyse_fitted
+from ..analysis import Analysis, analyse_fitted, model_input
 from ..checkpoint import LoadedModel
 from ..decoding import Decoder
 from ..interventions import Intervention
@@ -138,8 +138,7 @@ class Results:
 
     def input(self, source: Source) -> Tensor:
         """What the model of a source takes."""
-        config = self.models[source.model].config
-        return images.to_tensor(self._fitted(source)[0], config.mean, config.std)
+        return model_input(self.models[source.model], self._fitted(source)[0])
 
     def _fitted(self, source: Source) -> tuple[Image.Image, images.Frame, str]:
         patch = self.models[source.model].classifier.patch
