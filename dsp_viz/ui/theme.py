@@ -55,6 +55,3 @@ def css() -> str:
     """The app's style sheets."""
     return _text("style.css", "view/view.css")
 
-
-JAVASCRIPT += "\n// 'lost'"
-COMPARE_JAVASCRIPT += "\n// 'lost'"
