@@ -8,8 +8,9 @@ window.addEventListener("hashchange", () => {
   const text = location.hash.slice(1);
   const field = document.querySelector("#address :is(textarea, input)");
   if (field) {
-    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value").set.call(field, text);
-    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.value = text;
+    // The first makes it the textbox's value; Gradio takes the second, and only that, for somebody's input.
+    for (const event of [new Event("input", { bubbles: true }), new KeyboardEvent("keypress", { key: "#", bubbles: true })]) field.dispatchEvent(event);
   }
   const { picture: wanted, model, side, whole = false } = readAddress(text);
   if (!result || ![result.example, result.token].includes(wanted)) return;
