@@ -50,12 +50,12 @@ def test_another_model_changes_every_tab_and_the_link(page: Page) -> None:
     choose(page, "Model", "softmax_tiny")
     expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
     expect(page.locator(".dv-read")).to_contain_text("1× · softmax", timeout=READY)
-    for tab, lacking in (
+    for opened_tab, lacking in (
         ("Spectral filters", "spectral filters"),
         ("Coefficients", "dynamic coefficients"),
         ("Mixer weights", "mixing weights"),
     ):
-        page.get_by_role("tab", name=tab).click()
+        page.get_by_role("tab", name=opened_tab).click()
         expect(page.locator(".aside:visible")).to_have_text(
             f"softmax_tiny has no {lacking}: choose a DSP-Attention model to see some."
         )

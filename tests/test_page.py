@@ -64,11 +64,11 @@ def test_a_link_that_cannot_be_read_opens_the_page(page: Page, address: str) -> 
 
 def test_a_link_in_an_open_tab_sets_the_view(page: Page) -> None:
     ready(page)
-    page.evaluate("location.hash = 'picture=' + arguments_".replace("arguments_", f"'{EXAMPLES[0].stem}'"))
+    far = "block=4&head=2&scale=1&stream=1&query=3,12&smooth=true"
     for link, told, smooth in (
-        ("block=4&head=2&scale=1&stream=1&query=3,12&smooth=true", "row 4, column 13 · block 5 · head 3 · 2× · opposite", 1),
+        (far, "row 4, column 13 · block 5 · head 3 · 2× · opposite", 1),
         ("block=0&query=all", "all queries, averaged · block 1 · head 1 · 1× · same", 0),
-        ("block=4&head=2&scale=1&stream=1&query=3,12&smooth=true", "row 4, column 13 · block 5 · head 3 · 2× · opposite", 1),
+        (far, "row 4, column 13 · block 5 · head 3 · 2× · opposite", 1),
     ):  # fmt: skip
         page.evaluate("text => { location.hash = text }", f"picture={EXAMPLES[0].stem}&{link}")
         expect(page.locator(".dv-read")).to_contain_text(told, timeout=READY)
@@ -119,8 +119,8 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     tab(other, "Compare")
     expect(other.locator("#compare td").nth(4)).to_have_text("block 3, head 1, 2×, same", timeout=READY)
     expect(other.locator("#compare td").nth(5)).to_contain_text("block 5", timeout=READY)
-    other.get_by_text("Save", exact=True).locator("visible=true").click()
-    assert other.evaluate("[...document.querySelectorAll('#compare, #compare *')].map(e => e.dspCompare).find(Boolean).told().query") == [7, 8]  # fmt: skip
+    handle = "[...document.querySelectorAll('#compare, #compare *')].map(e => e.dspCompare).find(Boolean)"
+    assert other.evaluate(f"{handle}.told().query") == [7, 8]
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
@@ -137,7 +137,8 @@ def test_plots_drawn_in_a_hidden_tab_fit_it(page: Page, width: int, height: int)
             return Math.abs(p._fullLayout.width - box) <= 1 && p.querySelector('.main-svg').clientWidth <= box + 1;
         });
     }"""
-    heights = page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].map(p => p._fullLayout.height)")
+    told = "[...document.querySelectorAll('.js-plotly-plot')].filter(p => p.clientWidth).map(p => p._fullLayout.height)"
+    heights = page.evaluate(told)
     for _ in range(2):
         tab(page, "Polarity maps")
         with page.expect_response(lambda answer: "queue/data" in answer.url):
@@ -146,7 +147,7 @@ def test_plots_drawn_in_a_hidden_tab_fit_it(page: Page, width: int, height: int)
         tab(page, "Spectral filters")
         expect(page.locator(".facts:visible").get_by_text("as chosen on the first tab")).to_be_visible()
         page.wait_for_function(fitting, timeout=READY)
-        assert page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].filter(p => p.clientWidth).map(p => p._fullLayout.height)") == heights  # fmt: skip
+        assert page.evaluate(told) == heights
 
 
 def test_examples_and_controls_have_names(page: Page) -> None:
@@ -156,11 +157,12 @@ def test_examples_and_controls_have_names(page: Page) -> None:
     expect(page.get_by_role("button", name="Thumbnail")).to_have_count(0)
     tab(page, "Compare")
     expect(page.locator("#compare td").first).not_to_be_empty(timeout=READY)
-    nameless = "e => !(e.closest('[title]') || e.closest('label')?.textContent.trim())"
-    found = page.evaluate(f"[...document.querySelectorAll('.dv :is(button, select, input, summary), .dc :is(button, select, input, summary)')].filter({nameless}).map(e => e.outerHTML)")  # fmt: skip
-    assert found == []
-    untold = page.evaluate("[...document.querySelectorAll('.dv :is(button, select, input, summary)')].filter(e => !e.closest('[title]')).map(e => e.outerHTML)")  # fmt: skip
-    assert untold == []
+    for within, lacking in (
+        (".dc", "!(e.closest('[title]') || e.closest('label')?.textContent.trim())"),
+        (".dv", "!e.closest('[title]')"),
+    ):
+        controls = f"[...document.querySelectorAll('{within} :is(button, select, input, summary)')]"
+        assert page.evaluate(f"{controls}.filter(e => {lacking}).map(e => e.outerHTML)") == []
 
 
 def paste(page: Page, target: str, path: Path) -> None:
@@ -169,7 +171,8 @@ def paste(page: Page, target: str, path: Path) -> None:
             const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
             const clipboardData = new DataTransfer();
             clipboardData.items.add(new File([bytes], 'pasted.jpg', { type: 'image/jpeg' }));
-            document.querySelector(target).dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+            const event = new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true });
+            document.querySelector(target).dispatchEvent(event);
         }""",
         [target, base64.b64encode(path.read_bytes()).decode()],
     )

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import HANDLE, READY, ask, end_of_scale, maps_of, opened, ready, saved
+from viewing import HANDLE, READY, ask, maps_of, opened, ready, saved
 
 import dsp_viz
 from dsp_viz import export, maps

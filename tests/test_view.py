@@ -311,13 +311,15 @@ def overlaps(page: Page, selector: str) -> list[str]:
     """Pairs of visible elements that cover each other, without being one in the other."""
     return page.evaluate(
         """selector => {
-            const parts = [...document.querySelectorAll(selector)].filter(e => e.getClientRects().length && e.checkVisibility());
+            const parts = [...document.querySelectorAll(selector)].filter(e => e.checkVisibility());
             const boxes = parts.map(e => e.getBoundingClientRect());
             const found = [];
             parts.forEach((a, i) => parts.slice(i + 1).forEach((b, j) => {
                 const [p, q] = [boxes[i], boxes[i + 1 + j]];
-                const [w, h] = [Math.min(p.right, q.right) - Math.max(p.left, q.left), Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top)];
-                if (w > 1 && h > 1 && !a.contains(b) && !b.contains(a)) found.push(`${a.outerHTML.slice(0, 80)} / ${b.outerHTML.slice(0, 80)}`);
+                const w = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+                const h = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+                if (w > 1 && h > 1 && !a.contains(b) && !b.contains(a))
+                    found.push([a, b].map(e => e.outerHTML.slice(0, 80)).join(" / "));
             }));
             return found;
         }""",
