@@ -151,7 +151,11 @@ def test_sides_apart_and_other_pictures(page: Page) -> None:
     check(told(page, 1), dsp_viz.analyse(dsp_viz.load("polaformer_tiny"), EXAMPLES[4]), 4, 0, 0, 1, (10, 4))
     with Image.open(saved(page, "PNG", ".dc").path()) as picture:
         assert picture.width > 1.5 * picture.height
-    texts = [text.text or "" for text in ET.parse(saved(page, "SVG", ".dc").path()).getroot().iter(f"{SVG}text")]
+    root = ET.parse(saved(page, "SVG", ".dc").path()).getroot()
+    texts = [text.text or "" for text in root.iter(f"{SVG}text")]
+    grounds = [r.attrib["fill"] for r in root.iter(f"{SVG}rect") if r.get("height") == "10"][::2]  # of the three bars
+    assert all(ground.startswith("rgba(") for ground in grounds[:2])
+    assert grounds[2] == "#f4f6f7"  # no picture lies under the difference
     for words in (
         f"A: {EXAMPLES[0].stem} · dsp_tiny",
         f"B: {EXAMPLES[4].stem} · polaformer_tiny",

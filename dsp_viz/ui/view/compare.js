@@ -97,7 +97,7 @@ function draw() {
   const drawn = allShown();
   drawn.forEach(({ map, top, scale, picture, asking, look: how, text }, i) => {
     drawOverlay(canvases[i], picture, map, top, width, [null, asking], how);
-    drawBar(bars[i], scale, width, { opacity: how.opacity, ground: picture && picture.ground });
+    drawBar(bars[i], scale, width, { opacity: how.opacity, ground: picture?.ground });
     lines[i].textContent = text;
   });
   const columns = sides.map((side, i) => numbers(side, drawn[i].map));

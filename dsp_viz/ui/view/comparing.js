@@ -93,7 +93,7 @@ function sheet() {
   const asked = state.all ? "all queries, averaged" : `token row ${sides[0].asked[0] + 1}, column ${sides[0].asked[1] + 1} of ${titles[0]}`;
   const names = [...sides.map((side, i) => `${titles[i]}: ${originOf(side.result)}`), `${titles[1]} − ${titles[0]}`];
   const content = drawn.map(({ map, top: end, scale, picture, asking, look: how }, i) => {
-    const bar = barShapes(scale, width, { title: i < 2 ? "× uniform, one scale for both" : "difference, × uniform", opacity: how.opacity, ground: picture && picture.ground });
+    const bar = barShapes(scale, width, { title: i < 2 ? "× uniform, one scale for both" : "difference, × uniform", opacity: how.opacity, ground: picture?.ground });
     const title = words(0, -28, shortened(names[i], 62), "start", 700) + (i < 2 ? words(0, -10, mapName(sides[i])) : "");
     return group(margin + i * (width + margin), top, title + overlayShapes(picture, map, end, width, asking, how) + group(0, heights[i] + 26, bar));
   });

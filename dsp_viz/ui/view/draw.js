@@ -67,7 +67,7 @@ function drawStage(chosen, top) {
   const { H, W } = block.scales[0];
   const width = Math.min(stage.parentElement.clientWidth, Math.max(240, window.innerHeight * 0.62 * (W / H)));
   drawOverlay(stage, picture, chosen, top, width, [hovered, state.all ? null : state.query], state);
-  drawBar($(".dv-scale"), scaleOf([chosen], top), width, { opacity: picture ? state.opacity : 1, ground: picture && picture.ground });
+  drawBar($(".dv-scale"), scaleOf([chosen], top), width, { opacity: picture ? state.opacity : 1, ground: picture?.ground });
 }
 
 // What the chosen map is, in two lines of text.

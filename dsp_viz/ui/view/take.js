@@ -52,7 +52,7 @@ function sheet() {
     words(margin, 30, originOf(result), "start", 700),
     words(margin, 50, `${asked} · ${which} · ${numbers}`),
     group(margin, head, overlayShapes(picture, chosen, topOf(chosen), W * unit, asking, state)),
-    group(margin, head + large + 26, barShapes(scaleOf([chosen], topOf(chosen)), W * unit, { title: "the large map, × uniform", opacity: state.opacity, ground: picture && picture.ground })),
+    group(margin, head + large + 26, barShapes(scaleOf([chosen], topOf(chosen)), W * unit, { title: "the large map, × uniform", opacity: state.opacity, ground: picture?.ground })),
     ...names,
     ...panelShapes,
     group(left, below + 22, barShapes(scale, Math.max(all.length * step - gap, 320), { title: scaleTitle() })),
