@@ -210,3 +210,25 @@ def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_vi
     assert len(page.evaluate(f"{HANDLE}.maps()")) == 4
     page.close()
     demo.close()
+
+
+@pytest.mark.parametrize("width", [390, 720])
+def test_titles_of_narrow_plots_stay_apart(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    ready(page)
+    apart = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.clientWidth).flatMap(p => {
+        const { left, right } = p.getBoundingClientRect();
+        const texts = [...p.querySelectorAll('.annotation-text-g')].map(t => [t.textContent, t.getBoundingClientRect()]);
+        const bad = texts.filter(([, t]) => t.left < left - 1 || t.right > right + 1).map(([text]) => text);
+        texts.forEach(([text, t], i) => texts.slice(i + 1).forEach(([other, o]) => {
+            const wide = Math.min(t.right, o.right) - Math.max(t.left, o.left);
+            const tall = Math.min(t.bottom, o.bottom) - Math.max(t.top, o.top);
+            if (wide > 1 && tall > 1) bad.push(`${text} / ${other}`);
+        }));
+        return bad;
+    })"""
+    for name in ("Spectral filters", "Coefficients", "Mixer weights", "Training"):
+        tab(page, name)
+        expect(page.locator(".js-plotly-plot:visible .main-svg").first).to_be_visible(timeout=READY)
+        page.wait_for_timeout(1500)  # plots of a tab come one by one
+        assert page.evaluate(apart) == [], name

@@ -51,12 +51,33 @@ function fit(plot) {
   if (clientWidth && plot._fullLayout && Math.abs(plot._fullLayout.width - clientWidth) > 1) window.Plotly.Plots.resize(plot);
 }
 
+// Titles of a narrow figure neither run into each other nor off its edge: they get smaller.
+function shrinkTitles(plot) {
+  const all = [...plot.querySelectorAll(".annotation")].map((part) => ({ at: part.dataset.index, box: part.querySelector(".annotation-text-g").getBoundingClientRect() }));
+  const { left, right } = plot.getBoundingClientRect();
+  const smaller = {};
+  for (const { at, box } of all) {
+    if (!box.width || box.height > 2 * box.width) continue; // hidden, or upright
+    const middleOf = (b) => (b.left + b.right) / 2;
+    const room = [2 * Math.min(middleOf(box) - left, right - middleOf(box))];
+    for (const other of all) if (other.at !== at && Math.abs(other.box.top - box.top) < 3) room.push((2 * Math.abs(middleOf(other.box) - middleOf(box)) * box.width) / (box.width + other.box.width));
+    const { size } = plot._fullLayout.annotations[at].font;
+    const fitting = Math.max(7, Math.floor((size * (Math.min(...room) - 3)) / box.width));
+    if (fitting < size) smaller[`annotations[${at}].font.size`] = fitting;
+  }
+  if (Object.keys(smaller).length) window.Plotly.relayout(plot, smaller);
+}
+
 const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => requestAnimationFrame(() => target.querySelectorAll(".js-plotly-plot").forEach(fit))));
 function watchPlots() {
   for (const plot of document.querySelectorAll(".js-plotly-plot:not([data-fitted])")) {
     if (!plot.on) continue; // not drawn yet
     plot.dataset.fitted = "";
-    plot.on("plotly_afterplot", () => fit(plot));
+    plot.on("plotly_afterplot", () => {
+      fit(plot);
+      if (plot.clientWidth) shrinkTitles(plot);
+    });
+    if (plot.clientWidth) shrinkTitles(plot);
     sizes.observe(plot.parentElement);
   }
 }
