@@ -141,11 +141,10 @@ def test_plots_drawn_in_a_hidden_tab_fit_it(page: Page, width: int, height: int)
     heights = page.evaluate(told)
     for _ in range(2):
         tab(page, "Polarity maps")
-        with page.expect_response(lambda answer: "queue/data" in answer.url):
-            page.get_by_role("button", name="next block").click()
+        page.get_by_role("button", name="next block").click()
+        page.wait_for_timeout(3000)  # the figures of the next block are drawn, if they are drawn at all while hidden
         ready(page)
         tab(page, "Spectral filters")
-        expect(page.locator(".facts:visible").get_by_text("as chosen on the first tab")).to_be_visible()
         page.wait_for_function(fitting, timeout=READY)
         assert page.evaluate(told) == heights
 
@@ -218,7 +217,8 @@ def test_titles_of_narrow_plots_stay_apart(page: Page, width: int) -> None:
     ready(page)
     apart = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.clientWidth).flatMap(p => {
         const { left, right } = p.getBoundingClientRect();
-        const texts = [...p.querySelectorAll('.annotation-text-g')].map(t => [t.textContent, t.getBoundingClientRect()]);
+        const parts = [...p.querySelectorAll('.annotation-text-g')];
+        const texts = parts.map(t => [t.textContent, t.getBoundingClientRect()]);
         const bad = texts.filter(([, t]) => t.left < left - 1 || t.right > right + 1).map(([text]) => text);
         texts.forEach(([text, t], i) => texts.slice(i + 1).forEach(([other, o]) => {
             const wide = Math.min(t.right, o.right) - Math.max(t.left, o.left);
