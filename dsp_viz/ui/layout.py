@@ -27,10 +27,10 @@ from .tabs.whatif import WhatIf
 _log = logging.getLogger("dsp_viz")
 
 MASTHEAD = """<div id="masthead"><h1>DSP-Attention explorer</h1>
-<p>How polarity-aware <em>linear</em> attention reads a picture. Every map is rebuilt exactly, in your browser, from two
-thin factors: <b class="same">same-signed</b> attention weighs keys that agree with the query,
+<p>How polarity-aware <em>linear</em> attention reads a picture. <span class="more">Every map is rebuilt exactly, in
+your browser, from two thin factors: <b class="same">same-signed</b> attention weighs keys that agree with the query,
 <b class="opposite">opposite-signed</b> attention those that disagree. Both are positive, and each acts on its own half
-of the values.</p></div>"""
+of the values.</span></p></div>"""
 
 #: Options of events that may run a model. Many at a time: while one decodes its picture another may run the model.
 BUSY: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 16}
@@ -39,7 +39,28 @@ BUSY: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 16}
 MAPS = "maps"
 
 
-def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> gr.Blocks:
+class Blocks(gr.Blocks):
+    """Gradio's, with errors that are short: its own repeat what was sent, whole, in the answer and in the log.
+
+    Attributes:
+        example_folders: where the examples lie, which are served to everybody.
+    """
+
+    example_folders: list[Path]
+
+    async def process_api(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        try:
+            return await super().process_api(*arguments, **options)
+        except gr.Error as error:
+            raise gr.Error(error.message[:600], print_exception=False) from None
+        except Exception as error:
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
+            kind = f"The request failed ({type(error).__name__}): the app's log says where."
+            raise gr.Error(kind, print_exception=False) from None
+
+
+def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> Blocks:
     """The whole app.
 
     Args:
@@ -57,21 +78,6 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
         Screen(results, examples, demo)
     demo.example_folders = sorted({path.parent.resolve() for path in examples})
     return demo
-
-
-class Blocks(gr.Blocks):
-    """Gradio's, with errors that are short: its own repeat what was sent, whole, in the answer and in the log."""
-
-    async def process_api(self, *arguments: Any, **options: Any) -> dict[str, Any]:
-        try:
-            return await super().process_api(*arguments, **options)
-        except gr.Error as error:
-            raise gr.Error(error.message[:600], print_exception=False) from None
-        except Exception as error:
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
-            kind = f"The request failed ({type(error).__name__}): the app's log says where."
-            raise gr.Error(kind, print_exception=False) from None
 
 
 class Screen:
@@ -100,8 +106,8 @@ class Screen:
                     self.view = PolarityView(elem_id="view")
                 self.tabs: dict[str, Any] = {}  # each a Tab
                 self.places = {MAPS: first}
-                for kind in (Filters, Coefficients, Weights):
-                    self._add(kind)
+                for part in (Filters, Coefficients, Weights):
+                    self._add(part)
                 for kind in (History, Comparison, WhatIf):
                     self._add(kind, results)
         api.add(results, BUSY)
@@ -244,7 +250,7 @@ class Screen:
             _log.warning("refused a picture: %.300s", error)
             told = {self.rail.message: views.notice(str(error))}
             return told if last is None else told | {self.rail.picture: self.rail.field(last)}
-        told = {
+        told: Values = {
             self.source: source.text(),
             self.block: shown.block,
             self.head: shown.head,

@@ -42,7 +42,7 @@ class Rail:
             )
             # Those of all models: then no choice is refused, whatever the page was told since.
             self.side = gr.Radio(
-                sorted(every, key=lambda label: every[label]),
+                [label for label, _ in sorted(every.items(), key=lambda item: item[1])],
                 value=next(iter(results.sides(model.name))),
                 label="Longer side of the model's input",
             )

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from ..store import Store
 from . import takeaway
 from .guard import MAX_UPLOAD, Guard
+from .layout import Blocks
 from .theme import THEME, css
 
 _log = logging.getLogger("dsp_viz")
@@ -38,7 +39,7 @@ KEPT, LOOK = 3600, 900
 
 
 def mount(
-    app: FastAPI, demo: gr.Blocks, store: Store, *, path: str = "/", root_path: str | None = None, mcp: bool = False
+    app: FastAPI, demo: Blocks, store: Store, *, path: str = "/", root_path: str | None = None, mcp: bool = False
 ) -> FastAPI:
     """Add the explorer to an app.
 
@@ -78,7 +79,7 @@ def mount(
     return app
 
 
-def create_app(demo: gr.Blocks, store: Store, *, root_path: str | None = None, mcp: bool = False) -> FastAPI:
+def create_app(demo: Blocks, store: Store, *, root_path: str | None = None, mcp: bool = False) -> FastAPI:
     """The explorer as an app of its own; arguments as for :func:`mount`."""
     # Gradio lets any origin in, with credentials, unless the app around it has a policy of its own: none may.
     app = FastAPI(openapi_url=None, middleware=[Middleware(CORSMiddleware, allow_origins=[])])

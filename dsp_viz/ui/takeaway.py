@@ -11,7 +11,7 @@ import numpy as np
 from .. import export, factors, maps
 from ..trace import DSPBlock, SoftmaxBlock
 from . import views
-from .theme import JAVASCRIPT, MARKUP, css
+from .theme import MARKUP, VIEW_JAVASCRIPT, css
 
 
 def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> bytes:
@@ -41,7 +41,10 @@ def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) ->
 
 
 def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> str:
-    """One HTML page with the prediction, the polarity view as it lives in the app, and tables; it loads nothing."""
+    """One HTML page with the prediction, the polarity view as it lives in the app, and tables; it loads nothing.
+
+    Its ``data-view`` is empty: there the browser writes the settings of the view that the page opens with.
+    """
     inline = {name: base64.b64encode(data).decode() for name, data in pieces.items()}
     value = json.dumps(manifest | {"pieces": inline}).replace("</", "<\\/")
     settings = json.dumps(export.settings(kept.result), indent=2, ensure_ascii=False)
@@ -50,15 +53,16 @@ def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -
 <title>{escape(manifest["name"])} – DSP-Attention</title>
 <style>{css()}{_STYLE}</style></head>
 <body><main><h1>{escape(manifest["name"])}</h1>{views.prediction(kept.result)}
-<h2>Polarity maps</h2><div id="view">{MARKUP}</div>
+<h2>Polarity maps</h2><div id="view" data-view="">{MARKUP}</div>
 {_tables(kept)}
 <h2>Settings</h2><pre>{escape(settings)}</pre></main>
 <script>(() => {{
 const element = document.getElementById("view");
 const props = {{ value: {value} }};
+props.value.view = element.dataset.view;
 const trigger = () => {{}};
 const watch = () => {{}};
-{JAVASCRIPT}
+{VIEW_JAVASCRIPT}
 }})();</script></body></html>"""
 
 
