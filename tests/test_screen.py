@@ -157,8 +157,9 @@ def test_figures_are_as_wide_as_their_place(screen: Page) -> None:
         screen.get_by_role("tab", name="Spectral filters").click()
         for plot in ("gain", "radial", "power", "phase", "kernel"):
             screen.wait_for_function(
-                """id => { const p = document.querySelector(`#${id} .js-plotly-plot`), s = p && p.querySelector('.main-svg');
-                  return s && Math.abs(s.getBoundingClientRect().width - p.parentElement.clientWidth) <= 2 }""",
+                """id => { const plot = document.querySelector(`#${id} .js-plotly-plot`);
+                  const drawn = plot && plot.querySelector('.main-svg');
+                  return drawn && Math.abs(drawn.getBoundingClientRect().width - plot.parentElement.clientWidth) <= 2 }""",
                 arg=plot,
                 timeout=READY,
             )

@@ -105,27 +105,24 @@ class Screen:
                 with gr.Tab("Polarity maps", id=MAPS) as first:
                     self.view = PolarityView(elem_id="view")
                 self.tabs: dict[str, Any] = {}  # each a Tab
-                self.places = {MAPS: first}
-                for part in (Filters, Coefficients, Weights):
-                    self._add(part)
-                for kind in (History, Comparison, WhatIf):
-                    self._add(kind, results)
+                places = {MAPS: first}
+                for kind in (Filters, Coefficients, Weights, History, Comparison, WhatIf):
+                    with gr.Tab(kind.title, id=kind.name) as places[kind.name]:
+                        self.tabs[kind.name] = kind(results)
+            self.fitting = gr.HTML(self._hiding(next(iter(results.models.values()))), elem_id="fitting")
         api.add(results, BUSY)
-        self._listen(demo)
+        self._listen(demo, places)
 
-    def _add(self, kind: Any, *arguments: Any) -> Any:
-        first = next(iter(self._results.models.values()))
-        with gr.Tab(kind.title, id=kind.name) as place:
-            tab = kind(*arguments)
-        place.visible = tab.fits(first)
-        self.tabs[tab.name], self.places[tab.name] = tab, place
-        return tab
+    def _hiding(self, model: LoadedModel) -> str:
+        """A style that hides the tabs that have nothing to show of a model: Gradio 6.31 cannot hide one later on."""
+        hidden = (f'[data-tab-id="{name}"]' for name, tab in self.tabs.items() if not tab.fits(model))
+        return f"<style>:is({', '.join(hidden)}) {{ display: none !important; }}</style>"
 
-    def _listen(self, demo: gr.Blocks) -> None:
+    def _listen(self, demo: gr.Blocks, places: dict[str, gr.Tab]) -> None:
         rail, state = self.rail, [self.source, self.opened, self.block, self.head]
         made = [c for tab in self.tabs.values() for c in tab.outputs]
         inputs = {*state, *rail.inputs, *(c for tab in self.tabs.values() for c in tab.inputs)}
-        outputs = [*state, *rail.outputs, self.view, self.all, *self.places.values(), *made]
+        outputs = [*state, *rail.outputs, self.view, self.all, self.fitting, *made]
         silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **BUSY}
         redraw = silent | {"trigger_mode": "always_last"}
         progress = silent | {"show_progress": "minimal", "show_progress_on": [rail.predicted]}
@@ -143,7 +140,7 @@ class Screen:
             view.lost(self.again, inputs, outputs, **latest)
         # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
         self.view.pick(self.pick, None, [self.block, self.head], **redraw).then(self.redraw, inputs, made, **silent)
-        for name, place in self.places.items():
+        for name, place in places.items():
             opened = place.select(None, None, self.opened, js=f"() => '{name}'")
             if name != MAPS:
                 opened.then(self.redraw, inputs, made, **silent)
@@ -248,8 +245,8 @@ class Screen:
             )
         except ImageError as error:
             _log.warning("refused a picture: %.300s", error)
-            told = {self.rail.message: views.notice(str(error))}
-            return told if last is None else told | {self.rail.picture: self.rail.field(last)}
+            refused = {self.rail.message: views.notice(str(error))}
+            return refused if last is None else refused | {self.rail.picture: self.rail.field(last)}
         told: Values = {
             self.source: source.text(),
             self.block: shown.block,
@@ -271,8 +268,9 @@ class Screen:
         shown = Shown(source, kept, manifest, block, min(max(values[self.head] or 0, 0), heads - 1))
         told: Values = {}
         if moved:
-            for name, tab in self.tabs.items():
-                told |= {self.places[name]: gr.update(visible=tab.fits(model))} | tab.follow(model)
+            told = {self.fitting: self._hiding(model)}
+            for tab in self.tabs.values():
+                told |= tab.follow(model)
             values = values | {c: u["value"] for c, u in told.items() if isinstance(u, dict) and "value" in u}
         opened = self.tabs.get(values[self.opened])
         if opened is None:

@@ -95,8 +95,8 @@ class Results:
         Returns:
             What the tabs show, and the manifest: ``token`` under which the pieces lie; ``blocks``, how many; ``grid``
             ``[H, W]``; ``name`` of the picture, ``example`` (or None), ``model``, ``digest``, ``attention``, ``side``,
-            ``whole``, ``stretch``: how it came about; ``note`` on the file, or ""; ``best``: most probable class and its probability; ``changed``:
-            whether anything was intervened on.
+            ``whole``, ``stretch``: how it came about; ``note`` on the file, or ""; ``best``: most probable class and
+            its probability; ``changed``: whether anything was intervened on.
 
         Raises:
             ImageError: the picture cannot be read.
@@ -133,8 +133,9 @@ class Results:
     def analysed(self, source: Source) -> tuple[Analysis, str]:
         """The analysis of a source, computed now, and a note on its file or ""; errors as for :meth:`of`."""
         cut, frame, note = self._fitted(source)  # in a process of its own, so others may have their turn meanwhile
+        name, model = Path(source.path).name, self.models[source.model]
         with self.turn:
-            return analyse_fitted(self.models[source.model], cut, frame, interventions=source.interventions), note
+            return analyse_fitted(model, cut, frame, interventions=source.interventions, name=name), note
 
     def input(self, source: Source) -> Tensor:
         """What the model of a source takes."""

@@ -31,8 +31,8 @@ from .theme import THEME, css
 _log = logging.getLogger("dsp_viz")
 
 #: What is made of a result when it is asked for.
-_MADE: dict[str, Callable[..., str | bytes]] = {"html": takeaway.page, "npz": takeaway.npz}
-_TYPES = {"picture": "image/png", "html": "text/html", "npz": "application/octet-stream"}
+_MADE: dict[str, Callable[..., str | bytes]] = {"html": takeaway.page, "npz": takeaway.npz, "pdf": takeaway.pdf}
+_TYPES = {"picture": "image/png", "html": "text/html", "npz": "application/octet-stream", "pdf": "application/pdf"}
 
 #: Seconds that an upload is kept after its last use, and between two looks for such.
 KEPT, LOOK = 3600, 900
@@ -156,8 +156,9 @@ def _piece(store: Store) -> Callable[[Request], Response]:
         if alive is None or name not in _MADE:
             return PlainTextResponse("This result is no longer kept.", status_code=404)
         pieces, (kept, _, manifest) = alive
+        view = [request.query_params.get("view", "")] if name == "pdf" else []
         return Response(
-            _MADE[name](kept, manifest, pieces),
+            _MADE[name](kept, manifest, pieces, *view),
             media_type=_TYPES[name],
             headers={
                 "Cache-Control": "no-store",

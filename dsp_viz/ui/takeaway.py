@@ -3,8 +3,11 @@
 import base64
 import io
 import json
+import re
+from dataclasses import replace
 from html import escape
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 
@@ -37,6 +40,27 @@ def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) ->
             arrays[f"block{b}/scale{s}/features"] = np.stack(np.split(joined, 2, axis=-1))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def pdf(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes], view: str = "") -> bytes:
+    """The maps of one block for print; ``view`` says which, as a link does: ``block=2&query=8,8``, from 0."""
+    asked = {key: found[0] for key, found in parse_qs(view[:1000]).items()}
+    result, grid = kept.result, kept.result.frame.grid
+    block, query = export.default_view(manifest["blocks"], grid)
+    if re.fullmatch("[0-9]{1,5}", asked.get("block", "")):
+        block = min(int(asked["block"]), manifest["blocks"] - 1)
+    where: maps.Query = query
+    if asked.get("query") == "all":
+        where = "all"
+    elif re.fullmatch("[0-9]{1,5},[0-9]{1,5}", asked.get("query", "")):
+        row, column = (min(int(at), side - 1) for at, side in zip(asked["query"].split(","), grid, strict=True))
+        where = row, column
+    blocks = list(result.trace.blocks)
+    blocks[block] = factors.restore(blocks[block], pieces[str(block)])
+    whole = replace(result, trace=replace(result.trace, blocks=tuple(blocks)))
+    buffer = io.BytesIO()
+    export.maps_figure(whole, block=block, query=where).savefig(buffer, format="pdf")
     return buffer.getvalue()
 
 

@@ -5,6 +5,7 @@ from gradio.components import Component
 
 from ...checkpoint import LoadedModel
 from .. import views
+from ..results import Results
 from . import Shown, Values
 
 ABOUT_FILTERS = """<div class="aside">Each head filters its queries and keys over the token grid, with one filter for
@@ -21,7 +22,7 @@ tracked share is on the hover.</div>"""
 class _Part:
     """What the three have in common: they fit models with DSP-Attention, and have no controls of their own."""
 
-    inputs: list[Component]
+    inputs: list[Component] = []  # noqa: RUF012 (nothing is ever added)
     outputs: list[Component]
 
     def fits(self, model: LoadedModel) -> bool:
@@ -36,7 +37,7 @@ class Filters(_Part):
 
     name, title = "filters", "Spectral filters"
 
-    def __init__(self) -> None:
+    def __init__(self, results: Results) -> None:
         gr.HTML(ABOUT_FILTERS)
         self.which = gr.HTML()
         self.gain = gr.Plot(label="Filter magnitudes", elem_id="gain")
@@ -45,7 +46,6 @@ class Filters(_Part):
             self.power = gr.Plot(label="Spectrum of q and k for this picture", elem_id="power")
         self.phase = gr.Plot(label="Filter phases", elem_id="phase")
         self.kernel = gr.Plot(label="Filters as kernels in space", elem_id="kernel")
-        self.inputs = []
         self.outputs = [self.which, self.gain, self.radial, self.power, self.phase, self.kernel]
 
     def show(self, shown: Shown, values: Values) -> Values:
@@ -59,11 +59,10 @@ class Coefficients(_Part):
 
     name, title = "coefficients", "Coefficients"
 
-    def __init__(self) -> None:
+    def __init__(self, results: Results) -> None:
         gr.HTML(ABOUT_COEFFICIENTS)
         self.dynamic = gr.Plot(label="Dynamic coefficients", elem_id="dynamic")
         self.influence = gr.Plot(label="What moves them: each summary left out", elem_id="influence")
-        self.inputs = []
         self.outputs = [self.dynamic, self.influence]
 
     def show(self, shown: Shown, values: Values) -> Values:
@@ -78,10 +77,9 @@ class Weights(_Part):
 
     name, title = "weights", "Mixing weights"
 
-    def __init__(self) -> None:
+    def __init__(self, results: Results) -> None:
         gr.HTML(ABOUT_WEIGHTS)
         self.mixing = gr.Plot(label="Mixing weights", elem_id="mixing")
-        self.inputs = []
         self.outputs = [self.mixing]
 
     def show(self, shown: Shown, values: Values) -> Values:
