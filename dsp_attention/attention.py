@@ -109,7 +109,8 @@ class DynamicSpectralPolarityAttention(nn.Module):
             if s == 0:
                 local = self.convolution(v, H, W)
         mixed = self.mixer(outputs, grids).flatten(2) + local  # (B, N, C)
-        return self.proj_drop(self.proj(self.norm(mixed)))
+        # The attention runs in float32 whatever the layer's dtype.
+        return self.proj_drop(self.proj(self.norm(mixed.to(self.norm.weight.dtype))))
 
 
 def check_heads(dim: int, num_heads: int) -> int:

@@ -42,9 +42,13 @@ class MixingWeights(nn.Module):
         self.register_buffer("ema", torch.full((num_heads, num_scales), 1.0 / num_scales))
 
     def forward(self, batch: int) -> Tensor:
-        """Weights ``(B, h, S)``; a row for each sample, so that its gradient can be told apart."""
+        """Weights ``(B, h, S)``; a row for each sample, so that its gradient can be told apart.
+
+        They are float64 for a layer in float64, else float32: gradients are squared, which leaves the range of float16.
+        """
         S = self.theta.shape[1]
-        informed = self.theta + torch.log((S * self.ema).clamp_min(1e-6))
+        dtype = torch.promote_types(self.theta.dtype, torch.float32)
+        informed = self.theta.to(dtype) + torch.log((S * self.ema.to(dtype)).clamp_min(1e-6))
         w = (1 - FLOOR) * torch.softmax(informed, dim=-1) + FLOOR / S
         w = w.expand(batch, -1, -1)
         if self.training and w.requires_grad:
@@ -54,11 +58,12 @@ class MixingWeights(nn.Module):
     @torch.no_grad()
     def _track(self, grad: Tensor) -> None:
         # Gradients per sample carry 1/B of a mean loss; any common factor cancels in the normalisation.
-        rms = grad.to(self.ema.dtype).square().mean(0).sqrt()  # (h, S)
+        rms = grad.square().mean(0).sqrt()  # (h, S)
         total = rms.sum(-1, keepdim=True)
         usable = torch.isfinite(total) & (total > 0)
-        target = torch.where(usable, rms / total, self.ema)
-        self.ema.lerp_(target, self.adaptive_beta)
+        ema = self.ema.to(grad.dtype)
+        target = torch.where(usable, rms / total, ema)
+        self.ema.copy_(ema.lerp(target, self.adaptive_beta))
 
 
 class GradientInformedMixer(nn.Module):
