@@ -38,25 +38,25 @@ class PolarityPower(torch.autograd.Function):
         sign, power, out, base = ctx.saved_tensors
         grad, grad_base = grads
         grad_x = grad_power = None
+        if grad_base is not None:  # in second derivatives only
+            positive = base > torch.finfo(base.dtype).tiny
+            grad_x = torch.where(positive, grad_base * sign, 0.0).sum_to_size(ctx.shape)
+        if torch.is_grad_enabled():  # to be differentiated again, where 1/base may be infinite and out zero
+            base = torch.where(out > 0, base, 1.0)
         if grad is not None:
             weighted = grad * out  # zero where the base was, and with it both gradients
             grad_power = (weighted * base.log()).sum_to_size(power.shape)
-            grad_x = (weighted / base).mul_(power * sign).sum_to_size(ctx.shape)
-        if grad_base is not None:  # in second derivatives only
-            through = torch.where(base > torch.finfo(base.dtype).tiny, grad_base * sign, 0).sum_to_size(ctx.shape)
+            through = (weighted / base).mul_(power * sign).sum_to_size(ctx.shape)
             grad_x = through if grad_x is None else grad_x + through
         return grad_x, None, grad_power
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[tuple[Tensor, Tensor], int]:
-        rank = max(x.dim() - (dim is not None) for x, dim in zip(inputs, in_dims, strict=True))
-        aligned = []
-        for x, dim in zip(inputs, in_dims, strict=True):
-            if dim is not None:  # the mapped axis first, the others broadcast from the right
-                x = x.movedim(dim, 0)
-                x = x.reshape(x.shape[0], *[1] * (rank + 1 - x.dim()), *x.shape[1:])
-            aligned.append(x)
-        return PolarityPower.apply(*aligned), 0
+        # Elementwise: the mapped axis leads, the others are aligned from the right.
+        rank = max(t.dim() - (dim is not None) for t, dim in zip(inputs, in_dims, strict=True))
+        mapped = [t[None] if dim is None else t.movedim(dim, 0) for t, dim in zip(inputs, in_dims, strict=True)]
+        x, sign, power = (t.view(t.shape[0], *[1] * (rank + 1 - t.dim()), *t.shape[1:]) for t in mapped)
+        return PolarityPower.apply(x.expand(info.batch_size, *x.shape[1:]), sign, power), 0
 
 
 def polarity_features(x: Tensor, power: Tensor, alpha: float) -> Tensor:
