@@ -68,7 +68,7 @@ class PolaFormerAttention(nn.Module):
         self.proj_drop = nn.Dropout(proj_drop)
 
     def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
-        """``(B, N, C) -> (B, N, C)``; arguments and errors as for DSP-Attention.
+        """``(B, N, C) -> (B, N, C)``; arguments, dtypes and errors as for DSP-Attention.
 
         Raises:
             ValueError: as there; also if the encoding would have to be interpolated and was not built for a square.
@@ -104,6 +104,9 @@ class PolaFormerAttention(nn.Module):
 class SoftmaxAttention(nn.Module):
     r"""Multi-head softmax attention, ``softmax(q kᵀ/√d) v``, by ``scaled_dot_product_attention``.
 
+    torch's fused kernels have no second derivatives. Where those are needed, call the layer within
+    ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``, which forms the ``N×N`` maps.
+
     Args:
         dim: ``C``, divisible by ``num_heads``. num_heads: ``h``. qkv_bias: bias of the projection.
         attn_drop: dropout of the attention map. proj_drop: dropout at the end.
@@ -132,7 +135,7 @@ class SoftmaxAttention(nn.Module):
         self.proj_drop = nn.Dropout(proj_drop)
 
     def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
-        """``(B, N, C) -> (B, N, C)``; arguments and errors as for DSP-Attention. The grid plays no part."""
+        """``(B, N, C) -> (B, N, C)``; arguments, dtypes and errors as for DSP-Attention. The grid plays no part."""
         check_tokens(x, self.dim, H, W)
         q, k, v = self.heads(self.qkv(x))
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop if self.training else 0.0)

@@ -101,7 +101,8 @@ class DynamicContextEncoder(nn.Module):
             x: tokens ``(B, N, C)``. H: rows. W: columns of the grid.
 
         Returns:
-            ``(B, h, S, 2)``, last axis (same, opposite), within (0, 2).
+            ``(B, h, S, 2)``, last axis (same, opposite), within (0, 2), in the dtype of ``x``; under autocast in
+            autocast's.
         """
         side = (min(H, POOLED_SIDE), min(W, POOLED_SIDE))
         tokens = x if side == (H, W) else as_tokens(F.adaptive_avg_pool2d(as_image(x, H, W), side))

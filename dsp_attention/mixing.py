@@ -19,7 +19,8 @@ class MixingWeights(nn.Module):
     with ``ρ = 0.05``, so ``w ≥ 0.05/S`` and ``Σ_s w = 1``; with one scale ``w`` is exactly 1. ``ema`` tracks, in
     training alone, the gradient of the loss with respect to ``w`` itself: root mean square over the batch,
     normalised over scales (so the loss scale cancels), ``ema ← (1-β)·ema + β·t``. Heads whose gradient is zero or
-    not finite are skipped. At first ``θ_s = -s·log 4``: the shares are those of the tokens.
+    not finite are skipped. ``torch.func`` does not let a buffer change, so there the layer must be in evaluation, as a
+    batch norm must. At first ``θ_s = -s·log 4``: the shares are those of the tokens.
 
     Args:
         num_heads: ``h``.
@@ -85,7 +86,7 @@ class GradientInformedMixer(nn.Module):
             grids: for each scale ``(H_s, W_s)``; the first is the full grid.
 
         Returns:
-            ``(B, N, h, d)``.
+            ``(B, N, h, d)`` in the dtype of ``outputs``.
         """
         B = outputs[0].shape[0]
         w = self.weights(B).to(outputs[0].dtype)[..., None, None]  # (B, h, S, 1, 1)
