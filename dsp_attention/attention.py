@@ -89,9 +89,9 @@ class DynamicSpectralPolarityAttention(nn.Module):
             x: ``(B, N, C)``. H: rows. W: columns; without both the grid is square.
 
         Returns:
-            ``(B, N, C)`` in the dtype of ``x``, which is that of the layer: float32, float64, bfloat16 or float16. Under
-            autocast in autocast's dtype, as from any ``nn.Linear``. LSTM, filters, attention and mixing run in float32
-            (float64 for float64) in either case.
+            ``(B, N, C)`` in the dtype of ``x``, which is that of the layer: float32, float64, bfloat16 or float16.
+            Under autocast in autocast's dtype, as from any ``nn.Linear``. LSTM, filters, attention and mixing run in
+            float32 (float64 for float64) in either case.
 
         Raises:
             ValueError: ``x`` is not ``(B, N, C)``, ``H·W != N``, or ``N`` is no square and no grid is given.
