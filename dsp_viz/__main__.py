@@ -180,8 +180,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _model(args: argparse.Namespace) -> tuple[LoadedModel, int]:
     """The model on its device and the side of its input; ValueError where there is none such."""
-    device = resolve_device(args.device)
-    model = load(args.model).to(device)
+    model = load(args.model, device=resolve_device(args.device))
     return model, input_side(model, args.side)
 
 

@@ -223,14 +223,14 @@ def test_the_model_runs_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest
     """On a stand-in for a GPU, with the same numbers as on the CPU."""
     arguments = ["analyse", str(EXAMPLES[0]), "--side", "64", "--figures", "png"]
     assert main([*arguments, "--out", str(tmp_path / "near"), "--device", "cpu"]) == 0
-    seen = []
+    seen, model = [], moved(dsp_viz.load("dsp_tiny"))
 
-    def far(model: dsp_viz.LoadedModel, device: torch.device) -> dsp_viz.LoadedModel:
+    def far(name: str, *, device: torch.device) -> dsp_viz.LoadedModel:
         seen.append(device)
-        return moved(model)
+        return model
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr(dsp_viz.LoadedModel, "to", far)
+    monkeypatch.setattr("dsp_viz.__main__.load", far)
     with far_device():
         assert main([*arguments, "--out", str(tmp_path / "far")]) == 0
     assert seen == [torch.device("cuda")]
