@@ -18,7 +18,7 @@ test-avx2: .venv/dev.stamp
 
 # Gradio writes a stub beside each component of ours when the app runs; mypy would take it for the source.
 check: .venv/dev.stamp
-	rm -f dsp_viz/ui/*.pyi
+	find dsp_viz/ui -name '*.pyi' -delete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
