@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="where a proxy offers the app, such as /dsp or https://example.org/dsp (default: GRADIO_ROOT_PATH)",
     )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="where the models run: cpu, cuda, mps, or auto, a GPU where there is one (default)",
+    )
     parser.add_argument("--mcp", action="store_true", help="offer the API to language models (needs gradio[mcp])")
     return parser
 
@@ -75,6 +80,7 @@ def _serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     import dsp_viz
     from dsp_viz import ui
+    from dsp_viz.device import resolve_device
     from dsp_viz.memory import share_freed_memory
     from dsp_viz.store import Store
 
@@ -84,8 +90,9 @@ def _serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         torch.set_num_threads(1)
 
     try:
-        models = [dsp_viz.load(name) for name in args.model or dsp_viz.available() or ["dsp_tiny"]]
-    except dsp_viz.CheckpointError as error:
+        device = resolve_device(args.device)
+        models = [dsp_viz.load(name, device=device) for name in args.model or dsp_viz.available() or ["dsp_tiny"]]
+    except ValueError as error:  # a CheckpointError is one
         parser.error(str(error))
     names = [model.name for model in models]
     twice = next((name for name in names if names.count(name) > 1), None)

@@ -189,7 +189,8 @@ def test_the_program_serves_the_api_and_mcp() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--model", "nothing"], ["--port", "many"], ["--model", "softmax_tiny", "softmax_tiny"]]
+    "arguments",
+    [["--model", "nothing"], ["--port", "many"], ["--device", "gpu"], ["--model", "softmax_tiny", "softmax_tiny"]],
 )
 def test_the_program_refuses_bad_arguments(arguments: list[str]) -> None:
     app = Path(__file__).parent.parent / "app.py"

@@ -1,7 +1,7 @@
 """The page around the views, in a real browser: links, pasted pictures, names for a screen reader, plots that fit."""
 
 import base64
-import socket
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,6 @@ from viewing import HANDLE, READY, choose, ready, settle, tab
 import dsp_viz
 from dsp_viz import ui
 from dsp_viz.store import Store
-
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
 
 PLACE = {"block": 3, "head": 1, "scale": 2, "stream": 1}
 
@@ -49,7 +46,7 @@ def test_an_address_says_what_was_said(page: Page) -> None:
 )  # fmt: skip
 def test_what_cannot_be_read_is_not_said(page: Page, text: str) -> None:
     assert address_of(page, "readAddress(argument)", text) == {}
-    assert address_of(page, "Object.keys(readAddress(argument))", f"{text}&head=1") == ["head"]
+    assert address_of(page, "Object.keys(readAddress(argument))", f"{text}&modelB=x") == ["modelB"]
 
 
 def test_a_link_that_cannot_be_read_opens_the_page(page: Page, address: str) -> None:
@@ -115,12 +112,13 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     link = page.evaluate(f"{HANDLE}.link()")
     other = page.context.new_page()
     other.goto(link)
-    ready(other)
-    tab(other, "Compare")
+    expect(other.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true", timeout=READY)
     expect(other.locator("#compare td").nth(4)).to_have_text("block 3, head 1, 2×, same", timeout=READY)
     expect(other.locator("#compare td").nth(5)).to_contain_text("block 5", timeout=READY)
     handle = "[...document.querySelectorAll('#compare, #compare *')].map(e => e.dspCompare).find(Boolean)"
     assert other.evaluate(f"{handle}.told().query") == [7, 8]
+    expect(other.get_by_label("Model B", exact=True)).to_have_value("polaformer_tiny")
+    expect(other.locator("#interventions textarea")).to_have_value(re.compile("set_coefficient"))
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
@@ -190,25 +188,22 @@ def test_a_picture_pasted_on_the_page_is_analysed(page: Page, model: dsp_viz.Loa
 
 
 def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_viz.LoadedModel) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     store = Store(max_bytes=1)  # keeps the newest result only
-    demo = ui.build([model], EXAMPLES, store)
-    page = browser.new_page()
-    page.goto(ui.launch(demo, store, host="127.0.0.1", port=port, block=False))
-    ready(page)
-    page.wait_for_timeout(1200)  # the neighbouring blocks come in
-    store.put({})
-    page.evaluate(f"{HANDLE}.goToBlock(5)")
-    note = page.locator(".dv-note")
-    expect(note).to_contain_text("This result is no longer kept.", timeout=READY)
-    page.get_by_role("button", name="Analyse again").click()
-    expect(page.locator('[data-out="block"]')).to_have_text("6 / 6", timeout=READY)
-    expect(note).to_be_empty()
-    settle(page)
-    assert len(page.evaluate(f"{HANDLE}.maps()")) == 4
-    page.close()
-    demo.close()
+    with ui.serving(ui.create_app(ui.build([model], EXAMPLES, store), store)) as address:
+        page = browser.new_page()
+        page.goto(address)
+        ready(page)
+        page.wait_for_timeout(1200)  # the neighbouring blocks come in
+        store.put({})
+        page.evaluate(f"{HANDLE}.goToBlock(5)")
+        note = page.locator(".dv-note")
+        expect(note).to_contain_text("This result is no longer kept.", timeout=READY)
+        page.get_by_role("button", name="Analyse again").click()
+        expect(page.locator('[data-out="block"]')).to_have_text("6 / 6", timeout=READY)
+        expect(note).to_be_empty()
+        settle(page)
+        assert len(page.evaluate(f"{HANDLE}.maps()")) == 4
+        page.close()
 
 
 @pytest.mark.parametrize("width", [390, 720])
@@ -227,7 +222,7 @@ def test_titles_of_narrow_plots_stay_apart(page: Page, width: int) -> None:
         }));
         return bad;
     })"""
-    for name in ("Spectral filters", "Coefficients", "Mixer weights", "Training"):
+    for name in ("Spectral filters", "Coefficients", "Mixing weights", "Training"):
         tab(page, name)
         expect(page.locator(".js-plotly-plot:visible .main-svg").first).to_be_visible(timeout=READY)
         page.wait_for_timeout(1500)  # plots of a tab come one by one

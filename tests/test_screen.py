@@ -142,25 +142,3 @@ def test_few_bits_are_told_and_stretched(screen: Page, tmp_path: Path) -> None:
     screen.wait_for_function("t => document.querySelector('#prediction').innerText !== t", arg=before, timeout=READY)
     direct = dsp_viz.analyse(dsp_viz.load("dsp_tiny"), path, stretch=True)
     expect(screen.locator("#prediction .row").first).to_contain_text(f"{100 * direct.top(1)[0][1]:.1f} %")
-
-
-def test_figures_are_as_wide_as_their_place(screen: Page) -> None:
-    """Also those that were drawn before while another tab was open."""
-    for width in (1440, 390):
-        screen.set_viewport_size({"width": width, "height": 900})
-        screen.get_by_role("tab", name="Spectral filters").click()
-        expect(screen.locator("#gain .js-plotly-plot")).to_be_visible(timeout=READY)
-        screen.get_by_role("tab", name="Polarity maps").click()
-        screen.get_by_role("button", name="next block").click()
-        screen.locator("#examples button").nth(1).click()
-        ready(screen)
-        screen.get_by_role("tab", name="Spectral filters").click()
-        for plot in ("gain", "radial", "power", "phase", "kernel"):
-            screen.wait_for_function(
-                """id => { const plot = document.querySelector(`#${id} .js-plotly-plot`);
-                  const drawn = plot && plot.querySelector('.main-svg');
-                  return drawn && Math.abs(drawn.getBoundingClientRect().width - plot.parentElement.clientWidth) <= 2 }""",
-                arg=plot,
-                timeout=READY,
-            )
-        screen.get_by_role("tab", name="Polarity maps").click()
