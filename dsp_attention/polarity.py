@@ -41,12 +41,14 @@ class PolarityPower(torch.autograd.Function):
         if grad_base is not None:  # in second derivatives only
             positive = base > torch.finfo(base.dtype).tiny
             grad_x = torch.where(positive, grad_base * sign, 0.0).sum_to_size(ctx.shape)
-        if torch.is_grad_enabled():  # to be differentiated again, where 1/base may be infinite and out zero
+        again = torch.is_grad_enabled()  # to be differentiated again: where out is zero, 1/base may be infinite
+        if again:
             base = torch.where(out > 0, base, 1.0)
         if grad is not None:
             weighted = grad * out  # zero where the base was, and with it both gradients
             grad_power = (weighted * base.log()).sum_to_size(power.shape)
-            through = (weighted / base).mul_(power * sign).sum_to_size(ctx.shape)
+            slope = weighted / base if again else weighted.div_(base)
+            through = slope.mul_(power * sign).sum_to_size(ctx.shape)
             grad_x = through if grad_x is None else grad_x + through
         return grad_x, None, grad_power
 
