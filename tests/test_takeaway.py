@@ -108,6 +108,29 @@ def test_npz_holds_the_features(page: Page, model: dsp_viz.LoadedModel) -> None:
     assert (settings["model"], settings["digest"], settings["side"]) == ("dsp_tiny", model.digest, 128)
 
 
+def test_pdf_is_of_the_block_and_query_that_are_looked_at(page: Page, address: str) -> None:
+    ready(page)
+    ask(page, (3, 12))
+    page.get_by_role("button", name="next block").click()
+    expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
+    saving = saved(page, "PDF")
+    assert saving.suggested_filename == f"{EXAMPLES[0].stem}-block4-head1.pdf"
+    sheet = Path(saving.path()).read_bytes()
+    assert sheet.startswith(b"%PDF")
+    assert b"/FontFile2" in sheet  # text as TrueType
+    token = page.evaluate(f"{HANDLE}.result().token")
+
+    def drawn(view: str) -> bytes:
+        answer = page.request.get(f"{address}results/{token}/pdf", params={"view": view})
+        assert answer.ok
+        return answer.body()
+
+    assert drawn("block=3&query=3,12") == sheet
+    assert drawn("block=3&query=all") != sheet
+    assert drawn("block=²&query=x") == drawn("") == drawn("block=2&query=8,8")
+    assert drawn("block=99999&query=99999,99999") == drawn("block=5&query=15,15")
+
+
 def test_the_report_works_without_a_server(page: Page, tmp_path: Path) -> None:
     ready(page)
     stage = page.locator(".dv-stage")

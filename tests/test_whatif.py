@@ -1,7 +1,5 @@
 """The What if tab in a real browser: interventions, before and after, and what each part is worth."""
 
-import json
-
 import pytest
 from conftest import EXAMPLES
 from playwright.sync_api import Page, expect
@@ -227,12 +225,20 @@ def test_judging_can_be_stopped(page: Page, model: dsp_viz.LoadedModel) -> None:
     expect(page.locator(".areas")).to_have_count(0)
 
 
-def test_other_attentions_are_refused_with_a_sentence(page: Page) -> None:
+def test_what_was_told_goes_with_its_list(page: Page) -> None:
+    """Cleared or refused: before and after are of another list then."""
     opened(page)
-    choose(page, "Model", "softmax_tiny")
-    expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
-    page.locator("#interventions textarea").fill(json.dumps([{"kind": "leave_out_filter"}]))
-    page.locator("#run").click()
-    expect(page.locator("#whatif-message [role=alert]")).to_contain_text("DSP-Attention", timeout=READY)
-    page.locator("#rank").click()
-    expect(page.locator("#whatif-message [role=alert]")).to_contain_text("nothing to leave out", timeout=READY)
+    bars, view = page.locator("#before-after .js-plotly-plot"), page.locator("#whatif .dc")
+    for end in ("clear", "refuse"):
+        add(page, "Streams", 1)
+        page.locator("#run").click()
+        expect(bars).to_be_visible(timeout=READY)
+        expect(view).to_be_visible(timeout=READY)
+        if end == "clear":
+            page.get_by_role("button", name="Clear").click()
+        else:
+            page.locator("#interventions textarea").fill("[{}]")
+            page.locator("#run").click()
+            expect(page.locator("#whatif-message [role=alert]")).to_be_visible(timeout=READY)
+        expect(bars).to_have_count(0, timeout=READY)
+        expect(view).not_to_be_visible()
