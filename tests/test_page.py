@@ -99,6 +99,8 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     expect(page.locator("#compare .dc")).to_have_attribute("aria-busy", "false", timeout=READY)
     choose(page, "Model B", "polaformer_tiny")
     expect(page.locator("#compare td").nth(1)).to_contain_text("polaformer_tiny", timeout=READY)
+    choose(page, "Picture B", EXAMPLES[2].stem)
+    expect(page.locator("#compare td").nth(1)).to_contain_text(EXAMPLES[2].stem, timeout=READY)
     page.get_by_label("same block, head, scale and stream").uncheck()
     page.locator('#compare [data-side="0"][data-key="scale"]').select_option(index=1)
     page.locator('#compare [data-side="1"][data-key="block"]').select_option(index=4)
@@ -118,6 +120,7 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     handle = "[...document.querySelectorAll('#compare, #compare *')].map(e => e.dspCompare).find(Boolean)"
     assert other.evaluate(f"{handle}.told().query") == [7, 8]
     expect(other.get_by_label("Model B", exact=True)).to_have_value("polaformer_tiny")
+    expect(other.get_by_label("Picture B", exact=True)).to_have_value(EXAMPLES[2].stem)
     expect(other.locator("#interventions textarea")).to_have_value(re.compile("set_coefficient"))
 
 

@@ -136,8 +136,8 @@ class Screen:
         rail.gallery.select(self.offer, inputs, outputs, trigger_mode="multiple", **progress)
         choices = [c.input for c in (rail.model, rail.side, rail.whole, rail.stretch)]
         gr.on(choices, self.change, inputs, outputs, **latest)
-        for view in (self.view, self.tabs["compare"].view, self.tabs["whatif"].view):
-            view.lost(self.again, inputs, outputs, **latest)
+        self.view.lost(self.change, inputs, outputs, **latest)
+        self.tabs["compare"].view.lost(self.redraw, inputs, made, **redraw)
         # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
         self.view.pick(self.pick, None, [self.block, self.head], **redraw).then(self.redraw, inputs, made, **silent)
         for name, place in places.items():
@@ -165,13 +165,10 @@ class Screen:
         return {self.rail.picture: path} | self._shown(source, values)
 
     def change(self, values: Values) -> Values:
-        """Another model or size for the picture that is on the screen, whatever the upload field holds now."""
+        """Another model or size for the picture that is on the screen, whatever the upload field holds now; or the same
+        again, as its result is no longer kept here."""
         last = self._results.asked(values[self.source])
         return gr.skip() if last is None else self._shown(self.rail.chosen(values, last.path), values)
-
-    def again(self, values: Values) -> Values:
-        """The browser found that the result is no longer kept here."""
-        return self.change(values)
 
     def pick(self, event: gr.EventData) -> Values:
         """Another block or head is looked at."""
@@ -196,7 +193,7 @@ class Screen:
         compare: Any = self.tabs["compare"]
         for component, key in zip(compare.inputs, ("pictureA", "pictureB", "modelA", "modelB"), strict=True):
             known = self._results.models if key.startswith("model") else self._results.examples
-            told |= {component: asked[key]} if asked.get(key) in known else {}
+            told[component] = asked[key] if asked.get(key) in known else component.value
         try:
             told |= {self.tabs["whatif"].controls.text: to_json(from_json(asked.get("interventions", "[]")))}
         except InterventionError:

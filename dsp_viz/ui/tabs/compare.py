@@ -69,7 +69,7 @@ class Comparison:
         """Both sides of what is chosen, given what is on the screen."""
         # The field on the left may hold another picture by now, one that was refused: so it goes by its name.
         choices = [(f"{shown.manifest['name']}, as analysed", CURRENT), *self._results.examples]
-        named = {picture: gr.update(choices=choices) for picture in self.pictures}
+        named = {picture: gr.update(choices=choices, value=values[picture]) for picture in self.pictures}
         try:
             a, b = (self._of(shown, values[p], values[m]) for p, m in zip(self.pictures, self.models, strict=True))
         except ImageError as error:

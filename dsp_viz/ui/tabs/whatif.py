@@ -179,6 +179,7 @@ class WhatIf:
         self.controls.listen(page, self.clear, own, busy)
         told = [self.message, self.bars, self.view]
         running = self.run.click(self.compare, [page, self.controls.text], told, **own, **busy)
+        self.view.lost(self.compare, [page, self.controls.text], told, **own, **busy)
         # They take turns with everybody else's requests, step by step, so they need no place in that queue.
         shown = own | {"show_progress": "full", "concurrency_id": "steps", "concurrency_limit": 1}
         ranking = self.rank.click(
