@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -78,7 +78,7 @@ class Decoder:
         self._idle: list[Process] = []
         self._busy: set[Process] = set()
         self._closed = False
-        self._end = weakref.finalize(self, _kill, self._idle, self._busy)
+        weakref.finalize(self, _end, self._idle)  # of a decoder that nobody uses any more none is busy
 
     def fit(
         self, path: str | os.PathLike[str], *, side: int, patch: int, whole: bool = False, stretch: bool = False
@@ -115,11 +115,10 @@ class Decoder:
         """End all processes; pictures that are being decoded or wait are refused."""
         with self._changed:
             self._closed = True
-            for worker in self._idle:
-                worker.end()
-            self._idle.clear()
+            _end(self._idle)
+            for worker in self._busy:  # whoever waits for its answer sees that, and ends it
+                worker.kill()
             self._changed.notify_all()
-        self._end()
 
     def __enter__(self) -> Self:
         return self
@@ -204,6 +203,6 @@ class Decoder:
             worker.end()
 
 
-def _kill(*groups: Iterable[Process]) -> None:
-    for worker in [worker for group in groups for worker in group]:
-        worker.kill()
+def _end(workers: list[Process]) -> None:
+    while workers:
+        workers.pop().end()

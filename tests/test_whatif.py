@@ -68,7 +68,7 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.LoadedModel
     page.locator('#whatif [data-side="0"][data-key="block"]').select_option(index=3)
     expect(page.locator("#whatif tbody tr").nth(2).locator("td").first).to_contain_text("block 4", timeout=READY)
     for side, result in enumerate((before, after)):
-        row = maps.block_maps(result.trace.blocks[3], (7, 7))[0][0, 0]
+        row = maps.block_maps(result.trace.blocks[3], (8, 8))[0][0, 0]
         told = page.locator("#whatif tbody tr").nth(4).locator("td").nth(side).inner_text()
         assert float(told) == pytest.approx(256 * float(row.max()), rel=0.01)
     expect(page.locator("#before-after .js-plotly-plot")).to_be_visible(timeout=READY)

@@ -92,12 +92,6 @@ class Screen:
     def __init__(self, results: Results, examples: list[Path], demo: gr.Blocks) -> None:
         self._results, self._examples, self._demo = results, examples, demo
         gr.HTML(MASTHEAD)
-        # What the page is about, kept by the page itself: the server may forget it, the page does not.
-        self.source = gr.Textbox("", visible="hidden", elem_id="source", container=False)
-        self.address = gr.Textbox("", visible="hidden", elem_id="address", container=False)
-        self.opened = gr.Textbox(MAPS, visible="hidden", container=False)
-        self.block = gr.Number(2, visible="hidden", precision=0, container=False)
-        self.head = gr.Number(0, visible="hidden", precision=0, container=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=270, elem_id="rail"):
                 self.rail = Rail(results, examples)
@@ -109,7 +103,13 @@ class Screen:
                 for kind in (Filters, Coefficients, Weights, History, Comparison, WhatIf):
                     with gr.Tab(kind.title, id=kind.name) as places[kind.name]:
                         self.tabs[kind.name] = kind(results)
-            self.fitting = gr.HTML(self._hiding(next(iter(results.models.values()))), elem_id="fitting")
+        self.fitting = gr.HTML(self._hiding(next(iter(results.models.values()))), elem_id="fitting")
+        # What the page is about, kept by the page itself: the server may forget it, the page does not.
+        self.source = gr.Textbox("", visible="hidden", elem_id="source", container=False)
+        self.address = gr.Textbox("", visible="hidden", elem_id="address", container=False)
+        self.opened = gr.Textbox(MAPS, visible="hidden", container=False)
+        self.block = gr.Number(2, visible="hidden", precision=0, container=False)
+        self.head = gr.Number(0, visible="hidden", precision=0, container=False)
         api.add(results, BUSY)
         self._listen(demo, places)
 
@@ -198,7 +198,7 @@ class Screen:
             told |= {self.tabs["whatif"].controls.text: to_json(from_json(asked.get("interventions", "[]")))}
         except InterventionError:
             note = note or "The link's interventions cannot be read: they are left out."
-        told |= self._shown(source, values | told, view=values[self.address])
+        told |= self.rail.controls(source) | self._shown(source, values | told, view=values[self.address])
         return told | ({self.rail.message: views.notice(note)} if note else {})
 
     def _named(self, asked: dict[str, str]) -> tuple[Source, str]:
@@ -265,7 +265,7 @@ class Screen:
         shown = Shown(source, kept, manifest, block, min(max(values[self.head] or 0, 0), heads - 1))
         told: Values = {}
         if moved:
-            told = {self.fitting: self._hiding(model)}
+            told = {self.fitting: self._hiding(model), **self.rail.follow(source)}
             for tab in self.tabs.values():
                 told |= tab.follow(model)
             values = values | {c: u["value"] for c, u in told.items() if isinstance(u, dict) and "value" in u}

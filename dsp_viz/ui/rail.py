@@ -71,18 +71,25 @@ class Rail:
             side = list(sides.values())[list(former).index(values[self.side])]
         return Source(path, side, bool(values[self.whole]), name, bool(values[self.stretch]))
 
-    def show(self, source: Source, kept: views.Kept, note: str | None) -> Values:
-        """What the rail says of a result, and the controls that lead to it."""
-        sides = self._results.sides(source.model)
+    def show(self, source: Source, kept: views.Kept, note: str) -> Values:
+        """What the rail says of a result. The controls are left alone: somebody may have moved on by now."""
         return {
             self.message: views.notice(note) if note else "",
             self.stretch: gr.update(value=source.stretch, visible=bool(note) or source.stretch),
-            self.model: source.model,
-            self.side: gr.update(choices=list(sides), value=f"{source.side} px"),
-            self.whole: source.whole,
             self.predicted: views.prediction(kept.result),
+        }
+
+    def follow(self, source: Source) -> Values:
+        """What is offered of a model, and which of its sides is shown."""
+        sides = list(self._results.sides(source.model))
+        return {
+            self.side: gr.update(choices=sides, value=f"{source.side} px"),
             self.known: views.known_classes(self._results.models[source.model]),
         }
+
+    def controls(self, source: Source) -> Values:
+        """All controls as they would lead to a source."""
+        return {self.model: source.model, self.whole: source.whole, **self.follow(source)}
 
     def field(self, source: Source) -> Any:
         """What the upload field shows of a source: its file, or what was decoded where browsers cannot."""
