@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import socket
+import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,11 +21,15 @@ def main(arguments: list[str] | None = None) -> None:
     if args.mcp and find_spec("mcp") is None:
         parser.error("--mcp needs the package mcp: run `pip install 'gradio[mcp]'`")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "fontTools"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     # Uploads lie in a folder of this run's own, which goes when it ends.
     with tempfile.TemporaryDirectory(prefix="dsp-viz-", ignore_cleanup_errors=True) as uploads:
         os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
         _serve(parser, args)
+    # Whatever still computes for somebody is not waited for.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _parser() -> argparse.ArgumentParser:

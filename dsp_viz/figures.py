@@ -87,6 +87,7 @@ def colour_bar(title: str, ticks: list[float], labels: list[str]) -> dict[str, o
         "orientation": "h",
         "tickvals": ticks,
         "ticktext": labels,
+        "tickangle": 0,
         "outlinewidth": 0,
         "thickness": 10,
         "len": 0.7,
@@ -189,8 +190,8 @@ def coefficients(values: Array, *, chosen: tuple[int, int] | None = None, among:
             figure.add_shape(type="rect", x0=left, x1=left + scales, y0=top, y1=top + 1, line=FRAME)
     for b, centre in enumerate(centres):
         figure.add_annotation(text=f"<b>block {b + 1}</b>", x=centre, y=1, yref="paper", yshift=30, showarrow=False)
-    plain = {"ticks": "", "showgrid": False, "zeroline": False}
-    figure.update_xaxes(tickvals=columns, ticktext=[f"{2**s}×" for s in range(scales)] * blocks, side="top", **plain)
+    plain = {"ticks": "", "showgrid": False, "zeroline": False, "tickangle": 0}
+    figure.update_xaxes(tickvals=columns, ticktext=[str(2**s) for s in range(scales)] * blocks, side="top", **plain)
     figure.update_yaxes(tickvals=rows, ticktext=names, autorange="reversed", **plain)
     figure.update_layout(margin_l=118)
     return figure
@@ -209,7 +210,12 @@ def mixer_weights(weights: Array, tracked: Array | None = None, *, chosen: tuple
         [f"{i + 1}" for _ in range(blocks) for i in range(heads)],
     ]
     figure = go.Figure(
-        layout=layout(360, barmode="stack", bargap=0.25, legend={"orientation": "h", "y": 1.14, "traceorder": "normal"})
+        layout=layout(
+            360,
+            barmode="stack",
+            bargap=0.25,
+            legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        )
     )
     framed = [chosen == (b, i) for b in range(blocks) for i in range(heads)]
     for s in range(scales):
@@ -227,7 +233,7 @@ def mixer_weights(weights: Array, tracked: Array | None = None, *, chosen: tuple
             + "<extra></extra>",
         )
     figure.update_yaxes(title={"text": "mixing weight w"}, range=[0, 1], gridcolor="rgba(128,128,128,.25)")
-    figure.update_xaxes(title={"text": "head"}, dividerwidth=0)
+    figure.update_xaxes(title={"text": "head"}, dividerwidth=0, tickangle=0)
     return figure
 
 

@@ -36,7 +36,7 @@ from dsp_viz import ui
 from dsp_viz.interventions import from_json
 from dsp_viz.store import Store
 from dsp_viz.ui.guard import HEADERS, MAX_BODY, MAX_UPLOAD
-from dsp_viz.ui.server import remove_empty
+from dsp_viz.ui.server import sweep
 
 ROOT = Path(__file__).parent.parent
 
@@ -282,7 +282,7 @@ def test_empty_folders_go_once_they_are_old(tmp_path: Path) -> None:
     (tmp_path / "full" / "file").touch()
     for name in ("empty", "full"):
         os.utime(tmp_path / name, (0, 0))
-    remove_empty(tmp_path, 3600)
+    sweep(tmp_path, 3600)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "new"]
 
 

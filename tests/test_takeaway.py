@@ -114,7 +114,7 @@ def test_pdf_is_of_the_block_and_query_that_are_looked_at(page: Page, address: s
     page.get_by_role("button", name="next block").click()
     expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
     saving = saved(page, "PDF")
-    assert saving.suggested_filename == f"{EXAMPLES[0].stem}-block4-head1.pdf"
+    assert saving.suggested_filename == f"{EXAMPLES[0].stem}-block4.pdf"
     sheet = Path(saving.path()).read_bytes()
     assert sheet.startswith(b"%PDF")
     assert b"/FontFile2" in sheet  # text as TrueType

@@ -34,7 +34,7 @@ def add(results: Results, busy: dict[str, Any]) -> None:
         """Analyse a picture.
 
         Args:
-            picture: a picture file: JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF, of at most 25 megapixels.
+            picture: a picture file, as a data: URL: JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF, of at most 25 megapixels.
             model: its name, one of those that the app offers; by default the first.
             interventions: what to change in the pass, a list of objects such as
                 {"kind": "set_coefficient", "value": 0, "block": 2, "head": 1}; by default nothing.

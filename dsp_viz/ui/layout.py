@@ -1,14 +1,17 @@
 """The screen and its events."""
 
 import filecmp
+import json
 import logging
 import traceback
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import gradio as gr
+from gradio.exceptions import InvalidPathError
 
 from ..checkpoint import LoadedModel
 from ..images import ImageError
@@ -26,7 +29,8 @@ from .tabs.whatif import WhatIf
 
 _log = logging.getLogger("dsp_viz")
 
-MASTHEAD = """<div id="masthead"><h1>DSP-Attention explorer</h1>
+MASTHEAD = """<div id="masthead"><button type="button" id="copy-link" aria-live="polite"
+title="Copy an address that opens what is on the screen">Copy link</button><h1>DSP-Attention explorer</h1>
 <p>How polarity-aware <em>linear</em> attention reads a picture. <span class="more">Every map is rebuilt exactly, in
 your browser, from two thin factors: <b class="same">same-signed</b> attention weighs keys that agree with the query,
 <b class="opposite">opposite-signed</b> attention those that disagree. Both are positive, and each acts on its own half
@@ -42,22 +46,42 @@ MAPS = "maps"
 class Blocks(gr.Blocks):
     """Gradio's, with errors that are short: its own repeat what was sent, whole, in the answer and in the log.
 
+    Nor does it fetch what a client names by its address, which Gradio's would.
+
     Attributes:
         example_folders: where the examples lie, which are served to everybody.
     """
 
     example_folders: list[Path]
 
-    async def process_api(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+    async def process_api(self, block_fn: Any, inputs: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         try:
-            return await super().process_api(*arguments, **options)
+            if _names_an_address(inputs):
+                raise gr.Error("Nothing is fetched from elsewhere: upload the picture itself.", print_exception=False)
+            return await super().process_api(block_fn, inputs, *arguments, **options)
         except gr.Error as error:
             raise gr.Error(error.message[:600], print_exception=False) from None
+        except InvalidPathError:
+            raise gr.Error("Only pictures that were uploaded here can be read.", print_exception=False) from None
         except Exception as error:
             frames = "".join(traceback.format_tb(error.__traceback__))
             _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
             kind = f"The request failed ({type(error).__name__}): the app's log says where."
             raise gr.Error(kind, print_exception=False) from None
+
+
+def _names_an_address(inputs: Any) -> bool:
+    """Whether there is a file among the inputs, at any depth, that lies elsewhere."""
+    left = [inputs]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if "://" in str(value.get("path", ""))[:20]:
+                return True
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+    return False
 
 
 def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> Blocks:
@@ -114,15 +138,20 @@ class Screen:
         self._listen(demo, places)
 
     def _hiding(self, model: LoadedModel) -> str:
-        """A style that hides the tabs that have nothing to show of a model: Gradio 6.31 cannot hide one later on."""
-        hidden = (f'[data-tab-id="{name}"]' for name, tab in self.tabs.items() if not tab.fits(model))
-        return f"<style>:is({', '.join(hidden)}) {{ display: none !important; }}</style>"
+        """What hides the tabs that have nothing to show of a model: Gradio 6.31 cannot hide one later on.
+
+        A style for those in the row; the script of the page hides those in the menu of a narrow page by their titles.
+        """
+        unfit = {name: tab.title for name, tab in self.tabs.items() if not tab.fits(model)}
+        hidden = ", ".join(f'[data-tab-id="{name}"]' for name in unfit)
+        titles = escape(json.dumps(list(unfit.values())))
+        return f'<style data-unfit="{titles}">:is({hidden}) {{ display: none !important; }}</style>'
 
     def _listen(self, demo: gr.Blocks, places: dict[str, gr.Tab]) -> None:
-        rail, state = self.rail, [self.source, self.opened, self.block, self.head]
-        made = [c for tab in self.tabs.values() for c in tab.outputs]
-        inputs = {*state, *rail.inputs, *(c for tab in self.tabs.values() for c in tab.inputs)}
-        outputs = [*state, *rail.outputs, self.view, self.all, self.fitting, *made]
+        rail, state = self.rail, [self.source, self.block, self.head]
+        made = [self.opened, self.all, *(c for tab in self.tabs.values() for c in tab.outputs)]
+        inputs = {*state, self.opened, *rail.inputs, *(c for tab in self.tabs.values() for c in tab.inputs)}
+        outputs = [*state, *rail.outputs, self.view, self.fitting, *made]
         silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **BUSY}
         redraw = silent | {"trigger_mode": "always_last"}
         progress = silent | {"show_progress": "minimal", "show_progress_on": [rail.predicted]}
@@ -177,7 +206,7 @@ class Screen:
     def redraw(self, values: Values) -> Values:
         """What the open tab shows is drawn anew."""
         source = self._results.asked(values[self.source])
-        if source is None or values[self.opened] == MAPS:
+        if source is None or values[self.opened] not in list(self.tabs):
             return gr.skip()
         return self._drawn(source, values)[1]
 
@@ -269,7 +298,7 @@ class Screen:
             for tab in self.tabs.values():
                 told |= tab.follow(model)
             values = values | {c: u["value"] for c, u in told.items() if isinstance(u, dict) and "value" in u}
-        opened = self.tabs.get(values[self.opened])
+        opened = self.tabs.get(str(values[self.opened]))
         if opened is None:
             return shown, told
         if not opened.fits(model):

@@ -32,10 +32,12 @@ def uploaded(path: str) -> str:
     try:
         real = os.path.realpath(path)
         inside = Path(real).is_relative_to(os.path.realpath(get_upload_folder()))
-        if not inside or not stat.S_ISREG(os.stat(real).st_mode):
-            raise gr.Error("Only pictures that were uploaded here can be read. Upload it.", print_exception=False)
-        os.utime(real)  # its hour begins anew
-    except (OSError, ValueError) as error:
+        readable = inside and stat.S_ISREG(os.stat(real).st_mode)
+        if readable:
+            os.utime(real)  # its hour begins anew
+    except (OSError, ValueError) as error:  # not there, or no path at all
         gone = "This picture is no longer kept: uploads live for an hour after their last use. Choose it again."
         raise gr.Error(gone, print_exception=False) from error
+    if not readable:
+        raise gr.Error("Only pictures that were uploaded here can be read. Upload it.", print_exception=False)
     return real

@@ -80,8 +80,8 @@ class Results:
             return None
         try:
             source = Source(**json.loads(text))
-            known = source.side in self.sides(source.model).values()
-            known &= isinstance(source.whole, bool) and isinstance(source.stretch, bool)
+            kinds = tuple(type(value) for value in source[:5])
+            known = kinds == (str, int, bool, str, bool) and source.side in self.sides(source.model).values()
         except (ValueError, TypeError, KeyError, RecursionError):
             known = False
         if not known:

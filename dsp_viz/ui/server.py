@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 import uvicorn
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
@@ -26,6 +27,7 @@ from ..store import Store
 from . import takeaway
 from .guard import MAX_UPLOAD, Guard
 from .layout import Blocks
+from .tabs.whatif import STEPS
 from .theme import THEME, css
 
 _log = logging.getLogger("dsp_viz")
@@ -33,6 +35,12 @@ _log = logging.getLogger("dsp_viz")
 #: What is made of a result when it is asked for.
 _MADE: dict[str, Callable[..., str | bytes]] = {"html": takeaway.page, "npz": takeaway.npz, "pdf": takeaway.pdf}
 _TYPES = {"picture": "image/png", "html": "text/html", "npz": "application/octet-stream", "pdf": "application/pdf"}
+
+#: How many files to take away are made at a time, and how many more may be waited for.
+MAKING, WAITING = 2, 8
+
+#: How many computations that take long (ranking, judging) may be waited for; they take turns.
+LONG = 8
 
 #: Seconds that an upload is kept after its last use, and between two looks for such.
 KEPT, LOOK = 3600, 900
@@ -52,6 +60,7 @@ def mount(
         ``app``.
     """
     demo.queue(max_size=64)
+    _leave_room(demo)
     gr.mount_gradio_app(
         app,
         demo,
@@ -77,6 +86,20 @@ def mount(
         raise RuntimeError(demo.mcp_error)
     demo.has_launched = True  # else Gradio checks no path that a client sends
     return app
+
+
+def _leave_room(demo: Blocks) -> None:
+    """Let no more than :data:`LONG` long computations wait: the queue is full at 64 events, of whatever kind."""
+    queue: Any = demo._queue
+    push, waiting = queue.push, queue.event_queue_per_concurrency_id
+
+    async def push_or_refuse(body: Any, *arguments: Any, **options: Any) -> Any:
+        fn = demo.fns.get(body.fn_index)
+        if fn is not None and fn.concurrency_id == STEPS and len(waiting[STEPS].queue) >= LONG:
+            return False, "Many ask for this at the moment. Try again in a minute.", "queue_full"
+        return await push(body, *arguments, **options)
+
+    queue.push = push_or_refuse
 
 
 def create_app(demo: Blocks, store: Store, *, root_path: str | None = None, mcp: bool = False) -> FastAPI:
@@ -123,30 +146,36 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 @asynccontextmanager
 async def _swept(_: FastAPI) -> AsyncIterator[None]:
-    """Remove, now and then, folders of uploads whose files Gradio has deleted."""
+    """Remove, now and then, what is left of uploads that Gradio has deleted or never finished."""
 
-    async def sweep() -> None:
+    async def go_on() -> None:
         while True:
             await asyncio.sleep(LOOK)
-            await asyncio.to_thread(remove_empty, Path(get_upload_folder()), KEPT)
+            await asyncio.to_thread(sweep, Path(get_upload_folder()), KEPT)
 
-    task = asyncio.create_task(sweep())
+    task = asyncio.create_task(go_on())
     try:
         yield
     finally:
         task.cancel()
 
 
-def remove_empty(folder: Path, age: float) -> None:
-    """Remove the empty folders within a folder that have not changed for ``age`` seconds."""
-    for each in folder.glob("*/"):
+def sweep(folder: Path, age: float) -> None:
+    """Remove what has not changed for ``age`` seconds: empty folders, and files of uploads that broke off."""
+    for each in folder.glob("*"):
         with suppress(OSError):  # it is not empty, or somebody else's
-            if time.time() - each.stat().st_mtime > age:
-                os.rmdir(each)
+            if time.time() - each.stat().st_mtime <= age:
+                continue
+            if each.is_dir():
+                each.rmdir()
+            elif each.name.startswith("tmp"):
+                each.unlink()
 
 
-def _piece(store: Store) -> Callable[[Request], Response]:
-    def answer(request: Request) -> Response:
+def _piece(store: Store) -> Callable[[Request], Awaitable[Response]]:
+    turns: list[CapacityLimiter] = []  # made once there is a loop to make it in
+
+    async def answer(request: Request) -> Response:
         token, name = request.path_params["token"], request.path_params["piece"]
         private = {"Cache-Control": "private, max-age=3600, immutable"}
         data = store.get(token, name)
@@ -157,8 +186,13 @@ def _piece(store: Store) -> Callable[[Request], Response]:
             return PlainTextResponse("This result is no longer kept.", status_code=404)
         pieces, (kept, _, manifest) = alive
         view = [request.query_params.get("view", "")] if name == "pdf" else []
+        if not turns:
+            turns.append(CapacityLimiter(MAKING))
+        if turns[0].statistics().tasks_waiting >= WAITING:
+            return PlainTextResponse("Many ask for such files at the moment. Try again in a minute.", status_code=503)
+        made = await to_thread.run_sync(partial(_MADE[name], kept, manifest, pieces, *view), limiter=turns[0])
         return Response(
-            _MADE[name](kept, manifest, pieces, *view),
+            made,
             media_type=_TYPES[name],
             headers={
                 "Cache-Control": "no-store",

@@ -21,7 +21,7 @@ def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) ->
     """The numbers of a result: what the browser got, and what the other tabs show; settings as JSON in ``settings``.
 
     Returns:
-        A compressed NPZ with the names and layouts of :func:`dsp_viz.export.numbers`: ``features`` of each block and
+        An NPZ with the names and layouts of :func:`dsp_viz.export.numbers`: ``features`` of each block and
         scale (as precise as float16) or ``q`` and ``k`` for softmax attention, ``coefficients`` and ``mixing_weights``
         of each block, ``filters`` where it has some.
     """
@@ -39,7 +39,7 @@ def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) ->
         for s, joined in enumerate(decoded):  # (2, h, N_s, 2d): q and k, both polarities in the last axis
             arrays[f"block{b}/scale{s}/features"] = np.stack(np.split(joined, 2, axis=-1))
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)  # float16 features hardly get smaller
     return buffer.getvalue()
 
 

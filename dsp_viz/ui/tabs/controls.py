@@ -48,10 +48,10 @@ class InterventionControls:
             self.head = gr.Dropdown(_numbered(most.heads), value=EVERY, label="Head", min_width=90)
         with gr.Tabs():
             with gr.Tab("Streams"), gr.Row(equal_height=True):
-                self.scale = gr.Dropdown(_scales(most.scales), value=EVERY, label="Scale", min_width=90)
-                self.stream = gr.Dropdown([EVERY, "same", "opposite"], value="opposite", label="Stream", min_width=110)
+                self.scale = gr.Dropdown(_scales(most.scales), value=EVERY, label="Scale", min_width=120)
+                self.stream = gr.Dropdown([EVERY, "same", "opposite"], value="opposite", label="Stream", min_width=140)
                 self.value = gr.Slider(0, 2, value=0, step=0.05, label="Coefficient", min_width=140)
-                self.relative = gr.Checkbox(label="times its value", value=False, min_width=110)
+                self.relative = gr.Checkbox(label="times its value", value=False, min_width=160)
                 self.add_stream = gr.Button("Add", min_width=70)
             with gr.Tab("Filters"), gr.Row(equal_height=True):
                 self.filter = gr.Dropdown([EVERY, "positive", "negative"], value=EVERY, label="Polarity", min_width=110)

@@ -15,6 +15,15 @@ after each epoch of training, of the averaged weights. Coefficients are means ov
 mean the same at every epoch.</div>"""
 
 
+class Epochs(gr.Slider):
+    """A slider that takes any number: while it is hidden the page sends what it said of another model."""
+
+    is_template = True
+
+    def preprocess(self, payload: float) -> float:
+        return payload
+
+
 class History:
     """Contents of the tab.
 
@@ -27,7 +36,7 @@ class History:
     def __init__(self, results: Results) -> None:
         self._results = results
         gr.HTML(ABOUT)
-        self.epoch = gr.Slider(1, 2, value=1, step=1, label="After epoch", elem_id="epoch")
+        self.epoch = Epochs(1, 2, value=1, step=1, label="After epoch", elem_id="epoch")
         self.plots = [
             gr.Plot(label="Filter magnitudes", elem_id="past-gain"),
             gr.Plot(label="Mean coefficients", elem_id="past-coefficients"),
@@ -41,7 +50,9 @@ class History:
 
     def follow(self, model: LoadedModel) -> Values:
         """The slider stands at the end of the model's training."""
-        last = len(model.history["filters"]) if model.history else 2
+        if not model.history:
+            return {}
+        last = len(model.history["filters"])
         return {self.epoch: gr.update(maximum=last, value=last)}
 
     def show(self, shown: Shown, values: Values) -> Values:

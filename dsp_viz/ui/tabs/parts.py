@@ -42,8 +42,8 @@ class Filters(_Part):
         self.which = gr.HTML()
         self.gain = gr.Plot(label="Filter magnitudes", elem_id="gain")
         with gr.Row(equal_height=False):
-            self.radial = gr.Plot(label="Radial profile of the gain", elem_id="radial")
-            self.power = gr.Plot(label="Spectrum of q and k for this picture", elem_id="power")
+            self.radial = gr.Plot(label="Radial profile of the gain", elem_id="radial", min_width=320)
+            self.power = gr.Plot(label="Spectrum of q and k for this picture", elem_id="power", min_width=320)
         self.phase = gr.Plot(label="Filter phases", elem_id="phase")
         self.kernel = gr.Plot(label="Filters as kernels in space", elem_id="kernel")
         self.outputs = [self.which, self.gain, self.radial, self.power, self.phase, self.kernel]

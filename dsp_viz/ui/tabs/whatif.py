@@ -25,6 +25,9 @@ _log = logging.getLogger("dsp_viz")
 
 T = TypeVar("T")
 
+#: Name of the queue of what takes long.
+STEPS = "steps"
+
 ABOUT = """<div class="aside">What if a part of the model did something else? Nothing of the model is changed: the
 interventions below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it
 multiplies: a head's maps, a scale, a stream; the convolution on the values stays. Which part matters, and whether maps
@@ -181,7 +184,7 @@ class WhatIf:
         running = self.run.click(self.compare, [page, self.controls.text], told, **own, **busy)
         self.view.lost(self.compare, [page, self.controls.text], told, **own, **busy)
         # They take turns with everybody else's requests, step by step, so they need no place in that queue.
-        shown = own | {"show_progress": "full", "concurrency_id": "steps", "concurrency_limit": 1}
+        shown = own | {"show_progress": "full", "concurrency_id": STEPS, "concurrency_limit": 1}
         ranking = self.rank.click(
             self.matters, page, [self.message, self.matter], show_progress_on=[self.matter], **shown
         )

@@ -58,7 +58,9 @@ const CHOICES = { pictureA: "Picture A", modelA: "Model A", pictureB: "Picture B
 
 // What a link says of the comparison.
 function told() {
-  const chosen = Object.entries(CHOICES).map(([name, label]) => [name, document.querySelector(`input[aria-label="${label}"]`)?.value]);
+  // What was analysed goes by its own name on the screen.
+  const value = (label) => document.querySelector(`input[aria-label="${label}"]`)?.value.replace(/^.*, as analysed$/, "the picture on the left");
+  const chosen = Object.entries(CHOICES).map(([name, label]) => [name, value(label)]);
   if (!sides.every((side) => side.maps)) return Object.fromEntries(chosen);
   const [a, b] = sides.map(({ index, ...side }) => ({ ...side, block: index }));
   return { ...Object.fromEntries(chosen), query: state.all ? "all" : sides[0].asked, smooth: look.smooth, a, b };
@@ -107,7 +109,7 @@ const picked = (extension) => () => {
   const [a, b] = sides.map(({ result }) => `${result.name}-${result.model}`);
   saveSheet(sheet(), extension, `${a}-and-${b}`, Number(root.querySelector("[data-scale]").value));
 };
-const ACTIONS = { png: picked("png"), svg: picked("svg"), link: () => copyLink(handleOf("view", "dspView").link(), note) };
+const ACTIONS = { png: picked("png"), svg: picked("svg") };
 for (const button of root.querySelectorAll("[data-do]")) button.addEventListener("click", () => sides.every((side) => side.maps) && ACTIONS[button.dataset.do]());
 closing(root.querySelector(".dv-menu"));
 

@@ -56,17 +56,28 @@ stage.addEventListener("pointerleave", () => {
   if (maps) draw();
 });
 
-panel.addEventListener("click", (event) => {
-  if (!layout) return;
+// The small map under the pointer, if there is one.
+function smallMapAt(event) {
+  if (!layout) return null;
   const box = panel.getBoundingClientRect();
   const [x, y] = [event.clientX - box.left, event.clientY - box.top - layout.top];
   const head = Math.floor(y / layout.step);
   const index = layout.all.findIndex((_, i) => x >= columnAt(i) && x <= columnAt(i) + layout.size);
-  if (index < 0 || y < 0 || head >= block.heads) return;
+  if (index < 0 || y < 0 || head >= block.heads) return null;
   const { scale, stream } = layout.all[index];
-  Object.assign(state, { head, scale, stream: showsIndex() ? state.stream : stream });
+  return { head, scale, stream: showsIndex() ? state.stream : stream };
+}
+
+panel.addEventListener("click", (event) => {
+  const place = smallMapAt(event);
+  if (!place) return;
+  Object.assign(state, place);
   draw();
   announce();
+});
+panel.addEventListener("pointermove", (event) => {
+  const place = smallMapAt(event);
+  panel.title = place ? smallMapTold(place) : "";
 });
 
 const KEYS = {
@@ -122,13 +133,12 @@ const ACTIONS = {
   pdf: () => fromServer("pdf"),
   npz: () => fromServer("npz"),
   html: () => fromServer("html"),
-  link: () => copyLink(link(), $(".dv-note")),
   python: () => copyText(python(), "Python", $(".dv-note")),
   help,
 };
 for (const button of root.querySelectorAll("[data-do]")) {
   // A page that was taken away has no server behind it.
-  if (props.value && props.value.pieces && ["pdf", "npz", "html", "link"].includes(button.dataset.do)) button.remove();
+  if (props.value && props.value.pieces && ["pdf", "npz", "html"].includes(button.dataset.do)) button.remove();
   button.addEventListener("click", () => (button.dataset.do === "help" || block) && ACTIONS[button.dataset.do]());
 }
 closing($(".dv-menu"));

@@ -95,6 +95,15 @@ function tell(chosen) {
   tellHovered(chosen);
 }
 
+// What a small map is of, and its numbers.
+function smallMapTold({ head, scale, stream }) {
+  const { values } = shown({ head, scale, stream });
+  const peak = values.reduce((top, v) => (Math.abs(v) > Math.abs(top) ? v : top), 0);
+  const what = showsIndex() ? "same − opposite" : streamsOf(block)[stream];
+  const entropy = showsIndex() ? "" : `, entropy ${DspMaths.entropy(maps[scale][head][stream]).toFixed(3)}`;
+  return `head ${head + 1}, ${scaleName(block, scale)}, ${what}: peak ${peak.toPrecision(3)} × uniform${entropy}`;
+}
+
 function tellHovered(chosen) {
   let text = "\u00a0";
   if (hovered) {

@@ -17,6 +17,25 @@ window.addEventListener("hashchange", () => {
   if ((model ?? result.model) === result.model && (side ?? result.side) === result.side && whole === result.whole) restore(text);
 });
 
+// One button for all tabs; it says how it went.
+const linking = document.querySelector("#copy-link");
+linking.addEventListener("click", async () => {
+  if (!result) return;
+  history.replaceState(null, "", link());
+  const copied = await navigator.clipboard.writeText(location.href).then(() => true, () => false);
+  linking.textContent = copied ? "Link copied" : "It is in the address bar";
+  setTimeout(() => (linking.textContent = "Copy link"), 3000);
+});
+
+// Tabs that have nothing to show of the model are hidden in the menu of a narrow page as well; it is made anew each time.
+function hideUnfit() {
+  const unfit = JSON.parse(document.querySelector("#fitting style")?.dataset.unfit ?? "[]");
+  for (const button of document.querySelectorAll(".overflow-dropdown button")) {
+    const display = unfit.includes(button.textContent.trim()) ? "none" : "";
+    if (button.style.display !== display) button.style.display = display;
+  }
+}
+
 // ---- pictures ------------------------------------------------------------------------------------------------------------
 
 // A pasted picture goes into the upload field, which has one while it is empty.
@@ -84,6 +103,7 @@ function watchPlots() {
 
 new MutationObserver(() => {
   nameExamples();
+  hideUnfit();
   watchPlots();
 }).observe(document.body, { childList: true, subtree: true });
 nameExamples();

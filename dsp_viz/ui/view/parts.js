@@ -163,12 +163,6 @@ async function copyText(text, what, place) {
   }
 }
 
-// Puts the address of what is on the screen into the address bar and the clipboard.
-function copyLink(address, place) {
-  history.replaceState(null, "", address);
-  copyText(address, "Link", place);
-}
-
 // A menu closes on Escape, and when the focus or a click goes elsewhere.
 function closing(menu) {
   const shut = () => (menu.open = false);

@@ -14,7 +14,7 @@ async function fromServer(extension) {
   try {
     let blob = await (await fetched(address)).blob();
     if (extension === "html") blob = await opened(blob);
-    saveBlob(blob, extension === "pdf" ? `${fileName()}.pdf` : `${result.name}.${extension}`);
+    saveBlob(blob, extension === "pdf" ? `${result.name}-block${state.block + 1}.pdf` : `${result.name}.${extension}`);
     note("");
   } catch (error) {
     tellFault($(".dv-note"), error);
