@@ -121,7 +121,8 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     assert other.evaluate(f"{handle}.told().query") == [7, 8]
     expect(other.get_by_label("Model B", exact=True)).to_have_value("polaformer_tiny")
     expect(other.get_by_label("Picture B", exact=True)).to_have_value(EXAMPLES[2].stem)
-    expect(other.locator("#interventions textarea")).to_have_value(re.compile("set_coefficient"))
+    tab(other, "What if")
+    expect(other.locator("#interventions textarea")).to_have_value(re.compile("set_coefficient"), timeout=READY)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])

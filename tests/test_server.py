@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+import gradio as gr
 import pytest
 from conftest import EXAMPLES, serving
 from fastapi import FastAPI
@@ -36,6 +37,7 @@ from dsp_viz import ui
 from dsp_viz.interventions import from_json
 from dsp_viz.store import Store
 from dsp_viz.ui.guard import HEADERS, MAX_BODY, MAX_UPLOAD
+from dsp_viz.ui.results import Results, Source
 from dsp_viz.ui.server import sweep
 
 ROOT = Path(__file__).parent.parent
@@ -276,14 +278,16 @@ def test_a_picture_that_is_gone_is_told(page: Page, private: Path) -> None:
     expect(page.locator("#prediction .facts")).to_contain_text("32×32 tokens", timeout=READY)
 
 
-def test_empty_folders_go_once_they_are_old(tmp_path: Path) -> None:
+def test_what_uploads_leave_goes_once_it_is_old(tmp_path: Path) -> None:
     for name in ("empty", "full", "new"):
         (tmp_path / name).mkdir()
     (tmp_path / "full" / "file").touch()
-    for name in ("empty", "full"):
+    for name in ("tmpold", "tmpnew", "other"):
+        (tmp_path / name).touch()
+    for name in ("empty", "full", "tmpold", "other"):
         os.utime(tmp_path / name, (0, 0))
     sweep(tmp_path, 3600)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "new", "other", "tmpnew"]
 
 
 @pytest.fixture
@@ -458,3 +462,96 @@ def test_a_slow_picture_keeps_nobody_waiting(address: str, tmp_path: Path) -> No
     for thread in threads:
         thread.join()
     assert ends["other"] < min(end for name, end in ends.items() if name != "other")
+
+
+def test_files_to_take_away_keep_nobody_waiting(address: str) -> None:
+    """Many ask for them at once: some are refused in words, and what is kept is handed out meanwhile."""
+    token = _token(address)
+    statuses: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: statuses.append(send(address, f"/results/{token}/npz")[0])) for _ in range(24)
+    ]
+    for thread in threads:
+        thread.start()
+    assert send(address, f"/results/{token}/0")[0] == 200
+    for thread in threads:
+        thread.join()
+    assert set(statuses) <= {200, 503}
+    assert 200 in statuses
+
+
+def _token(address: str) -> str:
+    """Of a result that the page's own function makes."""
+    told = as_page(address, "token", {"path": _upload(address, EXAMPLES[3]), "meta": {"_type": "gradio.FileData"}})
+    found = re.search(r'"token": ?"([^"]+)"', told)
+    assert found, told[:300]
+    return found[1]
+
+
+def test_long_computations_do_not_fill_the_queue(address: str) -> None:
+    config = json.loads(send(address, "/config")[2])
+    (button,) = [c["id"] for c in config["components"] if c["props"].get("elem_id") == "judge"]
+    (event,) = [d["id"] for d in config["dependencies"] if [button, "click"] in d["targets"]]
+    source = Source(str(EXAMPLES[0]), 128, False, "dsp_tiny").text()
+    answers = [
+        send(address, "/gradio_api/queue/join", {"data": [source], "fn_index": event, "session_hash": f"j{i}"})
+        for i in range(30)
+    ]
+    assert 8 <= [status for status, _, _ in answers].count(200) <= 12
+    assert "Try again in a minute" in answers[-1][2]
+    assert '"top"' in call(address, {"path": _upload(address, EXAMPLES[1])}, "dsp_tiny", [])
+    for i in range(30):  # nobody waits for them
+        send(address, "/gradio_api/cancel", {"session_hash": f"j{i}", "fn_index": event, "event_id": ""})
+
+
+@pytest.mark.parametrize("address_of_it", ["http://127.0.0.1:9/x.png", "https://example.org/x.png", "ftp://x/y"])
+def test_nothing_is_fetched_for_a_stranger(address: str, address_of_it: str) -> None:
+    file = {"path": address_of_it, "meta": {"_type": "gradio.FileData"}}
+    assert "Nothing is fetched from elsewhere" in call(address, file, "dsp_tiny", [])
+    assert "Nothing is fetched from elsewhere" in call(address, None, "dsp_tiny", [{"kind": "x", "y": [file]}])
+
+
+def test_answers_are_no_wider_than_the_asker(address: str) -> None:
+    """Gradio keeps what it made of its address for the first asker."""
+    send(address, "/gradio_api/info", **{"X-Forwarded-Host": "evil.example"})
+    assert "evil" not in send(address, "/gradio_api/info")[2]
+
+
+def test_faults_are_short_and_carry_the_headers(address: str) -> None:
+    for path, body in (
+        ("/gradio_api/call/nope", {"data": []}),
+        ("/gradio_api/call/analyse", {"data": "y" * 500_000}),
+        ("/gradio_api/queue/join", {"fn_index": -1, "session_hash": "x", "data": []}),
+        ("/gradio_api/queue/join", {"fn_index": "y" * 500_000}),
+        ("/gradio_api/file=" + "y" * 20_000, None),
+    ):
+        status, headers, text = send(address, path, body)
+        assert 400 <= status <= 500, path
+        assert len(text) <= 2000
+        assert {name: headers[name] for name in HEADERS} == HEADERS, path
+
+
+def test_a_form_of_another_site_uploads_nothing(address: str) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Origin": "https://evil.example"}
+    assert send(address, "/gradio_api/upload", b"x", **headers)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"side": 128.0},
+        {"side": True},
+        {"path": None},
+        {"path": ["x"]},
+        {"model": 1},
+        {"side": 129},
+        {"whole": 1},
+        {"x": 1},
+    ],
+)
+def test_a_forged_source_is_refused(model: dsp_viz.LoadedModel, change: dict[str, Any]) -> None:
+    results = Results([model], EXAMPLES, Store(max_bytes=2**20))
+    good = json.loads(Source(str(EXAMPLES[0]), 128, False, model.name).text())
+    assert results.asked(json.dumps(good)) == Source(str(EXAMPLES[0]), 128, False, model.name)
+    with pytest.raises(gr.Error, match="Load the page again"):
+        results.asked(json.dumps(good | change))

@@ -4,7 +4,8 @@ import filecmp
 import json
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ..images import ImageError
 from ..interventions import InterventionError, from_json, to_json
 from ..store import Store
 from . import api, views
+from .pages import Page, Pages
 from .polarity import PolarityView
 from .rail import SHOWN, Rail
 from .results import Results, Source
@@ -115,6 +117,7 @@ class Screen:
 
     def __init__(self, results: Results, examples: list[Path], demo: gr.Blocks) -> None:
         self._results, self._examples, self._demo = results, examples, demo
+        self._pages = Pages()
         gr.HTML(MASTHEAD)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=270, elem_id="rail"):
@@ -179,25 +182,30 @@ class Screen:
 
     # What happens, each with what the components hold.
 
-    def run(self, values: Values) -> Values:
+    def run(self, values: Values, request: gr.Request) -> Values:
         """A picture was put into the upload field, or taken out."""
-        path, last = values[self.rail.picture], self._last(values)
-        # Removing a picture still sends it once, and Gradio keeps copies of files under names of its own.
-        if path is None or (last is not None and _same(path, last.path)):
-            return {self.rail.message: ""}
-        return self._shown(self.rail.chosen(values | {self.rail.stretch: False}, path), values)
+        path = values[self.rail.picture]
+        with self._turn(values, request) as page:
+            # Removing a picture still sends it once, and Gradio keeps copies of files under names of its own.
+            if path is None or (page.source is not None and _same(path, page.source.path)):
+                return {self.rail.message: ""}
+            return self._shown(self.rail.chosen(values | {self.rail.stretch: False}, path), values, page)
 
-    def offer(self, values: Values, event: gr.SelectData) -> Values:
+    def offer(self, values: Values, event: gr.SelectData, request: gr.Request) -> Values:
         """A click on an example puts it into the upload field too."""
         path = str(self._examples[min(max(int(event.index), 0), len(self._examples) - 1)])
         source = self.rail.chosen(values | {self.rail.stretch: False}, path)
-        return {self.rail.picture: path} | self._shown(source, values)
+        with self._turn(values, request) as page:
+            return {self.rail.picture: path} | self._shown(source, values, page)
 
-    def change(self, values: Values) -> Values:
+    def change(self, values: Values, request: gr.Request) -> Values:
         """Another model or size for the picture that is on the screen, whatever the upload field holds now; or the same
         again, as its result is no longer kept here."""
-        last = self._results.asked(values[self.source])
-        return gr.skip() if last is None else self._shown(self.rail.chosen(values, last.path), values)
+        with self._turn(values, request) as page:
+            if page.source is None:
+                self._results.asked(values[self.source])  # says why there is none
+                return gr.skip()
+            return self._shown(self.rail.chosen(values, page.source.path), values, page)
 
     def pick(self, event: gr.EventData) -> Values:
         """Another block or head is looked at."""
@@ -210,7 +218,7 @@ class Screen:
             return gr.skip()
         return self._drawn(source, values)[1]
 
-    def arrive(self, values: Values) -> Values:
+    def arrive(self, values: Values, request: gr.Request) -> Values:
         """The page opens, or its address changes: what the address asks for, else the first example."""
         asked = {key: found[0] for key, found in parse_qs(values[self.address]).items()}
         source, note = self._named(asked)
@@ -227,7 +235,9 @@ class Screen:
             told |= {self.tabs["whatif"].controls.text: to_json(from_json(asked.get("interventions", "[]")))}
         except InterventionError:
             note = note or "The link's interventions cannot be read: they are left out."
-        told |= self.rail.controls(source) | self._shown(source, values | told, view=values[self.address])
+        with self._turn(values, request) as page:
+            shown = self._shown(source, values | told, page, view=values[self.address])
+        told |= self.rail.controls(source) | shown
         return told | ({self.rail.message: views.notice(note)} if note else {})
 
     def _named(self, asked: dict[str, str]) -> tuple[Source, str]:
@@ -253,18 +263,21 @@ class Screen:
         model = next(iter(self._results.models.values()))
         return Source(str(self._examples[0]), model.config.image_size, False, model.name)
 
-    def _last(self, values: Values) -> Source | None:
-        """What is on the screen; None also where its picture is gone, which then does not matter."""
-        try:
-            return self._results.asked(values[self.source])
-        except gr.Error:
-            return None
+    @contextmanager
+    def _turn(self, values: Values, request: gr.Request) -> Iterator[Page]:
+        """The page that asks, in its turn, with what it is about; None also where that picture is gone."""
+        with self._pages.turn(request.session_hash) as page:
+            try:
+                page.source = self._results.asked(page.source.text() if page.source else values[self.source])
+            except gr.Error:
+                page.source = None
+            yield page
 
     # What is shown.
 
-    def _shown(self, source: Source, values: Values, view: str | None = None) -> Values:
+    def _shown(self, source: Source, values: Values, page: Page, view: str | None = None) -> Values:
         """A result, on all of the screen; of a bad file is said why, and all else stays as it is."""
-        last = self._last(values)
+        last = page.source
         try:
             shown, drawn = self._drawn(
                 source, values, moved=last is None or last.model != source.model or view is not None
@@ -273,6 +286,7 @@ class Screen:
             _log.warning("refused a picture: %.300s", error)
             refused = {self.rail.message: views.notice(str(error))}
             return refused if last is None else refused | {self.rail.picture: self.rail.field(last)}
+        page.source = source
         told: Values = {
             self.source: source.text(),
             self.block: shown.block,

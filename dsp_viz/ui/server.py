@@ -91,11 +91,12 @@ def mount(
 def _leave_room(demo: Blocks) -> None:
     """Let no more than :data:`LONG` long computations wait: the queue is full at 64 events, of whatever kind."""
     queue: Any = demo._queue
-    push, waiting = queue.push, queue.event_queue_per_concurrency_id
+    push = queue.push
 
     async def push_or_refuse(body: Any, *arguments: Any, **options: Any) -> Any:
         fn = demo.fns.get(body.fn_index)
-        if fn is not None and fn.concurrency_id == STEPS and len(waiting[STEPS].queue) >= LONG:
+        own = queue.event_queue_per_concurrency_id.get(STEPS)
+        if fn is not None and fn.concurrency_id == STEPS and own is not None and len(own.queue) >= LONG:
             return False, "Many ask for this at the moment. Try again in a minute.", "queue_full"
         return await push(body, *arguments, **options)
 
