@@ -90,7 +90,7 @@ def colour_bar(title: str, ticks: list[float], labels: list[str]) -> dict[str, o
         "tickangle": 0,
         "outlinewidth": 0,
         "thickness": 10,
-        "len": 0.7,
+        "len": 0.9,
         "y": 0,
         "yref": "container",
         "yanchor": "bottom",
@@ -190,6 +190,8 @@ def coefficients(values: Array, *, chosen: tuple[int, int] | None = None, among:
             figure.add_shape(type="rect", x0=left, x1=left + scales, y0=top, y1=top + 1, line=FRAME)
     for b, centre in enumerate(centres):
         figure.add_annotation(text=f"<b>block {b + 1}</b>", x=centre, y=1, yref="paper", yshift=30, showarrow=False)
+    scale_title = {"x": 0, "xref": "paper", "xanchor": "right", "y": 1, "yref": "paper", "yanchor": "bottom"}
+    figure.add_annotation(text="scale ×", showarrow=False, xshift=-6, **scale_title)
     plain = {"ticks": "", "showgrid": False, "zeroline": False, "tickangle": 0}
     figure.update_xaxes(tickvals=columns, ticktext=[str(2**s) for s in range(scales)] * blocks, side="top", **plain)
     figure.update_yaxes(tickvals=rows, ticktext=names, autorange="reversed", **plain)
