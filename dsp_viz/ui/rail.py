@@ -63,12 +63,11 @@ class Rail:
 
     def chosen(self, values: Values, path: str) -> Source:
         """The source that the controls ask for. A side that the chosen model lacks becomes what stands for it."""
-        name = values[self.model]
-        sides = self._results.sides(name)
-        side = sides.get(values[self.side])
+        name, label = values[self.model], values[self.side]
+        side = self._results.sides(name).get(label)
         if side is None:
-            former = next(s for m in self._results.models if values[self.side] in (s := self._results.sides(m)))
-            side = list(sides.values())[list(former).index(values[self.side])]
+            other = next(m for m in self._results.models if label in self._results.sides(m))
+            side = self._results.side_like(name, other, self._results.sides(other)[label])
         return Source(path, side, bool(values[self.whole]), name, bool(values[self.stretch]))
 
     def show(self, source: Source, kept: views.Kept, note: str) -> Values:

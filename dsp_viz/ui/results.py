@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import images
-from ..analysis import Analysis, analyse_fitted, model_input
+from ..analysis import MAX_SIDE, Analysis, analyse_fitted, model_input
 from ..checkpoint import LoadedModel
 from ..decoding import Decoder
 from ..interventions import Intervention
@@ -67,8 +67,14 @@ class Results:
 
     def sides(self, model: str) -> dict[str, int]:
         """Sides that are offered for a model, in pixels, by what the screen calls them."""
-        sizes = [factor * self.models[model].config.image_size for factor in SIZES]
+        own = self.models[model].config.image_size
+        sizes = [factor * own for factor in SIZES if factor == 1 or factor * own <= MAX_SIDE]
         return {f"{size} px": size for size in sizes}
+
+    def side_like(self, model: str, other: str, side: int) -> int:
+        """The side of a model that stands for one of another model's: the same multiple of what it was made for."""
+        sides, theirs = (list(self.sides(name).values()) for name in (model, other))
+        return sides[min(theirs.index(side), len(sides) - 1)]
 
     def asked(self, text: str) -> Source | None:
         """What a page says that its result is of; None where it has none.

@@ -79,8 +79,8 @@ class Comparison:
 
     def _of(self, shown: Shown, picture: str, model: str) -> dict[str, Any]:
         """The manifest of one side: at the side in pixels that is shown, or what stands for it with another model."""
-        source, sides = shown.source, list(self._results.sides(shown.source.model).values())
-        side = list(self._results.sides(model).values())[sides.index(source.side)]
+        source = shown.source
+        side = self._results.side_like(model, source.model, source.side)
         if picture != CURRENT:
             source = source._replace(path=self._results.examples[picture], stretch=False)
         return self._results.of(source._replace(model=model, side=side))[1]
