@@ -67,7 +67,13 @@ function nameExamples() {
 // A figure that is drawn while its tab is hidden gets a width of its own: it is fitted once it can be seen.
 function fit(plot) {
   const { clientWidth } = plot.parentElement ?? {};
-  if (clientWidth && plot._fullLayout && Math.abs(plot._fullLayout.width - clientWidth) > 1) window.Plotly.Plots.resize(plot);
+  if (!clientWidth || !plot._fullLayout) return;
+  if (Math.abs(plot._fullLayout.width - clientWidth) > 1) window.Plotly.Plots.resize(plot);
+  // Panels of squares are as tall as their width lets them be: on a narrow page the rest would be empty.
+  if (!plot.closest("#gain, #phase, #kernel, #past-gain")) return;
+  plot.dataset.full ??= plot._fullLayout.height;
+  const height = Math.min(Number(plot.dataset.full), Math.round(190 + clientWidth / 2));
+  if (Math.abs(plot._fullLayout.height - height) > 1) window.Plotly.relayout(plot, { height });
 }
 
 // Titles of a narrow figure neither run into each other nor off its edge: they get smaller.
