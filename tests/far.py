@@ -40,7 +40,8 @@ class FarTensor(Tensor):
         if near.dtype in (torch.float64, torch.complex128):
             raise TypeError(f"the device has no {near.dtype}")
         layout = (near.shape, near.stride(), near.storage_offset())
-        made = Tensor._make_wrapper_subclass(cls, *layout, dtype=near.dtype, device=FAR)
+        with torch.inference_mode(near.is_inference()):  # a view of a parameter is none, even in inference mode
+            made = Tensor._make_wrapper_subclass(cls, *layout, dtype=near.dtype, device=FAR)
         made.near = near
         return made
 
