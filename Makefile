@@ -1,8 +1,9 @@
 # One command starts the app, one runs the tests; both install what they need into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+NUMERICS := attention baselines context convolution derivatives dtypes maps mixing model polarity spectral trace training
 
-.PHONY: app test check clean
+.PHONY: app test test-avx2 check clean
 
 app: .venv/app.stamp
 	$(BIN)/python app.py
@@ -11,9 +12,13 @@ test: .venv/dev.stamp
 	$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest
 
+# Again what computes with torch, as on a CPU without AVX-512, where oneDNN lacks some operations.
+test-avx2: .venv/dev.stamp
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(addprefix tests/test_,$(addsuffix .py,$(NUMERICS)))
+
 # Gradio writes a stub beside each component of ours when the app runs; mypy would take it for the source.
 check: .venv/dev.stamp
-	rm -f dsp_viz/ui/*.pyi
+	find dsp_viz/ui -name '*.pyi' -delete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

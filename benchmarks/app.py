@@ -2,7 +2,7 @@
 
 Overhead of the hooks, time of all maps of one block for one query, start of the app, its memory over fifty analyses,
 and the polarity view in a real Chromium (``CHROMIUM`` names its program where it is not ``/usr/bin/chromium``). One CPU
-thread, which is what the app takes on two cores.
+thread, which is what the app takes.
 """
 
 import os
@@ -106,7 +106,7 @@ def browse(address: str) -> None:
         page.get_by_role("tab", name="What if").click()
         start = time.perf_counter()
         page.locator("#judge").click()
-        page.locator(".areas tbody tr").first.wait_for()
+        page.locator(".areas tbody tr").first.wait_for(timeout=180_000)
         print(f"maps of the last picture judged in {time.perf_counter() - start:.1f} s")
         chromium.close()
 

@@ -89,7 +89,9 @@ class DynamicSpectralPolarityAttention(nn.Module):
             x: ``(B, N, C)``. H: rows. W: columns; without both the grid is square.
 
         Returns:
-            ``(B, N, C)``.
+            ``(B, N, C)`` in the dtype of ``x``, which is that of the layer: float32, float64, bfloat16 or float16.
+            Under autocast in autocast's dtype, as from any ``nn.Linear``. LSTM, filters, attention and mixing run in
+            float32 (float64 for float64) in either case.
 
         Raises:
             ValueError: ``x`` is not ``(B, N, C)``, ``H·W != N``, or ``N`` is no square and no grid is given.
@@ -109,7 +111,8 @@ class DynamicSpectralPolarityAttention(nn.Module):
             if s == 0:
                 local = self.convolution(v, H, W)
         mixed = self.mixer(outputs, grids).flatten(2) + local  # (B, N, C)
-        return self.proj_drop(self.proj(self.norm(mixed)))
+        # The attention runs in float32 whatever the layer's dtype.
+        return self.proj_drop(self.proj(self.norm(mixed.to(self.norm.weight.dtype))))
 
 
 def check_heads(dim: int, num_heads: int) -> int:

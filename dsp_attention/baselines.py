@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .attention import check_dropout, check_heads
 from .grid import as_image, as_tokens, check_tokens, resize_positions
-from .polarity import PolarityLinearAttention, PolarityPower, polarities
+from .polarity import PolarityLinearAttention, polarity_features
 
 
 class PolaFormerAttention(nn.Module):
@@ -68,7 +68,7 @@ class PolaFormerAttention(nn.Module):
         self.proj_drop = nn.Dropout(proj_drop)
 
     def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
-        """``(B, N, C) -> (B, N, C)``; arguments and errors as for DSP-Attention.
+        """``(B, N, C) -> (B, N, C)``; arguments, dtypes and errors as for DSP-Attention.
 
         Raises:
             ValueError: as there; also if the encoding would have to be interpolated and was not built for a square.
@@ -79,18 +79,14 @@ class PolaFormerAttention(nn.Module):
         k, v = self.kv(x).chunk(2, dim=-1)
         k = k + self._positions(N, H, W)
         scale = F.softplus(self.scale)
-        qk = torch.stack([q / scale, k / scale]).unflatten(-1, (self.num_heads, -1)).transpose(2, 3)
-        dtype = torch.promote_types(qk.dtype, torch.float32)
-        power = (1 + self.alpha * torch.sigmoid(self.power)).to(dtype)  # (1, h, 1, d)
-        with torch.autocast(x.device.type, enabled=False):
-            qk = qk.to(dtype)  # (2, B, h, N, d)
-            features = PolarityPower.apply(qk, polarities(qk), power)  # (2, 2, B, h, N, d)
+        qk = torch.stack([q / scale, k / scale]).unflatten(-1, (self.num_heads, -1)).transpose(2, 3)  # (2, B, h, N, d)
+        features = polarity_features(qk, self.power, self.alpha)  # (2, 2, B, h, N, d)
         heads = v.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, N, d)
         out = self.attention(features, heads, features.new_ones(B, self.num_heads, 2))
         out = out.transpose(1, 2).flatten(2)  # (B, N, C)
         local = self.dwc(as_image(v, H, W).reshape(B * self.num_heads, -1, H, W))
-        out = (out + as_tokens(local.reshape(B, C, H, W))) * g
-        return self.proj_drop(self.proj(out))
+        out = (out + as_tokens(local.reshape(B, C, H, W))) * g  # float32 from the attention, whatever the layer's dtype
+        return self.proj_drop(self.proj(out.to(self.proj.weight.dtype)))
 
     def _positions(self, N: int, H: int, W: int) -> Tensor:
         built = self.positional_encoding.shape[1]
@@ -107,6 +103,9 @@ class PolaFormerAttention(nn.Module):
 
 class SoftmaxAttention(nn.Module):
     r"""Multi-head softmax attention, ``softmax(q kᵀ/√d) v``, by ``scaled_dot_product_attention``.
+
+    torch's fused kernels have no second derivatives. Where those are needed, call the layer within
+    ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``, which forms the ``N×N`` maps.
 
     Args:
         dim: ``C``, divisible by ``num_heads``. num_heads: ``h``. qkv_bias: bias of the projection.
@@ -136,7 +135,7 @@ class SoftmaxAttention(nn.Module):
         self.proj_drop = nn.Dropout(proj_drop)
 
     def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
-        """``(B, N, C) -> (B, N, C)``; arguments and errors as for DSP-Attention. The grid plays no part."""
+        """``(B, N, C) -> (B, N, C)``; arguments, dtypes and errors as for DSP-Attention. The grid plays no part."""
         check_tokens(x, self.dim, H, W)
         q, k, v = self.heads(self.qkv(x))
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop if self.training else 0.0)

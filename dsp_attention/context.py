@@ -1,5 +1,7 @@
 """What a picture asks of each head: coefficients for the same- and the opposite-signed stream of each scale."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,14 +20,34 @@ class GlobalSummary(nn.Module):
 
 
 class LSTMSummary(nn.Module):
-    """Bidirectional LSTM over the pooled tokens, averaged: ``(B, T, C) -> (B, width)``; ``width`` is even."""
+    """Bidirectional LSTM over the pooled tokens, averaged: ``(B, T, C) -> (B, width)``; ``width`` is even.
+
+    Runs in float32 (float64 for float64) whatever the autocast or the dtype of the layer: many CPUs have no LSTM in
+    bfloat16 or float16.
+    """
 
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(dim, width // 2, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.lstm(tokens)[0].mean(1)
+        dtype = torch.promote_types(tokens.dtype, torch.float32)
+        # Not the module's own call: that cannot take its weights in another dtype.
+        weights = [weight.to(dtype) for weight in self.lstm.parameters()]
+        state = tokens.new_zeros(2, tokens.shape[0], self.lstm.hidden_size, dtype=dtype)
+        with torch.autocast(tokens.device.type, enabled=False):
+            hidden, _, _ = torch.lstm(
+                tokens.to(dtype),
+                (state, state),
+                weights,
+                has_biases=True,
+                num_layers=1,
+                dropout=0.0,
+                train=torch.is_grad_enabled(),  # whether a backward pass may follow
+                bidirectional=True,
+                batch_first=True,
+            )
+        return hidden.mean(1).to(tokens.dtype)
 
 
 class SelfAttentionSummary(nn.Module):
@@ -39,8 +61,10 @@ class SelfAttentionSummary(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         q, k, v = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        # The mean over queries commutes with the linear map, so it runs on one token instead of T.
-        return self.proj(F.scaled_dot_product_attention(q, k, v).mean(2).flatten(1))
+        # Maps of at most 64 tokens are small enough to form; unlike the fused attention's, their gradient can be
+        # differentiated again. The mean over queries commutes with what follows, so that runs on one token, not on T.
+        maps = torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=-1)  # (B, heads, T, T)
+        return self.proj((maps.mean(2, keepdim=True) @ v).flatten(1))
 
 
 class DynamicContextEncoder(nn.Module):
@@ -77,7 +101,8 @@ class DynamicContextEncoder(nn.Module):
             x: tokens ``(B, N, C)``. H: rows. W: columns of the grid.
 
         Returns:
-            ``(B, h, S, 2)``, last axis (same, opposite), within (0, 2).
+            ``(B, h, S, 2)``, last axis (same, opposite), within (0, 2), in the dtype of ``x``; under autocast in
+            autocast's.
         """
         side = (min(H, POOLED_SIDE), min(W, POOLED_SIDE))
         tokens = x if side == (H, W) else as_tokens(F.adaptive_avg_pool2d(as_image(x, H, W), side))

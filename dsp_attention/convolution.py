@@ -45,7 +45,7 @@ class MultiModalConvolution(nn.Module):
         return merged
 
     def forward(self, v: Tensor, H: int, W: int) -> Tensor:
-        """Convolve values ``(B, N, C)`` over the grid; zero padding, same shape."""
+        """Convolve values ``(B, N, C)`` over the grid; zero-padded, same shape and dtype (autocast's under it)."""
         kernel = self.merged_kernel()
         image = as_image(v, H, W)
         return as_tokens(F.conv2d(image, kernel, self.bias, padding=kernel.shape[-1] // 2, groups=kernel.shape[0]))

@@ -19,7 +19,8 @@ class MixingWeights(nn.Module):
     with ``ρ = 0.05``, so ``w ≥ 0.05/S`` and ``Σ_s w = 1``; with one scale ``w`` is exactly 1. ``ema`` tracks, in
     training alone, the gradient of the loss with respect to ``w`` itself: root mean square over the batch,
     normalised over scales (so the loss scale cancels), ``ema ← (1-β)·ema + β·t``. Heads whose gradient is zero or
-    not finite are skipped. At first ``θ_s = -s·log 4``: the shares are those of the tokens.
+    not finite are skipped. ``torch.func`` does not let a buffer change, so there the layer must be in evaluation, as a
+    batch norm must. At first ``θ_s = -s·log 4``: the shares are those of the tokens.
 
     Args:
         num_heads: ``h``.
@@ -42,9 +43,13 @@ class MixingWeights(nn.Module):
         self.register_buffer("ema", torch.full((num_heads, num_scales), 1.0 / num_scales))
 
     def forward(self, batch: int) -> Tensor:
-        """Weights ``(B, h, S)``; a row for each sample, so that its gradient can be told apart."""
+        """Weights ``(B, h, S)``; a row for each sample, so that its gradient can be told apart.
+
+        They are float64 for a layer in float64, else float32: gradients are squared, which leaves the range of float16.
+        """
         S = self.theta.shape[1]
-        informed = self.theta + torch.log((S * self.ema).clamp_min(1e-6))
+        dtype = torch.promote_types(self.theta.dtype, torch.float32)
+        informed = self.theta.to(dtype) + torch.log((S * self.ema.to(dtype)).clamp_min(1e-6))
         w = (1 - FLOOR) * torch.softmax(informed, dim=-1) + FLOOR / S
         w = w.expand(batch, -1, -1)
         if self.training and w.requires_grad:
@@ -54,11 +59,12 @@ class MixingWeights(nn.Module):
     @torch.no_grad()
     def _track(self, grad: Tensor) -> None:
         # Gradients per sample carry 1/B of a mean loss; any common factor cancels in the normalisation.
-        rms = grad.to(self.ema.dtype).square().mean(0).sqrt()  # (h, S)
+        rms = grad.square().mean(0).sqrt()  # (h, S)
         total = rms.sum(-1, keepdim=True)
         usable = torch.isfinite(total) & (total > 0)
-        target = torch.where(usable, rms / total, self.ema)
-        self.ema.lerp_(target, self.adaptive_beta)
+        ema = self.ema.to(grad.dtype)
+        target = torch.where(usable, rms / total, ema)
+        self.ema.copy_(ema.lerp(target, self.adaptive_beta))
 
 
 class GradientInformedMixer(nn.Module):
@@ -80,7 +86,7 @@ class GradientInformedMixer(nn.Module):
             grids: for each scale ``(H_s, W_s)``; the first is the full grid.
 
         Returns:
-            ``(B, N, h, d)``.
+            ``(B, N, h, d)`` in the dtype of ``outputs``.
         """
         B = outputs[0].shape[0]
         w = self.weights(B).to(outputs[0].dtype)[..., None, None]  # (B, h, S, 1, 1)

@@ -36,7 +36,10 @@ class DSPTransformerBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, x: Tensor, H: int, W: int) -> Tensor:
-        """``(B, N, C) -> (B, N, C)``."""
+        """``(B, N, C) -> (B, N, C)`` in the dtype of ``x``, which is that of the block.
+
+        Under autocast the residual path keeps the dtype of ``x`` if that is float32.
+        """
         x = x + self.attn(self.norm1(x), H, W)
         return x + self.mlp(self.norm2(x))
 
@@ -87,7 +90,9 @@ class DSPModel(nn.Module):
         self.head = nn.Linear(dim, num_classes)
 
     def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
-        """Logits ``(B, num_classes)`` of tokens ``(B, N, C)``.
+        """Logits ``(B, num_classes)`` of tokens ``(B, N, C)``, in their dtype, which is that of the model.
+
+        Under autocast the logits have autocast's dtype.
 
         Raises:
             ValueError: ``x`` is not ``(B, N, C)`` or does not fit the grid.
@@ -200,7 +205,7 @@ class DSPImageClassifier(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits ``(B, num_classes)`` of pictures ``(B, 3, height, width)``.
+        """Logits ``(B, num_classes)`` of pictures ``(B, 3, height, width)``; dtypes as for :class:`DSPModel`.
 
         Raises:
             ValueError: not a batch of RGB pictures, or a side is no multiple of ``patch``.

@@ -32,10 +32,10 @@ class SpectralFilters(nn.Module):
 
     def forward(self) -> Tensor:
         """``D`` as a complex tensor ``(2, h, 2M-1, M)``: polarity (+, -), head, ``ky = -(M-1)…M-1``, ``kx = 0…M-1``."""
-        D = torch.view_as_complex(self.weight.double() if self.weight.dtype == torch.double else self.weight.float())
-        edge = D[..., :1]
-        edge = (edge + edge.flip(-2).conj()) / 2
-        return torch.cat([edge, D[..., 1:]], dim=-1)
+        D = self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
+        edge = D[..., :1, :]
+        edge = (edge + edge.flip(-3) * edge.new_tensor([1.0, -1.0])) / 2
+        return torch.view_as_complex(torch.cat([edge, D[..., 1:, :]], dim=-2))
 
 
 class SpectralPolarityMixer(nn.Module):
@@ -73,44 +73,44 @@ class SpectralPolarityMixer(nn.Module):
             ``(2, F, B, h, H·W, d)``, float32 or float64: the field filtered by ``F⁺``, then by ``F⁻``. Polarity
             leads so that the features of one polarity are one contiguous block.
         """
-        device_type = field.device.type
-        with torch.autocast(device_type, enabled=False):
-            if field.dtype != torch.double:
-                field = field.float()
-            return self._filter(field)
+        with torch.autocast(field.device.type, enabled=False):
+            return self._filter(field.to(torch.promote_types(field.dtype, torch.float32)))
 
     def _filter(self, field: Tensor) -> Tensor:
+        # In real arithmetic, as fast as complex on a CPU and understood by every exporter: (re, im) is an axis.
         _, H, W, _, h, d = field.shape
         M = self.filters.modes
         Ky, Kx = kept_frequencies(H, M), kept_frequencies(W, M)
-        D = self.filters()[..., M - Ky : M + Ky - 1, :Kx].to(field.device)  # (2, h, 2Ky-1, Kx)
-
         ky = torch.arange(1 - Ky, Ky, device=field.device, dtype=field.dtype)
         kx = torch.arange(Kx, device=field.device, dtype=field.dtype)
-        rows = _waves(H, ky)  # (H, 2Ky-1) complex, e^{+2πi ky y / H}
-        columns = torch.view_as_real(_waves(W, kx))  # (W, Kx, 2)
 
-        # Forward along x as one real product, then along y as a complex one over few modes.
-        analysis = torch.cat([columns[..., 0], -columns[..., 1]], dim=1).mT  # (2Kx, W)
-        X = analysis @ field.flatten(3)  # (B, H, 2Kx, F·h·d)
-        X = torch.complex(*X.unflatten(2, (2, Kx)).unbind(2))
-        Z = rows.mH @ X.flatten(2)  # (B, 2Ky-1, Kx·F·h·d)
-        Z = Z.unflatten(2, (Kx, -1, h, d)).permute(3, 0, 4, 1, 2, 5).contiguous()  # (F, B, h, 2Ky-1, Kx, d)
+        # Along x from a real field, then along y over few modes.
+        cos, sin = _waves(W, kx)  # (Kx, W)
+        columns = torch.cat([cos, -sin])  # (2Kx, W)
+        cos, sin = _waves(H, ky)  # (2Ky-1, H)
+        rows = torch.cat([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)]).flatten(1)  # (2(2Ky-1), 2H)
+        X = columns @ field.flatten(3)  # (B, H, 2Kx, F·h·d)
+        Z = rows @ X.reshape(-1, 2 * H, Kx * X.shape[-1])  # (B, 2(2Ky-1), Kx·F·h·d)
+        Z = Z.unflatten(1, (2, -1)).unflatten(3, (Kx, -1, h, d))  # (B, 2, 2Ky-1, Kx, F, h, d)
+        Z = Z.permute(4, 0, 5, 1, 2, 3, 6).contiguous()  # (F, B, h, 2, 2Ky-1, Kx, d)
 
-        # Back: modes kx > 0 stand for their mirror images too.
-        mirror = torch.full_like(kx, 2.0 / (H * W))
-        mirror[0] = 1.0 / (H * W)
-        Z = Z * (D * mirror)[:, None, None, ..., None]  # (2, F, B, h, 2Ky-1, Kx, d)
-        Y = rows @ Z.flatten(-2)  # (2, F, B, h, H, Kx·d)
-        Y = torch.view_as_real(Y).unflatten(-2, (Kx, d)).movedim(-1, -3).flatten(-3, -2)  # (2, F, B, h, H, 2Kx, d)
-        y = analysis.mT @ Y  # the real part of the product with e^{+2πi kx x / W}: (2, F, B, h, H, W, d)
+        # Modes kx > 0 stand for their mirror images too.
+        share = torch.where(kx > 0, 2.0, 1.0).to(field.dtype) / (H * W)
+        D = torch.view_as_real(self.filters())[..., M - Ky : M + Ky - 1, :Kx, :].to(field.device)
+        re, im = (D * share[:, None])[:, None, None, ..., None].unbind(-2)  # (2, 1, 1, h, 2Ky-1, Kx, 1)
+        Z = (Z * re.unsqueeze(4)).addcmul_(Z.flip(3), torch.stack([-im, im], 4))  # (2, F, B, h, 2, 2Ky-1, Kx, d)
+
+        # Back by the transposed matrices; the last product leaves the real part.
+        Y = rows.mT @ Z.flatten(-2).flatten(-3, -2)  # (2, F, B, h, 2H, Kx·d)
+        Y = Y.unflatten(-2, (H, 2)).unflatten(-1, (Kx, d)).flatten(-3, -2)  # (2, F, B, h, H, 2Kx, d)
+        y = columns.mT @ Y  # (2, F, B, h, H, W, d)
         # In place: the product needs nothing of its own output for its gradient.
         return y.add_(field.permute(3, 0, 4, 1, 2, 5)).flatten(4, 5)
 
 
-def _waves(size: int, frequencies: Tensor) -> Tensor:
-    """Complex exponentials ``e^{2πi·k·n/size}``, ``(size, len(frequencies))``."""
+def _waves(size: int, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+    """``cos`` and ``sin`` of ``2π·k·n/size``, each ``(len(frequencies), size)``."""
     n = torch.arange(size, device=frequencies.device, dtype=frequencies.dtype)
     # k·n mod size keeps the angle small, hence exact in float32 at any size.
-    angle = torch.outer(n, frequencies).remainder(size) * (2 * torch.pi / size)
-    return torch.polar(torch.ones_like(angle), angle)
+    angle = torch.outer(frequencies, n).remainder(size) * (2 * torch.pi / size)
+    return angle.cos(), angle.sin()

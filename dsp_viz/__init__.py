@@ -6,6 +6,8 @@
 >>> result.top(1)
 """
 
+__version__ = "0.1.0"
+
 from . import images, maps, trace
 from .analysis import Analysis, analyse
 from .checkpoint import CheckpointError, LoadedModel, available, load

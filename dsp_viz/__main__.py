@@ -10,12 +10,14 @@ from tqdm import tqdm
 
 from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention
 
-from . import export, images
-from .analysis import Analysis, analyse
+from . import export
+from .analysis import Analysis, analyse, fitted, input_side, model_input
 from .checkpoint import CheckpointError, LoadedModel, load
+from .device import DEVICES, resolve_device
 from .images import ImageError
 from .interventions import Intervention, InterventionError, applied, from_json
 from .maps import Query
+from .print_figures import PrintFigure
 from .trace import layers
 from .trust import table, trust
 
@@ -25,8 +27,8 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", 
 #: Attentions whose maps ``trust`` judges.
 LINEAR = (DynamicSpectralPolarityAttention, PolaFormerAttention)
 
-#: Endings of the files that each picture gets.
-ENDINGS = (".json", ".npz", ".png", ".svg")
+#: Formats of figures.
+FIGURES = ("png", "svg", "pdf")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,12 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _analyse(args: argparse.Namespace) -> int:
     try:
-        model = load(args.model)
-        block, query = _view(model, args.block, args.query)
+        model, side = _model(args)
+        block = _block_of(model, args.block)
+        if not args.whole:  # then every picture has the same grid
+            _query_of(args.query, (side // model.classifier.patch,) * 2)
         interventions = _interventions(model, args.interventions)
         targets = _targets(args.pictures, args.out)
         if not args.force:
-            _refuse_existing(targets)
+            _refuse_existing(targets, args.figures)
         args.out.mkdir(parents=True, exist_ok=True)
     except (CheckpointError, ValueError) as error:
         args.parser.error(str(error))
@@ -63,10 +67,11 @@ def _analyse(args: argparse.Namespace) -> int:
     pairs = list(zip(args.pictures, targets, strict=True))
     for picture, target in tqdm(pairs, desc="analysing", unit="picture", disable=None):
         try:
-            _write(
-                analyse(model, picture, interventions=interventions), target, picture=picture, block=block, query=query
-            )
-        except (ImageError, InterventionError) as error:
+            result = analyse(model, picture, side=side, whole=args.whole, interventions=interventions)
+            query = _query_of(args.query, result.frame.grid)
+            figure = export.maps_figure(result, block=block, query=query)
+            _write(result, target, picture=picture, figure=figure, formats=args.figures, dpi=args.dpi)
+        except ValueError as error:  # of the picture, the interventions or the query
             fault = str(error)
         except OSError as error:
             fault = f"{error.filename or target} cannot be written ({error.strerror or error})."
@@ -80,7 +85,7 @@ def _analyse(args: argparse.Namespace) -> int:
 
 def _trust(args: argparse.Namespace) -> int:
     try:
-        model = load(args.model)
+        model, side = _model(args)
         if not args.folder.is_dir():
             raise ValueError(f"{args.folder} is no folder")
         files = sorted(p for p in args.folder.rglob("*") if p.is_file() and p.suffix.lower() in PICTURES)
@@ -91,16 +96,15 @@ def _trust(args: argparse.Namespace) -> int:
     except (CheckpointError, ValueError) as error:
         args.parser.error(str(error))
     chosen = [files[i * len(files) // args.limit] for i in range(args.limit)] if args.limit < len(files) else files
-    config, patch = model.config, model.classifier.patch
     found, status = [], 0
     for number, path in enumerate(tqdm(chosen, desc="judging maps", unit="picture", disable=None)):
         try:
-            cut, _ = images.fit(images.read_image(path), side=config.image_size, patch=patch)
+            x = model_input(model, fitted(model, path, side=side, whole=args.whole)[0])
         except ImageError as error:
             tqdm.write(f"{path}: {error}", file=sys.stderr)
             status = 1
             continue
-        found.append(trust(model, images.to_tensor(cut, config.mean, config.std), patch, seed=number))
+        found.append(trust(model, x, model.classifier.patch, seed=number))
     if found:
         count = f"{len(found)} picture{'s' * (len(found) > 1)}"
         print(f"{count}, {model.name} (weights {model.digest}); means and 95 % intervals\n")
@@ -115,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         "analyse",
         help="write numbers and figures of pictures",
         description="For each picture write DIR/STEM.json (settings, coefficients, mixing weights), STEM.npz (all "
-        "arrays), STEM.png and STEM.svg (the maps of one block for one query).",
+        "arrays) and figures, STEM.png and STEM.svg by default (the maps of one block for one query).",
     )
     command.set_defaults(run=_analyse, parser=command)
     command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="picture file")
@@ -125,7 +129,21 @@ def _parser() -> argparse.ArgumentParser:
         "--query",
         type=_query,
         metavar="ROW,COL",
-        help="token in the figure, both from 1, or 'all' for the average (default: the centre)",
+        help="token in the figure, both from 1, or 'all' for the average (default: the centre, 9,9 of 16×16)",
+    )
+    command.add_argument(
+        "--figures",
+        type=_figures,
+        default=("png", "svg"),
+        metavar="FORMATS",
+        help="any of png, svg and pdf, such as png,pdf (default: png,svg)",
+    )
+    command.add_argument(
+        "--dpi",
+        type=_dpi,
+        default=export.DPI,
+        metavar="N",
+        help="pixels per inch of PNG, and of the picture within PDF (default %(default)s)",
     )
     command.add_argument(
         "--interventions",
@@ -147,12 +165,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     for each in (command, judge):
         each.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
+        each.add_argument(
+            "--side",
+            type=_count,
+            metavar="PIXELS",
+            help="longer side of the model's input, a multiple of its patch (default: what it was trained for)",
+        )
+        each.add_argument("--whole", action="store_true", help="keep all of a picture, instead of its middle square")
+        each.add_argument(
+            "--device", default="auto", choices=DEVICES, help="where the model runs (default: a GPU where there is one)"
+        )
     return parser
+
+
+def _model(args: argparse.Namespace) -> tuple[LoadedModel, int]:
+    """The model on its device and the side of its input; ValueError where there is none such."""
+    model = load(args.model, device=resolve_device(args.device))
+    return model, input_side(model, args.side)
 
 
 def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
+    return int(text)
+
+
+def _figures(text: str) -> tuple[str, ...]:
+    formats = tuple(dict.fromkeys(text.lower().split(",")))
+    if not set(formats) <= set(FIGURES):
+        raise argparse.ArgumentTypeError(f"{text!r} must be formats among {', '.join(FIGURES)}, joined by commas")
+    return formats
+
+
+def _dpi(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{2,3}", text) or not 20 <= int(text) <= 600:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number within 20 and 600")
     return int(text)
 
 
@@ -172,17 +219,25 @@ def _query(text: str) -> Query:
     return int(row) - 1, int(column) - 1
 
 
-def _view(model: LoadedModel, block: int | None, query: Query | None) -> tuple[int, Query]:
-    """Block and query from 0, the default where None was given; ValueError where the model has none such."""
+def _block_of(model: LoadedModel, block: int | None) -> int:
+    """Block from 0, the default where none was given; ValueError where the model has none such."""
     depth = len(layers(model))
-    side = model.config.image_size // model.classifier.patch
-    default_block, default_query = export.default_view(depth, (side, side))
-    if block is not None and not 1 <= block <= depth:
+    if block is None:
+        return export.default_view(depth, (1, 1))[0]
+    if not 1 <= block <= depth:
         raise ValueError(f"--block {block}: {model.name} has blocks 1…{depth}")
-    if query is not None and query != "all" and not (0 <= int(query[0]) < side and 0 <= int(query[1]) < side):
+    return block - 1
+
+
+def _query_of(query: Query | None, grid: tuple[int, int]) -> Query:
+    """Query from 0, the default where none was given; ValueError where it lies outside the grid."""
+    H, W = grid
+    if query is None:
+        return export.default_view(1, grid)[1]
+    if query != "all" and not (0 <= int(query[0]) < H and 0 <= int(query[1]) < W):
         asked = f"{int(query[0]) + 1},{int(query[1]) + 1}"
-        raise ValueError(f"--query {asked}: {model.name} has rows and columns 1…{side}")
-    return default_block if block is None else block - 1, default_query if query is None else query
+        raise ValueError(f"--query {asked}: the grid has rows 1…{H} and columns 1…{W}")
+    return query
 
 
 def _interventions(model: LoadedModel, text: str) -> tuple[Intervention, ...]:
@@ -220,14 +275,17 @@ def _file(target: Path, ending: str) -> Path:
     return target.with_name(target.name + ending)  # not with_suffix: "view.2" keeps its ".2"
 
 
-def _refuse_existing(targets: list[Path]) -> None:
-    existing = [path for target in targets for ending in ENDINGS if (path := _file(target, ending)).exists()]
+def _refuse_existing(targets: list[Path], figures: tuple[str, ...]) -> None:
+    endings = (".json", ".npz", *(f".{kind}" for kind in figures))
+    existing = [path for target in targets for ending in endings if (path := _file(target, ending)).exists()]
     if existing:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise ValueError(f"{existing[0]}{more} exists already: give --force to overwrite, or another --out")
 
 
-def _write(result: Analysis, target: Path, *, picture: Path, block: int, query: Query) -> None:
+def _write(
+    result: Analysis, target: Path, *, picture: Path, figure: PrintFigure, formats: tuple[str, ...], dpi: int
+) -> None:
     summary = {
         "picture": str(picture),
         **export.settings(result),
@@ -238,9 +296,8 @@ def _write(result: Analysis, target: Path, *, picture: Path, block: int, query: 
     # A file's name may be no UTF-8: what is left of it in Python then becomes an escape, as JSON writes it too.
     _file(target, ".json").write_text(text, encoding="utf-8", errors="backslashreplace")
     export.save_npz(result, _file(target, ".npz"))
-    figure = export.maps_figure(result, block=block, query=query)
-    for ending in (".png", ".svg"):
-        figure.savefig(_file(target, ending), dpi=export.DPI)
+    for kind in formats:
+        figure.savefig(_file(target, f".{kind}"), dpi=dpi)
 
 
 if __name__ == "__main__":

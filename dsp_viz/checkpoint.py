@@ -1,17 +1,13 @@
 """Weights as safetensors beside a JSON config; no pickle is ever loaded.
 
 ``NAME.safetensors`` holds the tensors (float16 for what is float), ``NAME.json`` how to build the model and how to
-feed it. Both are written to a temporary file first, so a full disk or a kill leaves the last good pair.
+feed it. Both are written to a temporary file first, so a full disk or a kill leaves the last good pair. A checkpoint
+may come from anyone: nothing is built or read that is larger than its files account for.
 """
 
 import hashlib
-import json
 import os
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -22,34 +18,20 @@ from torch import Tensor
 
 from dsp_attention import DSPImageClassifier
 
+from .config import Config, read_config, to_json
+from .faults import SHOWN, short
+from .files import CheckpointError, read_regular, write_atomically
+from .history import read_history
+
 #: Where the models that ship with the project lie.
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
+#: Endings of files that run code when they are opened.
+PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 
-class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged, or does not fit the model its config describes."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """How to build a model and how to feed it.
-
-    Attributes:
-        model: arguments of :class:`dsp_attention.DSPImageClassifier`.
-        image_size: side in pixels that pictures are resized to.
-        mean, std: per-channel statistics, in units where white is 1, that pictures are normalised with.
-        classes: names, in the order of the logits.
-        directories: the classes' folder names in the data set, same order.
-        card: what people should know: data and its terms, accuracy, time, hardware.
-    """
-
-    model: dict[str, Any]
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    classes: tuple[str, ...]
-    directories: tuple[str, ...]
-    card: dict[str, Any] = field(default_factory=dict)
+#: How a parameter or a count may be stored.
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_COUNTS = (torch.int64,)
 
 
 class LoadedModel(torch.nn.Module):
@@ -88,40 +70,73 @@ def available() -> list[str]:
     return sorted(p.stem for p in PRETRAINED.glob("*.safetensors"))
 
 
-def load(name_or_path: str | Path) -> LoadedModel:
+def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> LoadedModel:
     """Load a model that is ready to run.
 
     Args:
         name_or_path: a name in ``pretrained/`` (such as ``"dsp_tiny"``), or the path of a ``.safetensors`` file
-            with its ``.json`` beside it.
+            with its ``.json`` beside it. What has a folder or an ending is a path.
+        device: where the model is to be.
 
     Returns:
         The model in float32, in evaluation mode, without gradients.
 
     Raises:
         CheckpointError: no such model, an unreadable file, or tensors that do not fit (the first keys are named).
+        ValueError: there is no such device here.
     """
-    given = Path(name_or_path)
-    path = given if given.suffix == ".safetensors" else PRETRAINED / f"{given.name}.safetensors"
-    if not path.is_file():
-        raise CheckpointError(
-            f"no model {str(name_or_path)!r}: give one of {', '.join(available()) or '(none shipped)'}, "
-            "or the path of a .safetensors file with its .json beside it"
-        )
+    target = _device(device)
+    path = _find(name_or_path)
     config = read_config(path.with_suffix(".json"))
-    try:
-        classifier = DSPImageClassifier(**config.model)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path.with_suffix('.json')} describes no model: {error}") from error
-    data = path.read_bytes()
+    shapes = config.shapes()
+    expected = shapes.state_dict()
+    # No number is stored in more than 8 bytes, no name and shape in more than 1,024.
+    data = read_regular(path, 2**16 + sum(1024 + 8 * t.numel() for t in expected.values()))
     try:
         tensors = load_tensors(data)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is no readable safetensors file: {error}") from error
-    check_fit(classifier, tensors, path)
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is no readable safetensors file: {str(error)[:200]}") from error
+    check_fit(expected, tensors, path)
+    history = read_history(path.with_suffix(".snapshots.npz"), shapes)
+    classifier = DSPImageClassifier(**config.model)
     classifier.load_state_dict(tensors)
-    history = read_history(path.with_suffix(".snapshots.npz"))
-    return LoadedModel(classifier, config, path.stem, hashlib.sha256(data).hexdigest()[:12], history)
+    return LoadedModel(classifier, config, path.stem, hashlib.sha256(data).hexdigest()[:12], history).to(target)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch built without CUDA: an AssertionError
+        raise ValueError(
+            f"device={short(str(device))}: there is no such device here, for this torch; cpu always is"
+        ) from error
+
+
+def _find(name_or_path: str | Path) -> Path:
+    """Where the weights lie.
+
+    Raises:
+        CheckpointError: nowhere; says what was looked for.
+    """
+    text, path = os.fspath(name_or_path), Path(name_or_path)
+    known = f"give one of {', '.join(available()) or '(none shipped)'}, or the path of a .safetensors file"
+    if os.sep not in text and not path.suffix:
+        if text in available():
+            return PRETRAINED / f"{text}.safetensors"
+        raise CheckpointError(
+            f"no model {short(text)}: {known} with its .json beside it, such as ./{text[:SHOWN]}.safetensors"
+        )
+    told = repr(text[:300])
+    if path.suffix in PICKLES:
+        raise CheckpointError(
+            f"no model is read from {told}: opening a pickle runs the code in it. Load it where you trust it, and save "
+            "it with dsp_viz.checkpoint.save, as safetensors with a .json beside it"
+        )
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"no model {told}: the path does not end in .safetensors; {known}")
+    if not os.path.exists(path):
+        raise CheckpointError(f"no model {told}: there is no such file; {known} with its .json beside it")
+    return path
 
 
 def save(path: Path, classifier: torch.nn.Module, config: Config) -> None:
@@ -134,75 +149,43 @@ def save(path: Path, classifier: torch.nn.Module, config: Config) -> None:
         name: (t.half() if t.is_floating_point() else t).contiguous().cpu()
         for name, t in classifier.state_dict().items()
     }
-    text = json.dumps(asdict(config), indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, save_tensors(tensors))
-    write_atomically(path.with_suffix(".json"), text.encode())
+    write_atomically(path.with_suffix(".json"), to_json(config))
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write to a temporary file, then rename it.
-
-    Raises:
-        CheckpointError: the file cannot be written; what was there before is untouched.
-    """
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write {path}: {error.strerror}; the last good file is untouched") from error
-
-
-def read_config(path: Path) -> Config:
-    """Read a config file.
-
-    Raises:
-        CheckpointError: it is missing, no JSON, or lacks a field (the field is named).
-    """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        sequences = {key: tuple(raw[key]) for key in ("mean", "std", "classes", "directories")}
-        config = Config(**{**raw, **sequences})
-        complete = len(config.mean) == len(config.std) == 3 and len(config.classes) == config.model["num_classes"]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path} is no readable model config: {type(error).__name__}: {error}") from error
-    if not complete:
-        raise CheckpointError(f"{path}: mean and std need 3 numbers each, classes one name for each class")
-    return config
-
-
-def read_history(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file of snapshots; none if there is no such file.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        # Opened here: np.load leaves a file it cannot read open.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {key: file[key].astype(np.float32) for key in ("filters", "coefficients", "spread", "weights")}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise CheckpointError(f"{path} holds no readable snapshots: {type(error).__name__}: {error}") from error
-
-
-def check_fit(classifier: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def check_fit(expected: dict[str, Tensor], tensors: dict[str, Tensor], path: Path) -> None:
     """Refuse tensors that do not fit.
 
+    Args:
+        expected: what they have to be like; only shapes and dtypes matter. tensors: what was read. path: where.
+
     Raises:
-        CheckpointError: names the first keys that are missing, unexpected, of another shape, or not finite.
+        CheckpointError: names the first keys that are missing, unexpected, of another shape or dtype, or not finite.
     """
-    expected = classifier.state_dict()
     faults = [f"missing {k}" for k in expected if k not in tensors]
-    faults += [f"unexpected {k}" for k in tensors if k not in expected]
+    faults += [f"unexpected {k[:SHOWN]}" for k in tensors if k not in expected]
     for key in expected.keys() & tensors.keys():
-        if tensors[key].shape != expected[key].shape:
-            faults.append(f"{key} is {tuple(tensors[key].shape)}, expected {tuple(expected[key].shape)}")
-        elif not torch.isfinite(tensors[key]).all():
+        want, tensor = expected[key], tensors[key]
+        if tensor.shape != want.shape:
+            faults.append(f"{key} is {str(tuple(tensor.shape))[:SHOWN]}, expected {tuple(want.shape)}")
+        elif tensor.dtype not in (allowed := _FLOATS if want.is_floating_point() else _COUNTS):
+            faults.append(f"{key} is {tensor.dtype}, expected one of {', '.join(map(str, allowed))}")
+        elif not torch.isfinite(tensor.to(want.dtype)).all():
             faults.append(f"{key} holds values that are not finite")
+        elif key.endswith("running_var") and (tensor < 0).any():
+            faults.append(f"{key} holds negative variances")
     if faults:
         more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-        raise CheckpointError(f"{path} does not fit its config: {'; '.join(sorted(faults)[:3])}{more}")
+        raise CheckpointError(
+            f"{path} does not fit its config: {'; '.join(sorted(faults)[:3])}{more}{_prefix_hint(expected, tensors)}"
+        )
+
+
+def _prefix_hint(expected: dict[str, Tensor], tensors: dict[str, Tensor]) -> str:
+    """What to do if the keys are right but for a prefix, as wrappers of a model put before them."""
+    first = next(iter(expected))
+    prefix = next((key.removesuffix(first) for key in tensors if key.endswith(f".{first}")), "")
+    if not prefix:
+        return ""
+    within = f", those of model.{prefix}state_dict()" if prefix != "state_dict." else ""
+    return f". Its keys start with {short(prefix)}: save them without it{within}"

@@ -4,18 +4,16 @@ import base64
 import io
 import json
 from html import escape
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from . import maps
+from . import __version__, maps
 from .analysis import Analysis
-from .print_figures import maps_sheet
+from .print_figures import PrintFigure, maps_sheet
 from .trace import DSPBlock, LinearBlock, SoftmaxBlock
 
 #: Pixels per inch of figures that are written as PNG.
@@ -54,7 +52,7 @@ def numbers(result: Analysis) -> dict[str, np.ndarray]:
         arrays[f"block{b}/grids"] = np.array(block.grids, dtype=np.int64)
         if isinstance(block, DSPBlock):
             arrays[f"block{b}/ema"] = _array(block.ema)
-            arrays[f"block{b}/filters"] = block.filters.to(torch.complex64).cpu().numpy()
+            arrays[f"block{b}/filters"] = block.filters.to(torch.complex64).numpy()
         if isinstance(block, SoftmaxBlock):
             arrays[f"block{b}/q"], arrays[f"block{b}/k"] = _array(block.q[0]), _array(block.k[0])
         for s, averages in enumerate(maps.block_maps(block, "all")):
@@ -73,19 +71,16 @@ def settings(result: Analysis) -> dict[str, Any]:
         result: of :func:`dsp_viz.analyse`.
 
     Returns:
-        ``model`` and ``digest``; ``versions`` of dsp-attention (None where it runs from its folder), torch and numpy;
+        ``name`` of the picture; ``model`` and ``digest``; ``versions`` of dsp-attention, torch and numpy;
         ``classes``, each with its probability, in the order of the logits; ``grid`` (rows, columns); ``frame``: see
         :class:`dsp_viz.images.Frame`; ``seconds`` of the forward pass; ``interventions`` in it.
     """
-    try:
-        version = metadata.version("dsp-attention")
-    except metadata.PackageNotFoundError:
-        version = None
     frame = result.frame
     return {
+        "name": result.name,
         "model": result.model,
         "digest": result.digest,
-        "versions": {"dsp-attention": version, "torch": str(torch.__version__), "numpy": np.__version__},
+        "versions": {"dsp-attention": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
         "classes": [
             {"class": name, "probability": p} for name, p in zip(result.classes, result.probabilities, strict=True)
         ],
@@ -118,7 +113,7 @@ def save_npz(result: Analysis, path: str | Path) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> Figure:
+def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> PrintFigure:
     """A figure for paper: the picture with the query framed, and all maps of one block on one colour scale.
 
     Args:
@@ -126,7 +121,8 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> Figure:
         query: ``(row, column)`` on the grid, from 0, or ``"all"`` for the average over all queries.
 
     Returns:
-        A figure that pyplot knows nothing of: ``figure.savefig(path, dpi=…)`` writes PNG, SVG or PDF.
+        A figure that pyplot knows nothing of: ``figure.savefig(path, dpi=…)`` writes PNG, SVG or PDF. Its caption tells
+        the picture's name, the model and its weights, the interventions and the scale of the colours.
 
     Raises:
         ValueError: the model has no such block, or the query lies outside the grid.
@@ -138,18 +134,28 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> Figure:
     token = query if isinstance(query, tuple) else None
     asked = "averaged over all queries" if token is None else f"query at row {token[0] + 1}, column {token[1] + 1}"
     H, W = result.frame.grid
+    made = f"{result.model} · weights {result.digest} · {H}×{W} tokens"
+    if count := len(result.interventions):
+        made += f" · {count} intervention{'s' * (count > 1)}"
     return maps_sheet(
         result.picture,
         arrays,
         token,
         streams=maps.streams(blocks[block]),
         title=f"Block {block + 1} of {len(blocks)}, {asked}",
-        caption=f"{result.model} · weights {result.digest} · {H}×{W} tokens",
+        caption=(*([_short(result.name)] if result.name else []), made),
     )
 
 
+def _short(name: str) -> str:
+    """A name that fits under the narrowest figure; its end tells the kind of file."""
+    return name if len(name) <= 60 else f"{name[:44]}…{name[-15:]}"
+
+
 def default_view(depth: int, grid: tuple[int, int]) -> tuple[int, tuple[int, int]]:
-    """The block and the query that are shown where nobody chose: the third block, or the last; the centre token.
+    """The block and the query that are shown where nobody chose: the third block, or the last of fewer; the centre.
+
+    The centre token is in row ``⌊H/2⌋`` and column ``⌊W/2⌋`` from 0: where a side is even, the later one of two.
 
     Args:
         depth: number of blocks. grid: ``(H, W)`` tokens.
@@ -199,4 +205,4 @@ def _bar(name: str, probability: float) -> str:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()
+    return tensor.float().numpy()

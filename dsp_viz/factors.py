@@ -15,6 +15,7 @@ lies at a multiple of 4), then for each scale the two factors as float16; or q, 
 
 import json
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,3 +80,22 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
         factors.append(stored.reshape(shape).astype(np.float32) * unit)
         offset += stored.nbytes
     return header, factors
+
+
+def restore(block: Block, data: bytes) -> Block:
+    """A block whose tensors over tokens were let go, with the factors of its maps again.
+
+    Args:
+        block: that :func:`encode` packed. data: what it returned.
+
+    Returns:
+        The block with ``features``, or with ``q`` and ``k`` of softmax attention: what its maps are made of.
+    """
+    _, decoded = decode(data)
+    if isinstance(block, SoftmaxBlock):
+        q, k = torch.from_numpy(decoded[0])[:, None]
+        return replace(block, q=q, k=k)
+    assert isinstance(block, LinearBlock)
+    # Of each scale the two polarities, (2, 1, h, N_s, d) each.
+    both = [torch.from_numpy(joined)[:, None].chunk(2, dim=-1) for joined in decoded]
+    return replace(block, features=tuple(torch.stack(polarities) for polarities in both))

@@ -5,6 +5,8 @@ one (and gains below 1), nothing for zero. The ramps are single-hued, monotone i
 with the common colour-vision deficiencies. Backgrounds are transparent, so the page's light or dark shows through.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
@@ -20,8 +22,15 @@ INK = "#7b8794"
 #: Line around what is looked at, seen on light and on dark.
 FRAME = {"color": "#c2255c", "width": 2}
 
-#: Scales, finest first: blues, which mean nothing else here.
-SCALES = ("#3a6ea5", "#7fa8d1", "#c3d7ea", "#8893a0")
+#: Scales, finest first: blues, which mean nothing else here. A grid of 64 tokens a side has no more scales than these.
+SCALES = ("#3a6ea5", "#7fa8d1", "#c3d7ea", "#8893a0", "#1d3a5c", "#5d7f8f", "#b4c3c7")
+
+#: Heads: of 3:1 contrast on the light and on the dark page, and told apart (CIE ΔE of 20 and more) with all cones and
+#: without those for red, green or blue.
+HEADS = ("#5588ff", "#dd7777", "#447722", "#bb00bb", "#00aa00", "#9900ff", "#aa88bb", "#cc0077")
+
+#: Share of the values that a colour scale covers: a few outstanding ones would otherwise bleach all others.
+COVERED = 0.995
 
 #: Orders of tokens: the streams in their colours, then what else ranks tokens.
 ORDERS = (f"rgb{SAME}", f"rgb{OPPOSITE}", "#3a8fd9", "#b8960b", "#d6336c", "#7b8794", "#9c5fd0")
@@ -48,6 +57,29 @@ def layout(height: int, **extra: object) -> go.Layout:
     )
 
 
+def robust_limit(values: Array, least: float) -> float:
+    """End of a colour scale around 0 that covers :data:`COVERED` of the values or more; no smaller than ``least``."""
+    return max(least, float(np.quantile(np.abs(values), COVERED, method="higher")))
+
+
+def diverging_bar(
+    title: str, values: Array, limit: float, write: Callable[[float], str], *, ticks: int = 3
+) -> dict[str, object]:
+    """The bar of a scale from ``-limit`` to ``limit``, whose ends say where values that are shown lie beyond.
+
+    Args:
+        title: of the bar. values: that are shown. write: what a number is called. ticks: how many are written.
+    """
+    at = np.linspace(-limit, limit, ticks).tolist()
+    labels = [write(tick) for tick in at]
+    beyond = limit * (1 + 1e-6)  # by more than rounding
+    if values.min() < -beyond:
+        labels[0] = f"≤ {labels[0]}"
+    if values.max() > beyond:
+        labels[-1] = f"≥ {labels[-1]}"
+    return colour_bar(title, at, labels)
+
+
 def colour_bar(title: str, ticks: list[float], labels: list[str]) -> dict[str, object]:
     """A horizontal bar below the figure."""
     return {
@@ -55,9 +87,10 @@ def colour_bar(title: str, ticks: list[float], labels: list[str]) -> dict[str, o
         "orientation": "h",
         "tickvals": ticks,
         "ticktext": labels,
+        "tickangle": 0,
         "outlinewidth": 0,
         "thickness": 10,
-        "len": 0.7,
+        "len": 0.9,
         "y": 0,
         "yref": "container",
         "yanchor": "bottom",
@@ -86,14 +119,13 @@ def density(maps: Array) -> Array:
 def shared_limit(maps: list[Array]) -> float:
     """Upper end of the colour scale that all maps of a panel share, in units of the uniform map; at least 1.
 
-    The 99.5th percentile over the area of all maps: one outstanding token would otherwise bleach all others. What
-    lies above keeps the end's colour, and the colour bar says so.
+    It covers :data:`COVERED` of the area of all maps. What lies above keeps the end's colour; the colour bar says so.
     """
     grid = maps[0].shape[-2:]
     area = [
         grow(density(m[stream, head]), grid) for m in maps for stream in range(m.shape[0]) for head in range(m.shape[1])
     ]
-    return max(1.0, float(np.quantile(np.stack(area), 0.995)))
+    return max(1.0, float(np.quantile(np.stack(area), COVERED)))
 
 
 def grow(panel: Array, grid: tuple[int, int]) -> Array:
@@ -158,8 +190,10 @@ def coefficients(values: Array, *, chosen: tuple[int, int] | None = None, among:
             figure.add_shape(type="rect", x0=left, x1=left + scales, y0=top, y1=top + 1, line=FRAME)
     for b, centre in enumerate(centres):
         figure.add_annotation(text=f"<b>block {b + 1}</b>", x=centre, y=1, yref="paper", yshift=30, showarrow=False)
-    plain = {"ticks": "", "showgrid": False, "zeroline": False}
-    figure.update_xaxes(tickvals=columns, ticktext=[f"{2**s}×" for s in range(scales)] * blocks, side="top", **plain)
+    scale_title = {"x": 0, "xref": "paper", "xanchor": "right", "y": 1, "yref": "paper", "yanchor": "bottom"}
+    figure.add_annotation(text="scale ×", showarrow=False, xshift=-6, **scale_title)
+    plain = {"ticks": "", "showgrid": False, "zeroline": False, "tickangle": 0}
+    figure.update_xaxes(tickvals=columns, ticktext=[str(2**s) for s in range(scales)] * blocks, side="top", **plain)
     figure.update_yaxes(tickvals=rows, ticktext=names, autorange="reversed", **plain)
     figure.update_layout(margin_l=118)
     return figure
@@ -178,7 +212,12 @@ def mixer_weights(weights: Array, tracked: Array | None = None, *, chosen: tuple
         [f"{i + 1}" for _ in range(blocks) for i in range(heads)],
     ]
     figure = go.Figure(
-        layout=layout(360, barmode="stack", bargap=0.25, legend={"orientation": "h", "y": 1.14, "traceorder": "normal"})
+        layout=layout(
+            360,
+            barmode="stack",
+            bargap=0.25,
+            legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        )
     )
     framed = [chosen == (b, i) for b in range(blocks) for i in range(heads)]
     for s in range(scales):
@@ -196,7 +235,7 @@ def mixer_weights(weights: Array, tracked: Array | None = None, *, chosen: tuple
             + "<extra></extra>",
         )
     figure.update_yaxes(title={"text": "mixing weight w"}, range=[0, 1], gridcolor="rgba(128,128,128,.25)")
-    figure.update_xaxes(title={"text": "head"}, dividerwidth=0)
+    figure.update_xaxes(title={"text": "head"}, dividerwidth=0, tickangle=0)
     return figure
 
 

@@ -1,9 +1,13 @@
-"""Spectral filters → plotly figures, in the language of :mod:`dsp_viz.figures`."""
+"""Spectral filters → plotly figures, in the language of :mod:`dsp_viz.figures`.
+
+Colour scales are those of :func:`dsp_viz.figures.robust_limit`: a few frequencies that a filter all but removes would
+otherwise bleach all others. What lies beyond keeps the end's colour, the bar says so, and its number is told on hover.
+"""
 
 import numpy as np
 import plotly.graph_objects as go
 
-from .figures import DIVERGING, INK, OPPOSITE, SAME, Array, colour_bar, layout, stitch
+from .figures import DIVERGING, HEADS, INK, OPPOSITE, SAME, Array, diverging_bar, layout, robust_limit, stitch
 
 
 def filter_gain(gain: Array, phase: Array, *, head: int | None = None, among: Array | None = None) -> go.Figure:
@@ -14,19 +18,17 @@ def filter_gain(gain: Array, phase: Array, *, head: int | None = None, among: Ar
         head: that is looked at, from 0; its name is marked.
         among: gains that share the colour scale, if more than those shown.
     """
-    octaves = np.log2(np.maximum(gain, 1e-6))
-    limit = max(0.25, float(np.abs(np.log2(np.maximum(gain if among is None else among, 1e-6))).max()))
-    ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
-    bar = colour_bar("gain |1+D|", ticks, [f"{2**t:.3g}" for t in ticks])
+    octaves, shared = (np.log2(np.maximum(g, 1e-6)) for g in (gain, gain if among is None else among))
+    limit = robust_limit(shared, 0.25)
+    bar = diverging_bar("gain |1+D|", octaves, limit, lambda t: f"{2**t:.3g}", ticks=5)
     hover = "gain %{customdata[2]:.3f}<br>phase %{customdata[3]:.2f} rad"
     return _spectrum(octaves, limit, bar, hover, [gain, phase], head)
 
 
 def filter_phase(phase: Array, *, head: int | None = None) -> go.Figure:
     """Phase of every filter, which shifts a frequency; arguments as of :func:`filter_gain`."""
-    limit = max(0.1, float(np.abs(phase).max()))
-    ticks = [-limit, 0.0, limit]
-    bar = colour_bar("phase of 1+D, radians", ticks, [f"{t:.2f}" for t in ticks])
+    limit = robust_limit(phase, 0.1)
+    bar = diverging_bar("phase of 1+D, radians", phase, limit, "{:.2f}".format)
     return _spectrum(phase, limit, bar, "phase %{customdata[2]:.3f} rad", [phase], head)
 
 
@@ -55,13 +57,12 @@ def filter_kernel(kernel: Array, *, head: int | None = None) -> go.Figure:
         head: see :func:`filter_gain`.
     """
     H, W = kernel.shape[-2:]
-    limit = max(1e-3, float(np.abs(kernel).max()))
-    ticks = [-limit, 0.0, limit]
+    limit = robust_limit(kernel, 1e-3)
     dy, dx = np.meshgrid(np.arange(H) - H // 2, np.arange(W) - W // 2, indexing="ij")
     return _filters(
         kernel,
         limit,
-        colour_bar("weight of the neighbour", ticks, [f"{t:.3g}" for t in ticks]),
+        diverging_bar("weight of the neighbour", kernel, limit, "{:.3g}".format),
         "%{customdata[0]} right, %{customdata[1]} down<br>weight %{customdata[2]:.4f}",
         [np.broadcast_to(dx, kernel.shape), np.broadcast_to(dy, kernel.shape), kernel],
         f"each panel: the {H}×{W} tokens around one token",
@@ -125,24 +126,23 @@ def power_spectrum(powers: Array, head: int) -> go.Figure:
 
 
 def radial_gain(profile: Array, *, head: int | None = None) -> go.Figure:
-    """Gain against frequency, averaged over directions: a line per head and polarity.
+    """Gain against frequency, averaged over directions: a line per head and polarity, a colour per head.
 
     Args:
         profile: ``(2, h, M)``, polarity (+, -), entry ``r`` at ``r`` cycles per image.
-        head: that is looked at, from 0; the others fade.
+        head: that is looked at, from 0; its lines are bold and lie on the others.
     """
     figure = go.Figure(layout=layout(300, hovermode="x unified"))
-    for polarity, (label, dash) in enumerate((("F⁺", "solid"), ("F⁻", "dot"))):
-        for i, line in enumerate(profile[polarity]):
-            shade = 0.35 + 0.65 * i / max(1, profile.shape[1] - 1)
-            base = np.array((SAME, OPPOSITE)[polarity]) * shade + 128 * (1 - shade)
-            r, g, b = (int(v) for v in base)
+    for own, (label, dash) in zip(profile, (("F⁺", "solid"), ("F⁻", "dot")), strict=True):
+        for i, line in enumerate(own):
+            name = f"{label} head {i + 1}"
             figure.add_scatter(
                 y=line,
                 mode="lines+markers",
-                name=f"{label} head {i + 1}",
-                opacity=1 if head in (None, i) else 0.3,
-                line={"color": f"rgb({r},{g},{b})", "dash": dash, "width": 2},
+                name=f"<b>▸ {name}</b>" if i == head else name,
+                zorder=int(i == head),
+                line={"color": HEADS[i % len(HEADS)], "dash": dash, "width": 4 if i == head else 1.5},
+                marker={"symbol": i // len(HEADS), "size": 8 if i == head else 5},
                 hovertemplate="%{y:.3f}",
             )
     figure.update_xaxes(title={"text": "cycles per image"}, showgrid=False, zeroline=False, dtick=1)

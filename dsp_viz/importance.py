@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .interventions import changed
+from .changes import changed
+from .device import device_of
 from .steps import Step, Steps, finish
 from .trace import dsp_layers
 
@@ -37,7 +38,8 @@ def importance(model: nn.Module, x: Tensor, *, target: int | None = None) -> Imp
     layer run as one batch, so that the whole costs a forward pass for each part and no more.
 
     Args:
-        model: a classifier with DSP-Attention. x: one picture as the model takes it, ``(1, 3, height, width)``.
+        model: a classifier with DSP-Attention. x: one picture as the model takes it, ``(1, 3, height, width)``,
+            on any device.
         target: index of the class, by default the most probable one.
 
     Returns:
@@ -57,6 +59,7 @@ def importance_steps(model: nn.Module, x: Tensor, *, target: int | None = None) 
         raise ValueError("no DSP-Attention layer: there is nothing to leave out")
     if len(x) != 1:
         raise ValueError(f"x holds {len(x)} pictures; one is needed")
+    x = x.to(device_of(model))
     plain = model(x)[0]
     chosen = int(plain.argmax()) if target is None else target
     parts = []

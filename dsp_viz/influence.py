@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dsp_attention import DynamicSpectralPolarityAttention
 
+from .device import device_of
 from .trace import DSPBlock
 
 #: The context encoder's summaries, in the order in which it joins them.
@@ -20,12 +21,12 @@ def summary_influence(layer: DynamicSpectralPolarityAttention, block: DSPBlock) 
         layer: that the block was traced in. block: of a trace.
 
     Returns:
-        ``c - c_without``, ``(3, B, h, S, 2)``, in the order of :data:`SUMMARIES`.
+        ``c - c_without``, ``(3, B, h, S, 2)``, in the order of :data:`SUMMARIES`; on the CPU, as the block is.
     """
-    context = layer.context
+    context, device = layer.context, device_of(layer)
     differences = []
     for left_out in SUMMARIES:
-        parts = [block.summaries[n] * (n != left_out) for n in SUMMARIES]
+        parts = [(block.summaries[n] * (n != left_out)).to(device) for n in SUMMARIES]
         without = 2 * torch.sigmoid(context.out(F.gelu(context.hidden(torch.cat(parts, dim=-1)))))
-        differences.append(block.coefficients - without.view_as(block.coefficients))
+        differences.append(block.coefficients - without.cpu().view_as(block.coefficients))
     return torch.stack(differences)

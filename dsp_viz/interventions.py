@@ -1,15 +1,13 @@
 """What if a part of the model did something else: changes to one forward pass, as immutable values.
 
-No weight is changed. As in :mod:`dsp_viz.trace`, hooks are registered once per model and do nothing unless the current
-context asks for it, so requests that run at the same time never see each other's changes, and nothing outlives one.
+No weight is changed: other outputs take the place of some submodules' (:mod:`dsp_viz.changes`), in one context.
 
 Blocks, heads and scales count from 0; ``None`` means every one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from threading import Lock
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import torch
@@ -19,16 +17,16 @@ from torch import Tensor, nn
 from dsp_attention import DynamicSpectralPolarityAttention
 from dsp_attention.grid import pool
 
+from .changes import Change, changed
+from .faults import place, short
 from .maps import POLARITIES
 from .trace import dsp_layers
-
-#: Turns the output of a submodule, given its inputs, into what takes its place.
-Change = Callable[[Tensor, tuple[Any, ...]], Tensor]
 
 #: Bounds keep what an address on the web may ask for finite.
 Amount = Annotated[float, Field(ge=0, le=1000)]
 Frequency = Annotated[int, Field(ge=0, le=10_000)]
 Side = Annotated[int, Field(ge=1, le=1024)]
+Position = Annotated[int, Field(ge=0, lt=1024)]
 
 _FILTERS = ("positive", "negative")
 
@@ -41,7 +39,7 @@ def _part(index: int | None, count: int, what: str) -> slice:
     if index is None:
         return slice(None)
     if not 0 <= index < count:
-        raise InterventionError(f"{what}={index}: must be within 0 and {count - 1}, or none for every one")
+        raise InterventionError(f"{what}={short(index)}: must be within 0 and {count - 1}, or none for every one")
     return slice(index, index + 1)
 
 
@@ -117,7 +115,7 @@ class LeaveOutFilter(_Value):
 
         def change(D: Tensor, _: tuple[Any, ...]) -> Tensor:
             M = D.shape[-1]
-            k = torch.arange(1 - M, M, device=D.device, dtype=torch.double)
+            k = torch.arange(1 - M, M, device=D.device, dtype=torch.float)
             radius = torch.hypot(k[:, None], k[None, M - 1 :]).round()  # (2M-1, M)
             D = D.clone()
             D[which, head] = torch.where((radius >= self.low) & (radius <= high), 0, D[which, head])
@@ -146,7 +144,7 @@ class SetMixingWeights(_Value):
     """
 
     kind: Literal["set_mixing_weights"] = "set_mixing_weights"
-    weights: tuple[Amount, ...]
+    weights: Annotated[tuple[Amount, ...], Field(max_length=64, fail_fast=True)]
     block: int | None = None
     head: int | None = None
 
@@ -155,7 +153,7 @@ class SetMixingWeights(_Value):
         head = _part(self.head, layer.num_heads, "head")
         if len(self.weights) != len(layer.factors):
             raise InterventionError(
-                f"weights={self.weights}: one for each of the {len(layer.factors)} scales is needed"
+                f"weights={short(self.weights)}: one for each of the {len(layer.factors)} scales is needed"
             )
 
         def change(w: Tensor, _: tuple[Any, ...]) -> Tensor:
@@ -167,43 +165,63 @@ class SetMixingWeights(_Value):
 
 
 class Restrict(_Value):
-    """Let queries attend to keys within a region of the picture alone.
+    """Let queries attend to keys within a region of the picture alone; of several regions, within all of them.
 
     A key outside is left out of numerator and normaliser alike. A key of a coarser scale counts by the share of its
     tokens that lie within.
 
     Attributes:
         grid: ``(H, W)`` of the tokens.
-        tokens: ``(row, column)`` of those within the region, at least one.
+        tokens: ``(row, column)`` of those within the region, at least one and at most 65,536, each once.
     """
 
     kind: Literal["restrict"] = "restrict"
     grid: tuple[Side, Side]
-    tokens: tuple[tuple[int, int], ...]
+    tokens: Annotated[tuple[tuple[Position, Position], ...], Field(max_length=2**16, fail_fast=True)]
     block: int | None = None
 
-    def changes(self, layer: DynamicSpectralPolarityAttention) -> dict[str, Change]:
-        """See :meth:`SetCoefficient.changes`."""
+    @cached_property
+    def inside(self) -> frozenset[tuple[int, int]]:
+        """The tokens.
+
+        Raises:
+            InterventionError: there is none, one is outside the grid, or one is there twice.
+        """
         H, W = self.grid
-        if not self.tokens or not all(0 <= r < H and 0 <= c < W for r, c in self.tokens):
+        tokens = frozenset(self.tokens)
+        if not tokens or max(r for r, _ in tokens) >= H or max(c for _, c in tokens) >= W:
             raise InterventionError(f"tokens: at least one is needed, each within the grid of {H}×{W}")
-        index = [r * W + c for r, c in self.tokens]
+        if len(tokens) < len(self.tokens):
+            raise InterventionError("tokens: one is there twice; each may be there once")
+        return tokens
 
-        def check(c: Tensor, inputs: tuple[Any, ...]) -> Tensor:
-            if inputs[1:] != self.grid:  # of the context encoder, the first part of a layer to run: (x, H, W)
-                raise InterventionError(f"grid={self.grid}: the picture's tokens form another grid, {inputs[1:]}")
-            return c
 
-        def change_at(factor: int) -> Change:
-            def change(features: Tensor, _: tuple[Any, ...]) -> Tensor:  # (2, 2, B, h, N_s, d)
-                inside = features.new_zeros(1, H * W, 1)  # made here, where the grid is known to be the picture's
-                inside[:, index] = 1.0
-                phi_q, phi_k = features.unbind(1)
-                return torch.stack([phi_q, phi_k * pool(inside, H, W, factor)], 1)
+def _restricted(regions: Sequence[Restrict], factors: Iterable[int]) -> dict[str, Change]:
+    """What takes the place of the output of which submodule of a layer whose scales pool by these factors."""
+    grid = H, W = regions[0].grid
+    other = next((region.grid for region in regions if region.grid != grid), None)
+    if other is not None:
+        raise InterventionError(f"grid={other}: another region has grid={grid}, but a picture has one")
+    common = frozenset.intersection(*(region.inside for region in regions))
+    if not common:
+        raise InterventionError("tokens: no token is within all regions; at least one is needed")
+    index = torch.tensor([r * W + c for r, c in common])
 
-            return change
+    def check(c: Tensor, inputs: tuple[Any, ...]) -> Tensor:
+        if inputs[1:] != grid:  # of the context encoder, the first part of a layer to run: (x, H, W)
+            raise InterventionError(f"grid={grid}: the picture's tokens form another grid, {inputs[1:]}")
+        return c
 
-        return {"context": check} | {f"polarity.{s}": change_at(factor) for s, factor in enumerate(layer.factors)}
+    def change_at(factor: int) -> Change:
+        def change(features: Tensor, _: tuple[Any, ...]) -> Tensor:  # (2, 2, B, h, N_s, d)
+            inside = features.new_zeros(1, H * W, 1)  # made here, where the grid is known to be the picture's
+            inside[:, index.to(inside.device)] = 1.0
+            phi_q, phi_k = features.unbind(1)
+            return torch.stack([phi_q, phi_k * pool(inside, H, W, factor)], 1)
+
+        return change
+
+    return {"context": check} | {f"polarity.{s}": change_at(factor) for s, factor in enumerate(factors)}
 
 
 Intervention = SetCoefficient | LeaveOutFilter | LeaveOutSummary | SetMixingWeights | Restrict
@@ -215,20 +233,6 @@ KINDS: dict[str, type[Intervention]] = {
 }
 
 
-_current: ContextVar[Mapping[nn.Module, Sequence[Change]]] = ContextVar("dsp_viz_changes")
-_installing = Lock()
-
-
-def _replace(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
-    """A forward hook that replaces an output where the current context asks for it."""
-    changes = _current.get({}).get(module)
-    if changes is None:
-        return None
-    for change in changes:
-        output = change(output, inputs)
-    return output
-
-
 @contextmanager
 def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator[None]:
     """Run what the body runs with these interventions, in this context alone; later ones act on earlier ones' result.
@@ -237,45 +241,37 @@ def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator
         InterventionError: the model has no DSP-Attention, or lacks the part that an intervention names.
     """
     collected: dict[str, list[Change]] = {}
-    paths = list(dsp_layers(model).items())
+    regions: dict[str, list[Restrict]] = {}
+    layers = dsp_layers(model)
     for intervention in interventions:
         if not isinstance(intervention, _Value):
             raise InterventionError(
-                f"{str(intervention)[:60]!r} is no intervention: give values such as SetCoefficient(value=0), in a "
+                f"{short(intervention)} is no intervention: give values such as SetCoefficient(value=0), in a "
                 "list; from_json makes them from JSON"
             )
-        if not paths:
+        if not layers:
             raise InterventionError("interventions need a model with DSP-Attention layers")
-        for path, layer in paths[_part(intervention.block, len(paths), "block")]:
-            for point, change in intervention.changes(layer).items():
-                collected.setdefault(f"{path}.{point}".strip("."), []).append(change)
+        for path in list(layers)[_part(intervention.block, len(layers), "block")]:
+            if isinstance(intervention, Restrict):
+                regions.setdefault(path, []).append(intervention)
+            else:
+                _collect(collected, path, intervention.changes(layers[path]))
+    for path, own in regions.items():
+        _collect(collected, path, _restricted(own, layers[path].factors))
     with changed(model, collected):
         yield
 
 
-@contextmanager
-def changed(model: nn.Module, changes: Mapping[str, Sequence[Change]]) -> Iterator[None]:
-    """Run what the body runs with changes of named submodules' outputs, in this context alone.
+def _collect(collected: dict[str, list[Change]], path: str, changes: Mapping[str, Change]) -> None:
+    for point, change in changes.items():
+        collected.setdefault(f"{path}.{point}".strip("."), []).append(change)
 
-    Contexts nest: an inner one's changes act on the outer one's result.
-    """
-    every = dict(_current.get({}))
-    with _installing:
-        for name, more in changes.items():
-            module = model.get_submodule(name)
-            every[module] = [*every.get(module, ()), *more]
-            if _replace not in module._forward_hooks.values():
-                # Before the hooks that record: what they see is what the model went on with.
-                module.register_forward_hook(_replace, prepend=True)
-    token = _current.set(every)
-    try:
-        yield
-    finally:
-        _current.reset(token)
 
+#: Characters of JSON that are read: :class:`Restrict` with the most tokens fits in.
+MAX_LENGTH = 2**20
 
 _LIST: TypeAdapter[tuple[Intervention, ...]] = TypeAdapter(
-    Annotated[tuple[Annotated[Intervention, Field(discriminator="kind")], ...], Field(max_length=256)]
+    Annotated[tuple[Annotated[Intervention, Field(discriminator="kind")], ...], Field(max_length=256, fail_fast=True)]
 )
 
 
@@ -288,20 +284,30 @@ def from_json(text: str | bytes) -> tuple[Intervention, ...]:
     """Interventions from JSON: a list of objects, each with its ``kind`` and its fields, see :func:`schema`.
 
     Raises:
-        InterventionError: no such JSON; an unknown kind (those that are known are listed) or field, or a value that is
-            out of range.
+        InterventionError: no such JSON, or more than :data:`MAX_LENGTH` characters of it; an unknown kind (those that
+            are known are listed) or field, or a value that is out of range.
     """
+    if isinstance(text, str | bytes) and len(text) > MAX_LENGTH:
+        raise InterventionError(f"interventions: {len(text):,} characters of JSON; at most {MAX_LENGTH:,} are read")
     try:
         return _LIST.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        more = ""
-        if first["type"] == "extra_forbidden":
-            more = f"; fields are {', '.join(KINDS[str(first['loc'][1])].model_fields)}"
-        elif first["type"] == "union_tag_not_found":
-            more = f"; kinds are {', '.join(KINDS)}"
-        raise InterventionError(f"interventions{f'.{where}' if where else ''}: {first['msg']}{more}") from error
+        told = _told(error)
+    # Outside of the handler: pydantic's error repeats what came, and a traceback would repeat pydantic's error.
+    raise InterventionError(told)
+
+
+def _told(error: ValidationError) -> str:
+    """The first fault: where it is and what is allowed."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where, message, context = place(first["loc"]), first["msg"], first.get("ctx", {})
+    if first["type"] == "extra_forbidden":
+        message += f"; fields are {', '.join(KINDS[str(first['loc'][1])].model_fields)}"
+    elif first["type"] == "union_tag_not_found":
+        message += f"; kinds are {', '.join(KINDS)}"
+    elif first["type"] == "union_tag_invalid":
+        message = f"there is no kind {short(context['tag'])}; kinds are {context['expected_tags']}"
+    return f"interventions{f'.{where}' if where else ''}: {message}"
 
 
 def schema() -> dict[str, Any]:

@@ -252,7 +252,7 @@ def _query_share(query: Query, full: tuple[int, int], grid: tuple[int, int]) -> 
     if isinstance(query, Tensor):
         if query.shape != full:
             raise ValueError(f"query of shape {tuple(query.shape)}: the grid is {full}")
-        return (rows.T @ query.to(rows) @ columns).flatten()
+        return (rows.T @ query.cpu().to(rows) @ columns).flatten()
     if query == "all":
         y, x = rows.mean(0), columns.mean(0)
     elif isinstance(query, str) or len(query) != 2:

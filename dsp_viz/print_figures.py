@@ -4,8 +4,13 @@ The colours, units and limits are those of :mod:`dsp_viz.figures`. Sizes are fix
 that a token has the same size in every figure of a paper.
 """
 
+import warnings
+from os import PathLike
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -14,6 +19,13 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from .figures import OPPOSITE, SAME, SOFTMAX, Array, density, grow, shared_limit
+
+#: Text stays text: SVG asks for the reader's fonts, PDF holds TrueType. The same figure gives the same bytes.
+_STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "dsp_viz", "pdf.fonttype": 42}
+_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+#: matplotlib's settings are the process's.
+_writing = Lock()
 
 _INKS = {
     name: tuple(part / 255 for part in colour)
@@ -24,7 +36,7 @@ _INK, _FAINT, _EDGE = "#1f2933", "#66717d", "#c9d0d7"
 
 # All in inches. A map of 16 tokens is 1.28 wide, 12 pixels a token at 150 dpi: no token is a pixel wider than another.
 _MAP, _PICTURE, _STRIPE = 1.28, 3.36, 0.11
-_MARGIN, _HEADER, _FOOTER, _ROW_NAMES = 0.24, 0.98, 0.92, 0.3
+_MARGIN, _HEADER, _LINE, _FOOTER, _ROW_NAMES = 0.24, 0.98, 0.17, 0.92, 0.3
 _GAP, _SCALE_GAP, _GUTTER = 0.08, 0.24, 0.3
 #: What the names of columns and rows need, however narrow the maps are.
 _LEAST_WIDTH, _LEAST_HEIGHT = 0.92, 0.6
@@ -37,8 +49,8 @@ def maps_sheet(
     *,
     streams: tuple[str, ...],
     title: str,
-    caption: str,
-) -> Figure:
+    caption: tuple[str, ...],
+) -> "PrintFigure":
     """The picture with the query framed, beside all maps of one block on one colour scale.
 
     Args:
@@ -46,7 +58,8 @@ def maps_sheet(
         maps: for each scale ``(streams, h, H_s, W_s)``, each summing to 1; the first on the full grid.
         query: ``(row, column)`` on the full grid, or None for the average over all queries.
         streams: their names.
-        title: of the figure. caption: small print under it. Both are plain text: no ``$`` starts a formula.
+        title: of the figure. caption: lines of small print under it: what it is of; a line on the colours is added.
+            Both are plain text: no ``$`` starts a formula.
 
     Returns:
         A row a head, a column a scale and stream. White is 0; what lies above the shared limit keeps the end's colour,
@@ -60,35 +73,51 @@ def maps_sheet(
     panels_left = _MARGIN + _PICTURE + _GUTTER + _ROW_NAMES
     group = len(streams) * column - _GAP
     panels_width = len(maps) * (group + _SCALE_GAP) - _SCALE_GAP
+    top = _HEADER + len(caption) * _LINE
     body = max(heads * row - _GAP, picture_height + _FOOTER)
-    sheet = _Sheet(panels_left + panels_width + _MARGIN, _HEADER + body + _MARGIN)
+    sheet = _Sheet(panels_left + panels_width + _MARGIN, top + body + _MARGIN)
 
+    limit = shared_limit(maps)
+    exceeded = max(float(density(m).max()) for m in maps) > limit
     sheet.text(_MARGIN, 0.34, title, size=13, weight="bold")
-    sheet.text(_MARGIN, 0.58, caption, size=8.5, color=_FAINT)
-    stage = sheet.axes(_MARGIN, _HEADER, picture_width, picture_height)
+    for i, line in enumerate((*caption, f"white is 0, full colour is {'≥ ' * exceeded}{limit:.3g} × uniform")):
+        sheet.text(_MARGIN, 0.58 + i * _LINE, line, size=8.5, color=_FAINT)
+    stage = sheet.axes(_MARGIN, top, picture_width, picture_height)
     stage.imshow(picture, extent=(-0.5, grid[1] - 0.5, grid[0] - 0.5, -0.5), interpolation="bicubic", aspect="auto")
     _frame(stage, query, bold=True)
 
-    limit = shared_limit(maps)
     for s, scale in enumerate(maps):
         left = panels_left + s * (group + _SCALE_GAP)
         keys = f"{scale.shape[-2]}×{scale.shape[-1]} keys"
-        sheet.text(left + group / 2, _HEADER - 0.26, f"scale {2**s}×  ({keys})", size=10, ha="center")
+        sheet.text(left + group / 2, top - 0.26, f"scale {2**s}×  ({keys})", size=10, ha="center")
         for stream, name in enumerate(streams):
             middle = left + stream * column + (column - _GAP) / 2
             style = {"color": _INKS[name], "weight": "bold"}
-            sheet.text(middle, _HEADER - 0.08, name, size=9, ha="center", **style)
+            sheet.text(middle, top - 0.08, name, size=9, ha="center", **style)
             for head in range(heads):
-                axes = sheet.axes(middle - width / 2, _HEADER + head * row, width, height)
+                axes = sheet.axes(middle - width / 2, top + head * row, width, height)
                 values = grow(density(scale[stream, head]), grid)
                 axes.imshow(values, cmap=_RAMPS[name], vmin=0, vmax=limit, interpolation="none", aspect="auto")
                 _frame(axes, query, bold=False)
     for head in range(heads):
-        y = _HEADER + head * row + height / 2
+        y = top + head * row + height / 2
         sheet.text(panels_left - 0.1, y, f"head {head + 1}", size=10, ha="center", va="center", rotation=90)
-    bar = sheet.axes(_MARGIN, _HEADER + picture_height + 0.28, _PICTURE, 2 * _STRIPE)
-    _draw_bar(bar, streams, limit, exceeded=max(float(density(m).max()) for m in maps) > limit)
+    bar = sheet.axes(_MARGIN, top + picture_height + 0.28, _PICTURE, 2 * _STRIPE)
+    _draw_bar(bar, streams, limit, exceeded=exceeded)
     return sheet.figure
+
+
+class PrintFigure(Figure):
+    """A figure whose files are fit for print, whatever matplotlib is set to."""
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """As matplotlib's; SVG and PDF keep text as text, and no file holds the time at which it was written."""
+        named = Path(fname).suffix[1:].lower() if isinstance(fname, str | PathLike) else ""
+        options = {"metadata": _UNDATED.get(options.get("format", named)), **options}
+        with _writing, matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+            # A name in a script that matplotlib's own font lacks: boxes in PNG and PDF, the name itself in SVG.
+            warnings.filterwarnings("ignore", "Glyph .* missing from")
+            super().savefig(fname, **options)
 
 
 class _Sheet:
@@ -96,7 +125,7 @@ class _Sheet:
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height), facecolor="white")
+        self.figure = PrintFigure(figsize=(width, height), facecolor="white")
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
@@ -106,7 +135,9 @@ class _Sheet:
         return axes
 
     def text(self, x: float, y: float, words: str, *, color: Any = _INK, **style: Any) -> None:
-        self.figure.text(x / self.width, 1 - y / self.height, words, color=color, parse_math=False, **style)
+        # What no font shows, such as a line's end or bytes that are no UTF-8, is no XML either.
+        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
+        self.figure.text(x / self.width, 1 - y / self.height, plain, color=color, parse_math=False, **style)
 
 
 def _frame(axes: Axes, query: tuple[int, int] | None, *, bold: bool) -> None:

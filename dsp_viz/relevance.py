@@ -8,6 +8,7 @@ from captum.attr import IntegratedGradients, Saliency
 from torch import Tensor, nn
 
 from . import maps
+from .device import device_of
 from .steps import Step, Steps, finish
 from .trace import Block, DSPBlock, LinearBlock, Trace, recording, trace
 
@@ -28,10 +29,10 @@ def relevances(model: nn.Module, x: Tensor, target: int, patch: int) -> dict[str
 
     Args:
         model: a classifier with linear attention of this package. x: one picture as the model takes it,
-            ``(1, 3, height, width)``. target: index of the class. patch: side of a token in pixels.
+            ``(1, 3, height, width)``, on any device. target: index of the class. patch: side of a token in pixels.
 
     Returns:
-        By name, ``(H, W)``: larger is more relevant; only the last and ``gradient × map`` have a sign.
+        By name, ``(H, W)`` on the CPU: larger is more relevant; only the last and ``gradient × map`` have a sign.
 
     Raises:
         ValueError: the model has another attention.
@@ -41,6 +42,7 @@ def relevances(model: nn.Module, x: Tensor, target: int, patch: int) -> dict[str
 
 def relevance_steps(model: nn.Module, x: Tensor, target: int, patch: int) -> Steps[dict[str, Tensor]]:
     """:func:`relevances`, one account after the other."""
+    x = x.to(device_of(model))
     traced = trace(model, x)
     if not all(isinstance(block, LinearBlock) for block in traced.blocks):
         raise ValueError("relevances by same- and opposite-signed maps need a model with linear attention")
@@ -80,8 +82,8 @@ def batch_size(tokens: int) -> int:
 
 
 def _by_token(pixels: Tensor, patch: int) -> Tensor:
-    """``(1, 3, height, width)`` → ``(H, W)``: sums over a token's pixels and channels."""
-    return nn.functional.avg_pool2d(pixels.detach().sum(1), patch)[0] * patch**2
+    """``(1, 3, height, width)`` → ``(H, W)`` on the CPU: sums over a token's pixels and channels."""
+    return nn.functional.avg_pool2d(pixels.detach().cpu().sum(1), patch)[0] * patch**2
 
 
 def rollout(traced: Trace) -> Tensor:
@@ -96,7 +98,7 @@ def rollout(traced: Trace) -> Tensor:
         ``(H, W)``, sums to 1.
     """
     H, W = traced.blocks[0].grids[0]
-    r = torch.full((H, W), 1 / (H * W), dtype=traced.blocks[0].coefficients.dtype, device=traced.output.device)
+    r = torch.full((H, W), 1 / (H * W), dtype=traced.blocks[0].coefficients.dtype)
     for block in reversed(traced.blocks):
         seen = maps.layer_map(block, r).sum(0).mean(0)
         # Every row of a layer has the same sum, Σ_s w_s c_s over both streams, so the whole may be scaled at once.
@@ -116,8 +118,9 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
     up over scales, heads, streams and blocks.
 
     Returns:
-        ``(H, W)``, signed.
+        ``(H, W)``, signed, on the CPU.
     """
+    x = x.to(device_of(model))
     layers = trace(model, x).blocks
     points = [[_values(block, s) for s in range(len(block.grids))] for block in layers]
     with (
@@ -129,10 +132,10 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
     values = {name: _tensor(calls[name][-1]) for names in points for name in names}
     gradients = dict(zip(values, torch.autograd.grad(logit, list(values.values())), strict=True))
     H, W = layers[0].grids[0]
-    total = torch.zeros(H, W, dtype=x.dtype, device=x.device)
+    total = torch.zeros(H, W, dtype=x.dtype)
     for block, names in zip(layers, points, strict=True):
         for s, (grid, name) in enumerate(zip(block.grids, names, strict=True)):
-            relevance = (values[name] * gradients[name]).sum((0, 1, 3)).detach().view(grid)
+            relevance = (values[name] * gradients[name]).sum((0, 1, 3)).detach().cpu().view(grid)
             total += maps.spread_evenly(relevance, 2**s, H, W)
     return total
 

@@ -8,7 +8,7 @@ recorder lives in a ``ContextVar``, so threads and tasks that run the same model
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from threading import Lock
 from typing import Any
 
@@ -231,7 +231,7 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
         x: its input. grid: ``H, W`` where the model takes tokens that do not form a square.
 
     Returns:
-        Tensors without gradients, on the model's device.
+        Tensors without gradients, on the CPU wherever the model runs.
 
     Raises:
         ValueError: the model has no attention layer that is known here, or refuses ``x``.
@@ -239,9 +239,23 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
     """
     found = layers(model)
     points = _points(found)
-    with torch.inference_mode(), _recording(model, points, frozenset(points)) as calls:
-        output = model(x, *grid)
-    return Trace(output, tuple(_block(path, layer, calls) for path, layer in found.items()))
+    with torch.inference_mode():
+        with _recording(model, points, frozenset(points)) as calls:
+            output = model(x, *grid)
+        return Trace(output.cpu(), tuple(_near(_block(path, layer, calls)) for path, layer in found.items()))
+
+
+def _near(block: Block) -> Block:
+    # Here and nowhere else: what is made of a trace (bytes, arrays, figures) is made on the CPU, some of it in float64.
+    return replace(block, **{f.name: _on_cpu(getattr(block, f.name)) for f in fields(block)})
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {name: _on_cpu(part) for name, part in value.items()}
+    return tuple(map(_on_cpu, value)) if isinstance(value, tuple) else value
 
 
 def _block(path: str, layer: nn.Module, calls: dict[str, list[Any]]) -> Block:

@@ -14,6 +14,7 @@ import torch
 from scipy.stats import t as students_t
 from torch import Tensor, nn
 
+from .device import device_of
 from .relevance import batch_size, relevance_steps
 from .steps import Step, Steps, finish
 
@@ -63,6 +64,7 @@ def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, pa
     """:func:`curves`, batch by batch."""
     H, W = x.shape[2] // patch, x.shape[3] // patch
     N = H * W
+    orders = orders.to(x.device)
     rank = torch.empty_like(orders).scatter_(1, orders, torch.arange(N, device=orders.device).expand_as(orders))
     counts = [round(N * i / POINTS) for i in range(1, POINTS)]
     inner = torch.stack([rank < count for count in counts], 1)  # (orders, POINTS - 1, N): those among the first
@@ -129,7 +131,7 @@ def trust(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> Trust:
     """How far each account of relevance tells the truth about one picture.
 
     Args:
-        model: a classifier with linear attention of this package. x: ``(1, 3, height, width)``.
+        model: a classifier with linear attention of this package. x: ``(1, 3, height, width)``, on any device.
         patch: side of a token in pixels. seed: of the random orders.
 
     Raises:
@@ -140,18 +142,19 @@ def trust(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> Trust:
 
 def trust_steps(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> Steps[Trust]:
     """:func:`trust`, step by step."""
+    x = x.to(device_of(model))
     with torch.no_grad():
         target = int(model(x)[0].argmax())
     relevance = yield from relevance_steps(model, x, target, patch)
     generator = torch.Generator().manual_seed(seed)
     N = next(iter(relevance.values())).numel()
     random = [torch.randperm(N, generator=generator) for _ in range(RANDOM)]
-    orders = torch.stack([*(r.flatten().cpu().argsort(descending=True) for r in relevance.values()), *random])
+    orders = torch.stack([*(r.flatten().argsort(descending=True) for r in relevance.values()), *random])
 
     def score(pictures: Tensor) -> Tensor:
         return torch.softmax(model(pictures).float(), -1)[:, target]
 
-    found = yield from curve_steps(score, x, orders.to(x.device), patch)
+    found = yield from curve_steps(score, x, orders, patch)
     return Trust(target, relevance, found)
 
 

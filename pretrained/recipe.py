@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
+from dsp_viz.config import Build
 from dsp_viz.trace import dsp_layers
 
 #: Side of a token in pixels, and attention heads, of every model.
@@ -73,9 +73,9 @@ class Recipe:
         done = (epoch - self.warmup) / (len(self.sizes) - self.warmup)
         return self.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
 
-    def build(self, num_classes: int) -> dict[str, Any]:
+    def build(self, num_classes: int) -> Build:
         """Arguments of :class:`dsp_attention.DSPImageClassifier`."""
-        common = {
+        common: Build = {
             "image_size": max(self.sizes),
             "patch": PATCH,
             "dim": self.dim,

@@ -10,19 +10,22 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from pydantic import ValidationError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dsp_attention.model import DSPImageClassifier, parameter_groups
-from dsp_viz.checkpoint import CheckpointError, Config, save, write_atomically
+from dsp_viz.checkpoint import CheckpointError, save, write_atomically
+from dsp_viz.config import Config, told
 
 from .data import Augmentation, DataError, Split
 from .evaluate import logits, preprocess, top1
@@ -39,7 +42,8 @@ class Run:
         recipe: see :class:`Recipe`. train, val: splits. out: folder of the run. name: of the weights.
 
     Raises:
-        DataError: fewer training pictures than a batch holds.
+        DataError: fewer training pictures than a batch holds, or what no config of a model allows, such as pictures
+            that are all of one colour.
     """
 
     def __init__(self, recipe: Recipe, train: Split, val: Split, out: Path, *, name: str) -> None:
@@ -66,6 +70,17 @@ class Run:
         )
         sample = train.images[:: max(1, len(train.images) // 1000)].double() / 255
         self.mean, self.std = sample.mean((0, 2, 3)).float().cpu(), sample.std((0, 2, 3)).float().cpu()
+        try:  # now, not after the first epoch
+            self.config = Config(
+                model=self.build,
+                image_size=max(recipe.sizes),
+                mean=_triple(self.mean),
+                std=_triple(self.std),
+                classes=self.train.classes,
+                directories=self.train.directories,
+            )
+        except ValidationError as error:
+            raise DataError(f"no model can be made of these pictures: {told(error)}") from error
         self.log: list[dict[str, Any]] = []
         self.snapshots: list[dict[str, torch.Tensor]] = []
 
@@ -172,13 +187,9 @@ class Run:
         return snapshot(self.average.module, preprocess(images, size, self.mean, self.std))
 
     def _keep(self) -> None:
-        config = Config(
-            model=self.build,
+        config = replace(
+            self.config,
             image_size=self.log[-1]["size"],
-            mean=_triple(self.mean),
-            std=_triple(self.std),
-            classes=self.train.classes,
-            directories=self.train.directories,
             card={
                 "epochs": len(self.log),
                 "top1": self.log[-1]["top1"],

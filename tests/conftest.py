@@ -2,10 +2,11 @@
 
 import gc
 import os
-import socket
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from browser import FLAGS, find
+from hostile_checkpoints import write_small
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -47,15 +49,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def _small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def weights(_small: Path, tmp_path: Path) -> Path:
+    """``small.safetensors`` with its config and snapshots, to be harmed."""
+    return Path(shutil.copytree(_small.parent, tmp_path, dirs_exist_ok=True)) / _small.name
+
+
 @contextmanager
-def serving(models: list[dsp_viz.LoadedModel]) -> Iterator[str]:
+def serving(models: list[dsp_viz.LoadedModel], **options: Any) -> Iterator[str]:
     """The app, running with these models; yields its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     store = Store(max_bytes=64 * 2**20)
-    demo = ui.build(models, EXAMPLES, store)
-    yield ui.launch(demo, store, host="127.0.0.1", port=port, block=False)
-    demo.close()
+    with ui.serving(ui.create_app(ui.build(models, EXAMPLES, store), store, **options)) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,6 @@ def _ablate_in_two_processes(rank: int, folder: str, data: str) -> None:
     PartialState().destroy_process_group()
 
 
-@pytest.mark.filterwarnings("default")  # the workers' warnings are those of torch.distributed
 def test_two_processes_write_one_table(data: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         (tmp_path / "port").write_text(str(free.getsockname()[1]))

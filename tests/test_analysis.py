@@ -27,8 +27,15 @@ def test_public_names() -> None:
     ]
     assert issubclass(dsp_viz.ImageError, ValueError)
     assert issubclass(dsp_viz.CheckpointError, ValueError)
-    assert list(inspect.signature(dsp_viz.load).parameters) == ["name_or_path"]
-    assert list(inspect.signature(dsp_viz.analyse).parameters) == ["model", "picture", "side", "whole", "interventions"]
+    assert list(inspect.signature(dsp_viz.load).parameters) == ["name_or_path", "device"]
+    assert list(inspect.signature(dsp_viz.analyse).parameters) == [
+        "model",
+        "picture",
+        "side",
+        "whole",
+        "stretch",
+        "interventions",
+    ]
     assert next(iter(inspect.signature(images.read_image).parameters)) == "source"
     assert list(inspect.signature(dsp_viz.trace.trace).parameters)[:2] == ["model", "x"]
     parameters = inspect.signature(dsp_viz.maps.query_map).parameters

@@ -27,13 +27,10 @@ import dsp_viz
 from dsp_attention.model import DSPImageClassifier
 from dsp_viz.interventions import SetMixingWeights, from_json
 from dsp_viz.store import Store
-from dsp_viz.ui.controls import InterventionControls
 from dsp_viz.ui.results import Results, Source
+from dsp_viz.ui.tabs.controls import InterventionControls
 
 DATA = Path(__file__).parent / "data"
-
-# The server's and the client's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +120,7 @@ def test_every_tab_shows_its_figure(page: Page) -> None:
     for name, plots in (
         ("Spectral filters", ["gain", "radial", "power", "phase", "kernel"]),
         ("Coefficients", ["dynamic", "influence"]),
-        ("Mixer weights", ["mixing"]),
+        ("Mixing weights", ["mixing"]),
     ):
         tab(page, name)
         for plot in plots:
@@ -188,11 +185,12 @@ def test_the_program_serves_the_api_and_mcp() -> None:
         process.terminate()
         process.wait()
     assert tool["name"] == "analyse_picture"
-    assert "at most 25 megapixels" in tool["inputSchema"]["properties"]["path"]["description"]
+    assert "at most 25 megapixels" in tool["inputSchema"]["properties"]["picture"]["description"]
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--model", "nothing"], ["--port", "many"], ["--model", "softmax_tiny", "softmax_tiny"]]
+    "arguments",
+    [["--model", "nothing"], ["--port", "many"], ["--device", "gpu"], ["--model", "softmax_tiny", "softmax_tiny"]],
 )
 def test_the_program_refuses_bad_arguments(arguments: list[str]) -> None:
     app = Path(__file__).parent.parent / "app.py"
@@ -211,13 +209,14 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
         "Polarity maps",
         "Spectral filters",
         "Coefficients",
-        "Mixer weights",
+        "Mixing weights",
         "Training",
         "Compare",
         "What if",
     ):
         tab(other, name)
         expect(other.locator("[aria-label='Empty value']:visible")).to_have_count(0, timeout=READY)
+        expect(other.locator(".dc[aria-busy=true]:visible")).to_have_count(0, timeout=READY)  # it is pale meanwhile
         other.wait_for_timeout(400)
         found = Axe().run(other).response["violations"]
         assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
@@ -240,6 +239,6 @@ def test_mixing_weights_are_as_many_as_the_model_has_scales(model: dsp_viz.Loade
         controls = InterventionControls(results)
     for name, count in ((model.name, 3), ("small", 2)):
         source = Source(str(EXAMPLES[0]), 128, False, name)
-        (added,) = from_json(controls._weights(source, "[]", "2", "every", 1, 0.5, 0.25))
+        (added,) = from_json(controls._weights("[]", source.text(), "2", "every", 1, 0.5, 0.25))
         assert added == SetMixingWeights(weights=(1, 0.5, 0.25)[:count], block=1)
         results.of(source._replace(interventions=(added,)))

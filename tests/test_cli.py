@@ -1,21 +1,28 @@
 """The command line, as people run it: real processes, real files, and sentences where something is wrong."""
 
+import dataclasses
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from glob import glob
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import EXAMPLES
+from far import far_device, moved
 from PIL import Image
 
 import dsp_viz
-from dsp_viz import export, images
+from dsp_viz import export
 from dsp_viz.__main__ import _write, main
+from dsp_viz.analysis import fitted, model_input
 from dsp_viz.interventions import from_json
 from dsp_viz.trust import table, trust
 
@@ -135,8 +142,17 @@ def test_a_picture_whose_files_cannot_be_written_is_reported(
         (["--block", "7"], "--block 7: dsp_tiny has blocks 1…6"),
         (["--block", "0"], "--block 0: dsp_tiny has blocks 1…6"),
         (["--block", "last"], "'last' must be a whole number, counted from 1"),
-        (["--query", "0,3"], "--query 0,3: dsp_tiny has rows and columns 1…16"),
-        (["--query", "3,17"], "--query 3,17: dsp_tiny has rows and columns 1…16"),
+        (["--query", "0,3"], "--query 0,3: the grid has rows 1…16 and columns 1…16"),
+        (["--query", "3,17"], "--query 3,17: the grid has rows 1…16 and columns 1…16"),
+        (["--query", "9,9", "--side", "64"], "--query 9,9: the grid has rows 1…8 and columns 1…8"),
+        (["--side", "100"], "side=100: must be a multiple of the model's patch, 8 pixels, up to 2048"),
+        (["--side", "4"], "side=4: must be a multiple"),
+        (["--side", "2056"], "side=2056: must be a multiple"),
+        (["--side", "wide"], "'wide' must be a whole number, 1 or more"),
+        (["--device", "tpu"], "invalid choice: 'tpu' (choose from"),
+        (["--figures", "png,gif"], "'png,gif' must be formats among png, svg, pdf, joined by commas"),
+        (["--figures", ""], "'' must be formats among png, svg, pdf"),
+        (["--dpi", "9999"], "'9999' must be a whole number within 20 and 600"),
         (["--query", "centre"], "'centre' must be ROW,COL, both counted from 1, such as 8,10; or all"),
         (["--query", "1,2,3"], "'1,2,3' must be ROW,COL"),
         (["--model", "nothing"], "no model 'nothing': give one of"),
@@ -153,6 +169,112 @@ def test_bad_arguments_say_what_is_allowed(
     assert not out.exists()
 
 
+def test_side_and_whole_change_the_grid_of_each_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: dsp_viz.LoadedModel
+) -> None:
+    """A query is looked for in the grid that a picture has: row 7 of a wide one is beyond it, not of a tall one."""
+    with Image.open(EXAMPLES[0]) as picture:
+        picture.resize((300, 150)).save(tmp_path / "wide.png")
+        picture.resize((150, 300)).save(tmp_path / "tall.png")
+    files = [str(tmp_path / name) for name in ("wide.png", "tall.png")]
+    given = ["--side", "96", "--whole", "--query", "7,6", "--figures", "pdf", "--device", "cpu"]
+    assert main(["analyse", *files, "--out", str(tmp_path / "out"), *given]) == 1
+    wanted = f"{files[0]}: --query 7,6: the grid has rows 1…6 and columns 1…12"
+    assert wanted in capsys.readouterr().err.splitlines()
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"tall.json", "tall.npz", "tall.pdf"}
+    summary = json.loads((tmp_path / "out" / "tall.json").read_text())
+    assert (summary["grid"], summary["name"]) == ([12, 6], "tall.png")
+    want = dsp_viz.analyse(model, files[1], side=96, whole=True)
+    assert [c["probability"] for c in summary["classes"]] == pytest.approx(list(want.probabilities), abs=1e-6)
+    # Where no query is given, it is the centre of each grid.
+    assert (
+        main(["analyse", *files, "--out", str(tmp_path / "both"), "--side", "96", "--whole", "--figures", "svg"]) == 0
+    )
+    for name, centre in (("wide", "row 4, column 7"), ("tall", "row 7, column 4")):
+        assert f"query at {centre}" in (tmp_path / "both" / f"{name}.svg").read_text(encoding="utf-8")
+
+
+def test_figures_have_the_formats_and_the_scale_that_were_asked_for(tmp_path: Path) -> None:
+    arguments = ["analyse", str(EXAMPLES[0]), "--side", "64", "--figures", "PDF,png,pdf", "--dpi", "50"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    stem = EXAMPLES[0].stem
+    assert {p.name for p in tmp_path.iterdir()} == {f"{stem}{e}" for e in (".json", ".npz", ".png", ".pdf")}
+    with Image.open(tmp_path / f"{stem}.png") as picture:
+        first = picture.width
+    assert main([*arguments[:-1], "100", "--out", str(tmp_path), "--force"]) == 0
+    with Image.open(tmp_path / f"{stem}.png") as picture:
+        assert picture.width == pytest.approx(2 * first, abs=2)
+    assert (tmp_path / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_device_that_is_missing_ends_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for command in (["analyse", str(EXAMPLES[0]), "--out", str(tmp_path / "out")], ["trust", str(EXAMPLES[0].parent)]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--device", "cuda"])
+        assert ended.value.code == 2
+        assert "device 'cuda' is not available here: give auto or one of" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_model_runs_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a stand-in for a GPU, with the same numbers as on the CPU."""
+    arguments = ["analyse", str(EXAMPLES[0]), "--side", "64", "--figures", "png"]
+    assert main([*arguments, "--out", str(tmp_path / "near"), "--device", "cpu"]) == 0
+    seen, model = [], moved(dsp_viz.load("dsp_tiny"))
+
+    def far(name: str, *, device: torch.device) -> dsp_viz.LoadedModel:
+        seen.append(device)
+        return model
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("dsp_viz.__main__.load", far)
+    with far_device():
+        assert main([*arguments, "--out", str(tmp_path / "far")]) == 0
+    assert seen == [torch.device("cuda")]
+    near, there = (json.loads((tmp_path / p / f"{EXAMPLES[0].stem}.json").read_text()) for p in ("near", "far"))
+    assert [c["probability"] for c in there["classes"]] == pytest.approx(
+        [c["probability"] for c in near["classes"]], abs=1e-5
+    )
+
+
+def test_trust_takes_side_and_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(EXAMPLES[1], tmp_path)
+    model = dsp_viz.load("polaformer_tiny")
+    given = ["--model", "polaformer_tiny", "--side", "64", "--whole", "--device", "cpu"]
+    assert main(["trust", str(tmp_path), *given]) == 0
+    cut, frame = fitted(model, EXAMPLES[1], side=64, whole=True)
+    x = model_input(model, cut)
+    assert frame.grid != (8, 8)
+    assert table([trust(model, x, 8)]) in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["trust", str(tmp_path), "--side", "65"])
+    assert "side=65: must be a multiple of the model's patch, 8 pixels" in capsys.readouterr().err
+
+
+def test_the_commands_of_the_documentation_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them in one folder, as somebody would try them: none stops at what another wrote."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("photos", "folder/of/pictures"):
+        Path(folder).mkdir(parents=True)
+        shutil.copy(EXAMPLES[0], folder)
+    shutil.copy(EXAMPLES[1], "photo.jpg")
+    ran = set()
+    for page in ("README.md", "docs/api.md"):
+        for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if words[:3] == ["python", "-m", "dsp_viz"]:
+                    arguments = [name for word in words[3:] for name in (sorted(glob(word)) if "*" in word else [word])]
+                    assert main(arguments) == 0, line
+                    ran.add((page, arguments[0]))
+    assert ran == {(page, name) for page in ("README.md", "docs/api.md") for name in ("analyse", "trust")}
+
+
 def test_out_must_be_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit):
@@ -165,7 +287,8 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
         main(["analyse", "--help"])
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
-    assert all(choice in shown for choice in ("PICTURE", "--out", "--model", "--block", "--query", "--force"))
+    choices = ("PICTURE", "--out", "--model", "--block", "--query", "--force", "--side", "--whole", "--device")
+    assert all(choice in shown for choice in (*choices, "--figures", "--dpi"))
 
 
 def test_interventions_from_text_and_file(tmp_path: Path, model: dsp_viz.LoadedModel) -> None:
@@ -213,8 +336,8 @@ def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     chosen = sorted(tmp_path.rglob("*.jpg"))
     found = []
     for number, path in enumerate((chosen[0], chosen[2])):
-        cut, _ = images.fit(images.read_image(path), side=128, patch=8)
-        found.append(trust(model, images.to_tensor(cut, model.config.mean, model.config.std), 8, seed=number))
+        x = model_input(model, fitted(model, path)[0])
+        found.append(trust(model, x, 8, seed=number))
     assert table(found) in out
     (tmp_path / "class0" / "broken.jpg").write_bytes(b"no picture either")
     for path in tmp_path.rglob("*.jpg"):
@@ -245,5 +368,7 @@ def test_trust_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str], argum
 
 def test_a_name_that_is_no_utf8_is_written_too(tmp_path: Path, model: dsp_viz.LoadedModel) -> None:
     odd = Path(os.fsdecode(b"caf\xe9.jpg"))  # as Python tells of such a file; macOS would not make one
-    _write(dsp_viz.analyse(model, EXAMPLES[0]), tmp_path / "odd", picture=odd, block=0, query=(0, 0))
+    result = dataclasses.replace(dsp_viz.analyse(model, EXAMPLES[0]), name=str(odd))
+    figure = export.maps_figure(result, block=0, query=(0, 0))
+    _write(result, tmp_path / "odd", picture=odd, figure=figure, formats=("svg",), dpi=50)
     assert json.loads((tmp_path / "odd.json").read_text())["picture"] == str(odd)

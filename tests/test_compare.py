@@ -1,6 +1,7 @@
 """Several models in one app, and the comparison of any two results, in a real browser."""
 
 import base64
+import xml.etree.ElementTree as ET
 from io import BytesIO
 
 import numpy as np
@@ -8,14 +9,13 @@ import pytest
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import READY, ask, choose, maps_of, ready
+from viewing import READY, ask, choose, end_of_scale, maps_of, ready, saved, tab
 
 import dsp_viz
 from dsp_viz import maps
 from dsp_viz.trace import LinearBlock, SoftmaxBlock
 
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.parametrize("name", ["polaformer_tiny", "softmax_tiny"])
@@ -37,7 +37,7 @@ def test_maps_of_other_attentions_equal_the_exact_ones(page: Page, name: str) ->
     assert (np.abs(maps_of(page)[0] - want).max(-1) <= want.max(-1) / 255).all()
 
 
-def test_another_model_changes_every_tab_and_the_link(page: Page) -> None:
+def test_another_model_changes_the_view_and_the_link(page: Page) -> None:
     ready(page)
     stage = page.locator(".dv-stage")
     stage.focus()
@@ -46,24 +46,13 @@ def test_another_model_changes_every_tab_and_the_link(page: Page) -> None:
     choose(page, "Model", "softmax_tiny")
     expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
     expect(page.locator(".dv-read")).to_contain_text("1× · softmax", timeout=READY)
-    for tab, lacking in (
-        ("Spectral filters", "spectral filters"),
-        ("Coefficients", "dynamic coefficients"),
-        ("Mixer weights", "mixing weights"),
-    ):
-        page.get_by_role("tab", name=tab).click()
-        expect(page.locator(".aside:visible")).to_have_text(
-            f"softmax_tiny has no {lacking}: choose a DSP-Attention model to see some."
-        )
-        expect(page.locator(".js-plotly-plot:visible")).to_have_count(0)
-    page.get_by_role("tab", name="Polarity maps").click()
     other = page.context.new_page()
     other.goto(page.url.split("#")[0] + f"#model=softmax_tiny&picture={EXAMPLES[0].stem}")
     expect(other.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
     other.close()
     choose(page, "Model", "dsp_tiny")
     expect(page.locator("#prediction .facts")).to_contain_text("dsp_tiny", timeout=READY)
-    page.get_by_role("tab", name="Mixer weights").click()
+    page.get_by_role("tab", name="Mixing weights").click()
     expect(page.locator("#mixing .js-plotly-plot")).to_be_visible(timeout=READY)
 
 
@@ -116,11 +105,11 @@ def test_two_models_on_one_picture(page: Page) -> None:
     expect(page.locator(".dc td").nth(5)).to_contain_text("head 3", timeout=READY)  # both sides follow
     results = [dsp_viz.analyse(dsp_viz.load(name), EXAMPLES[0]) for name in ("dsp_tiny", "softmax_tiny")]
     for side, result in enumerate(results):
-        check(told(page, side), result, 2, 2, 0, 0, (6, 8))
-    end = float(page.locator(".dc-sides p").nth(2).inner_text().split("teal +")[1].split()[0])
-    url = page.evaluate("document.querySelectorAll('.dc-sides canvas')[2].toDataURL().split(',')[1]")
+        check(told(page, side), result, 2, 2, 0, 0, (7, 9))
+    end = float(page.locator(".dc-sides p").nth(2).inner_text().split("teal ")[1].split(" ×")[0].removeprefix("≥ "))
+    url = page.evaluate("document.querySelector('.dc-difference').toDataURL().split(',')[1]")
     drawn = np.asarray(Image.open(BytesIO(base64.b64decode(url))).convert("RGBA")).astype(float)
-    first, second = (maps.block_maps(r.trace.blocks[2], (6, 8))[0][0, 2] for r in results)
+    first, second = (maps.block_maps(r.trace.blocks[2], (7, 9))[0][0, 2] for r in results)
     want = 256 * (second - first).numpy() / end
     unit = drawn.shape[0] / 16
     for r, c in ((2, 3), (9, 11), (14, 6), (12, 2)):
@@ -140,15 +129,43 @@ def test_sides_apart_and_other_pictures(page: Page) -> None:
     page.locator('[data-side="1"][data-key="stream"]').select_option(index=1)
     page.locator('[data-side="1"][data-key="block"]').select_option(index=4)
     expect(page.locator(".dc td").nth(5)).to_contain_text("block 5, head 1, 1×, opposite", timeout=READY)
-    box = page.locator(".dc-sides canvas").nth(1).bounding_box()
+    box = page.locator(".dc-sides canvas[tabindex]").nth(1).bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 4.5 * box["width"] / 16, box["y"] + 10.5 * box["height"] / 16)
     check(told(page, 0), dsp_viz.analyse(dsp_viz.load("dsp_tiny"), EXAMPLES[0]), 2, 0, 1, 0, (10, 4))
     check(told(page, 1), dsp_viz.analyse(dsp_viz.load("polaformer_tiny"), EXAMPLES[4]), 4, 0, 0, 1, (10, 4))
-    with page.expect_download() as waiting:
-        page.locator(".dc").get_by_role("button", name="PNG").click()
-    with Image.open(waiting.value.path()) as picture:
-        assert picture.width > 2 * picture.height
+    with Image.open(saved(page, "PNG", ".dc").path()) as picture:
+        assert picture.width > 1.5 * picture.height
+    root = ET.parse(saved(page, "SVG", ".dc").path()).getroot()
+    texts = [text.text or "" for text in root.iter(f"{SVG}text")]
+    grounds = [r.attrib["fill"] for r in root.iter(f"{SVG}rect") if r.get("height") == "10"][::2]  # of the three bars
+    assert all(ground.startswith("rgba(") for ground in grounds[:2])
+    assert grounds[2] == "#f4f6f7"  # no picture lies under the difference
+    for words in (
+        f"A: {EXAMPLES[0].stem} · dsp_tiny",
+        f"B: {EXAMPLES[4].stem} · polaformer_tiny",
+        "block 5, head 1, 1×, opposite",
+        "token row 11, column 5 of A",
+        "× uniform, one scale for both",
+        "difference, × uniform",
+    ):
+        assert any(text.startswith(words) for text in texts), (words, texts)
+
+
+@pytest.mark.parametrize("place", [(8, 8), (7, 7), (0, 15)])
+def test_a_map_that_passes_the_common_end_says_so(page: Page, place: tuple[int, int]) -> None:
+    opened(page)
+    box = page.locator(".dc-sides canvas").first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + (place[1] + 0.5) * box["width"] / 16, box["y"] + (place[0] + 0.5) * box["height"] / 16)
+    expect(page.locator(".dc-sides p").first).to_contain_text("× uniform")
+    peaks = [float(told(page, side)[4]) for side in (0, 1)]
+    for side, peak in enumerate(peaks):
+        beyond, end = end_of_scale(page.locator(".dc-sides p").nth(side).inner_text())
+        assert beyond == (peak > end * 1.005)
+        bar = page.locator(".dc-scale").nth(side).get_attribute("aria-label") or ""
+        assert end_of_scale(bar) == (beyond, end)
+    assert end_of_scale(page.locator(".dc-sides p").nth(1).inner_text())[0], "softmax's peak lies far beyond"
 
 
 def test_comparison_follows_the_picture_on_the_screen(page: Page) -> None:
@@ -161,9 +178,7 @@ def test_comparison_follows_the_picture_on_the_screen(page: Page) -> None:
 def test_comparison_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     ready(page)
-    # Tabs that do not fit are behind a button.
-    page.locator(".overflow-menu > button").click()
-    page.locator(".overflow-dropdown").get_by_text("Compare").click()
+    tab(page, "Compare")
     expect(page.locator(".dc")).to_have_attribute("aria-busy", "false", timeout=READY)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for part in page.locator("#compare :is(button, select, input, canvas)").all():

@@ -4,12 +4,16 @@ import base64
 import dataclasses
 import io
 import json
+import os
 import re
+import tomllib
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from conftest import EXAMPLES
@@ -18,6 +22,7 @@ from PIL import Image
 
 import dsp_viz
 from dsp_viz import export, figures
+from dsp_viz.interventions import SetCoefficient
 
 EPS = 1e-6  # of the normaliser's mean, as in the layer
 
@@ -92,12 +97,33 @@ def test_settings_travel_as_json(result: dsp_viz.Analysis, loaded: dict[str, np.
     assert settings == export.settings(result)
     assert (settings["model"], settings["digest"]) == ("dsp_tiny", result.digest)
     assert settings["versions"]["numpy"] == np.__version__
+    assert settings["versions"]["dsp-attention"] == dsp_viz.__version__
+    assert settings["name"] == EXAMPLES[0].name
     assert settings["grid"] == [16, 16]
     with Image.open(EXAMPLES[0]) as original:
         assert settings["frame"]["size"] == list(original.size)
     assert [c["class"] for c in settings["classes"]] == list(result.classes)
     assert sum(c["probability"] for c in settings["classes"]) == pytest.approx(1, abs=1e-9)
     assert settings["seconds"] > 0
+
+
+def test_the_version_is_the_one_that_is_installed() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert dsp_viz.__version__ == project["version"]
+
+
+@pytest.mark.parametrize(
+    ("depth", "grid", "view"),
+    [
+        (6, (16, 16), (2, (8, 8))),
+        (12, (5, 4), (2, (2, 2))),
+        (3, (1, 1), (2, (0, 0))),
+        (2, (1, 3), (1, (0, 1))),
+        (1, (7, 2), (0, (3, 1))),
+    ],
+)
+def test_where_nobody_chose(depth: int, grid: tuple[int, int], view: tuple[int, tuple[int, int]]) -> None:
+    assert export.default_view(depth, grid) == view
 
 
 def test_a_path_that_cannot_be_written_is_an_error(result: dsp_viz.Analysis, tmp_path: Path) -> None:
@@ -130,8 +156,32 @@ def test_the_figure_draws_every_map_on_one_scale(result: dsp_viz.Analysis) -> No
     assert ticks[-1].startswith("≥")  # something lies above the 99.5th percentile
     assert "× uniform" in bar.get_xlabel()
     words = [text.get_text() for text in figure.texts]
-    assert "Block 2 of 6, query at row 3, column 14" in words
+    assert words[:4] == [
+        "Block 2 of 6, query at row 3, column 14",
+        EXAMPLES[0].name,
+        f"dsp_tiny · weights {result.digest} · 16×16 tokens",
+        f"white is 0, full colour is {ticks[-1]} × uniform",
+    ]
     assert [w for w in words if w.startswith("head")] == ["head 1", "head 2", "head 3", "head 4"]
+
+
+def test_a_caption_tells_what_was_changed_and_fits(model: dsp_viz.LoadedModel) -> None:
+    changes = [SetCoefficient(value=0, head=1), SetCoefficient(value=1, scale=0)]
+    name = f"{'a very long name ' * 12}.jpeg"
+    for given, count, words in ((changes, 3, "2 interventions"), (changes[:1], 3, "1 intervention")):
+        changed = dataclasses.replace(dsp_viz.analyse(model, EXAMPLES[0], interventions=given), name=name)
+        figure = export.maps_figure(changed, block=0, query="all")
+        shown = [text.get_text() for text in figure.texts[1:count]]
+        assert shown[1].endswith(f"16×16 tokens · {words}")
+        assert shown[0].startswith("a very long name")
+        assert shown[0].endswith(".jpeg")
+    softmax = dsp_viz.analyse(dsp_viz.load("softmax_tiny"), EXAMPLES[0].read_bytes())
+    assert softmax.name == ""
+    assert not any("name" in t.get_text() for t in export.maps_figure(softmax, block=0, query="all").texts)
+    narrow = export.maps_figure(dataclasses.replace(softmax, name="W" * 300), block=0, query=(0, 0))
+    narrow.savefig(io.BytesIO(), format="png", dpi=50)
+    ends = [text.get_window_extent().x1 for text in narrow.texts[:4]]
+    assert max(ends) < narrow.bbox.x1
 
 
 def test_the_average_frames_no_token(result: dsp_viz.Analysis) -> None:
@@ -165,6 +215,46 @@ def test_maps_keep_the_shape_of_the_picture(model: dsp_viz.LoadedModel, size: tu
 def test_bad_arguments_say_what_is_allowed(result: dsp_viz.Analysis, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         export.maps_figure(result, **{"block": 0, "query": (0, 0), **change})
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf", "png"])
+def test_a_file_is_the_same_every_time(result: dsp_viz.Analysis, tmp_path: Path, kind: str) -> None:
+    """Whatever matplotlib is set to, and whatever else is written meanwhile; by name or into an open file."""
+    with ThreadPoolExecutor(4) as pool:
+        files = [tmp_path / f"{i}.{kind}" for i in range(4)]
+        figures = [export.maps_figure(result, block=2, query=(8, 8)) for _ in files]
+        with matplotlib.rc_context({"svg.fonttype": "path", "pdf.fonttype": 3, "svg.hashsalt": None}):
+            list(pool.map(lambda pair: pair[0].savefig(pair[1]), zip(figures, files, strict=True)))
+            assert matplotlib.rcParams["pdf.fonttype"] == 3
+    opened = io.BytesIO()
+    export.maps_figure(result, block=2, query=(8, 8)).savefig(opened, format=kind)
+    assert {file.read_bytes() for file in files} == {opened.getvalue()}
+    data = opened.getvalue()
+    assert not re.search(rb"CreationDate|<dc:date>|20\d\d-\d\d-\d\dT", data)
+    if kind == "pdf":
+        assert b"/Type3" not in data
+        assert b"/FontFile2" in data  # TrueType
+
+
+def test_text_in_svg_is_text(result: dsp_viz.Analysis) -> None:
+    figure = export.maps_figure(result, block=2, query=(8, 8))
+    file = io.BytesIO()
+    figure.savefig(file, format="svg")
+    root = ElementTree.fromstring(file.getvalue())
+    written = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {text.get_text() for text in figure.texts} <= set(written)
+
+
+@pytest.mark.parametrize("name", ["写真.jpg", "a\nb\x01c.jpg", os.fsdecode(b"caf\xe9.jpg"), "$x^2$ <b>&.jpg"])
+def test_any_name_can_be_written(result: dsp_viz.Analysis, name: str) -> None:
+    figure = export.maps_figure(dataclasses.replace(result, name=name), block=0, query="all")
+    for kind in ("png", "svg", "pdf"):
+        file = io.BytesIO()
+        figure.savefig(file, format=kind, dpi=40)
+        if kind == "svg":
+            root = ElementTree.fromstring(file.getvalue())
+            written = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+            assert "".join(c if c.isprintable() else "\ufffd" for c in name) in written
 
 
 def test_svg_is_xml_that_loads_nothing(result: dsp_viz.Analysis) -> None:

@@ -1,5 +1,7 @@
 """What travels to the browser: close to the maps, small, and bounded."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,10 @@ from conftest import EXAMPLES
 
 import dsp_viz
 from dsp_attention import DynamicSpectralPolarityAttention
-from dsp_viz import factors, maps
+from dsp_viz import export, factors, maps
 from dsp_viz.store import Store
 from dsp_viz.trace import trace
+from dsp_viz.ui import views
 
 
 def test_decodes_to_the_features(model: dsp_viz.LoadedModel) -> None:
@@ -22,6 +25,23 @@ def test_decodes_to_the_features(model: dsp_viz.LoadedModel) -> None:
             want = torch.cat([features[0, :, 0], features[1, :, 0]], -1).numpy()
             top = want.max((2, 3), keepdims=True)
             np.testing.assert_allclose(got, want, rtol=2**-11, atol=0.0 + 2e-12 * top.max())
+
+
+@pytest.mark.parametrize("name", dsp_viz.available())
+def test_what_a_server_keeps_draws_the_same_figure(name: str) -> None:
+    """Without its tensors over tokens, but with the bytes: the panels are close on the colour scale."""
+    model = dsp_viz.load(name)
+    result = dsp_viz.analyse(model, EXAMPLES[1])
+    kept, pieces = views.keep(result, model).result, views.pieces(result)
+    blocks = [factors.restore(block, pieces[str(b)]) for b, block in enumerate(kept.trace.blocks)]
+    again = replace(kept, trace=replace(kept.trace, blocks=tuple(blocks)))
+    for query in ((3, 11), "all"):
+        want, got = (export.maps_figure(r, block=4, query=query) for r in (result, again))
+        assert [t.get_text() for t in got.texts[:3]] == [t.get_text() for t in want.texts[:3]]
+        for mine, theirs in zip(got.axes[1:-1], want.axes[1:-1], strict=True):
+            panels = [axes.images[0].get_array() for axes in (mine, theirs)]
+            # A weight has two factors and a normaliser, each off by 2^-11 at most.
+            np.testing.assert_allclose(*panels, rtol=2**-9, atol=theirs.images[0].get_clim()[1] / 1000)
 
 
 def test_maps_from_the_factors_are_close(model: dsp_viz.LoadedModel) -> None:

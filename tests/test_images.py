@@ -2,17 +2,23 @@
 
 import contextlib
 import io
+import os
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 
+import hostile_pictures as hostile
 import numpy as np
+import pillow_heif
 import pytest
 import torch
 from PIL import Image
 
-from dsp_viz.images import Frame, ImageError, fit, read_image, to_tensor
+from dsp_viz import reading, structure
+from dsp_viz.images import FORMATS, MAX_BYTES, Frame, ImageError, fit, read_image, to_tensor
 
 DATA = Path(__file__).parent / "data"
 
@@ -36,7 +42,6 @@ LOADS = {
     "gray16.png": (256, 256),
     "gray_trns.png": (64, 64),
     "icc_profile.png": (57, 57),
-    "icon.ico": (16, 16),
     "large_6000x4000.jpg": (6000, 4000),
     "no_extension": (226, 150),
     "noise.png": (96, 96),
@@ -60,6 +65,7 @@ REFUSED = {
     "bomb_zero_dim.png": "not a picture",
     "broken.png": "not a picture",
     "empty.jpg": "empty",
+    "icon.ico": "not a picture",
     "script.svg": "not a picture",
     "text.jpg": "not a picture",
     "truncated.png": "incomplete",
@@ -238,16 +244,256 @@ def test_fit_is_antialiased() -> None:
     assert np.abs(np.asarray(square)[2:-2, 2:-2].astype(int) - 127.5).max() < 3
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "ICO", "WEBP", "AVIF", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "GIF", "WEBP", "AVIF", "JPEG", "HEIC"])
 def test_no_cut_file_lets_another_error_out(kind: str) -> None:
     buffer = io.BytesIO()
     noise = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(buffer, kind)
+    if kind == "HEIC":
+        pillow_heif.from_pillow(Image.fromarray(noise)).save(buffer)
+    else:
+        Image.fromarray(noise).save(buffer, kind)
     whole = buffer.getvalue()
     assert np.abs(np.asarray(read_image(whole)).astype(float).mean() - noise.mean()) < 8
     for length in range(0, len(whole), max(1, len(whole) // 60)):
         with contextlib.suppress(ImageError):
             assert read_image(whole[:length]).mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["PPM", "ICO", "JPEG2000", "TGA", "EPS", "PCX"])
+def test_formats_that_are_not_named_are_refused(kind: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(buffer, kind)
+    with pytest.raises(ImageError, match=r"not a picture that can be read\. Allowed are .*\.$") as caught:
+        read_image(buffer.getvalue())
+    named = str(caught.value).upper()
+    assert all(name in named for name in FORMATS)
+
+
+def test_heic_upright() -> None:
+    picture = Image.new("RGB", (64, 32), "red")
+    picture.paste("blue", (0, 0, 32, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(picture).save(buffer, exif=exif.tobytes(), quality=95)
+    assert structure.is_heic(buffer.getvalue())
+    got = read_image(buffer.getvalue())
+    assert (got.size, got.info) == ((32, 64), {})
+    assert np.abs(np.asarray(got)[8, 16].astype(int) - (0, 0, 255)).max() < 16
+    assert np.abs(np.asarray(got)[56, 16].astype(int) - (255, 0, 0)).max() < 16
+
+
+def test_heic_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), "red")).save(buffer)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"HEIC.*`pip install pillow-heif`.*JPEG\.$"):
+        read_image(buffer.getvalue())
+
+
+@pytest.mark.parametrize("name", hostile.REFUSED)
+def test_hostile_files_are_refused_before_they_are_decoded(name: str) -> None:
+    make, told = hostile.REFUSED[name]
+    with pytest.raises(ImageError) as caught:
+        read_image(make())
+    assert told in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_what_cameras_and_encoders_write_is_not_hostile() -> None:
+    assert read_image(hostile.scans(20, side=64)).size == (64, 64)
+    assert read_image(hostile.with_chunks(hostile.chunk(b"tEXt", b"a\0b") * 500)).size == (16, 16)
+    assert read_image(hostile.with_prelude(b"!\xfe" + (b"\xff" + b"a" * 255) * 99 + b"\0")).size == (16, 16)
+    # What is behind the first picture of a file, as a phone's film, is not looked at.
+    assert read_image(hostile.with_segments(b"") + b"\xff\xda\0\4" * 1000).size == (16, 16)
+
+
+def exif(orientation: int, size: int) -> bytes:
+    head = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    return head.ljust(size, b"\0")
+
+
+@pytest.mark.parametrize(("size", "upright"), [(60_000, (40, 20)), (70_000, (20, 40))])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_exif_over_64_kb_is_ignored(kind: str, size: int, upright: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    picture = Image.new("RGB", (20, 40), "red")
+    if kind == "JPEG":
+        picture.save(buffer, kind)
+        blocks = exif(6, size)
+        segments = [blocks[:60_000]] + ([b"Exif\0\0" + blocks[60_000:]] if blocks[60_000:] else [])
+        data = buffer.getvalue()
+        data = data[:2] + b"".join(hostile.segment(0xE1, block) for block in segments) + data[2:]
+    elif kind == "PNG":
+        picture.save(buffer, kind)
+        data = buffer.getvalue()
+        data = data[:33] + hostile.chunk(b"eXIf", exif(6, size)[6:]) + data[33:]
+    else:
+        picture.save(buffer, kind, exif=exif(6, size))
+        data = buffer.getvalue()
+    assert read_image(data).size == upright
+
+
+def test_only_ordinary_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path / "link", "/dev/tty", tmp_path):
+        with pytest.raises(ImageError) as caught:
+            read_image(path)
+        assert str(caught.value).endswith(".")
+    (tmp_path / "good").symlink_to(DATA / "noise.png")
+    assert read_image(tmp_path / "good").size == (96, 96)
+
+
+def test_endless_files_are_not_read_to_their_end(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ImageError, match="larger than 32 MB"):
+        read_image(path)
+    with Path("/dev/zero").open("rb") as endless, pytest.raises(ImageError, match="larger than 32 MB"):
+        read_image(endless)
+    assert MAX_BYTES == 32 * 2**20
+
+
+def test_what_is_no_picture_is_told_so(tmp_path: Path) -> None:
+    closed = (DATA / "noise.png").open("rb")
+    closed.close()
+    (tmp_path / "text").write_text("no picture")
+    with (tmp_path / "text").open() as text, (DATA / "noise.png").open() as undecodable:
+        sources = [None, 3, [1, 2], {}, object(), Image, closed, text, undecodable, io.StringIO("a"), "a\0b", b"", ""]
+        for source in sources:
+            with pytest.raises(ImageError) as caught:
+                read_image(source)  # type: ignore[arg-type]
+            assert str(caught.value).endswith(".")
+    shut = Image.open(DATA / "noise.png")
+    shut.close()
+    with pytest.raises(ImageError):
+        read_image(shut)
+
+
+def test_buffers_are_bytes() -> None:
+    data = (DATA / "noise.png").read_bytes()
+    for source in (bytearray(data), memoryview(data)):
+        assert read_image(source).size == (96, 96)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "depth", [np.uint8, np.float16, np.float32, np.float64, torch.uint8, torch.bfloat16, torch.float32]
+)
+def test_arrays_and_tensors_are_pictures(depth: type | torch.dtype) -> None:
+    values = np.random.default_rng(0).integers(0, 2, (5, 7, 3), dtype=np.uint8)
+    whole = depth in (np.uint8, torch.uint8)
+    for form in (values, values[..., 0], values.transpose(2, 0, 1)):
+        want = np.repeat(form[..., None], 3, -1) if form.ndim == 2 else values
+        scaled = form * 255 if whole else form
+        if isinstance(depth, torch.dtype):
+            source = torch.from_numpy(scaled.copy()).to(depth).requires_grad_(not whole)
+            got = read_image(source)
+        else:
+            got = read_image(scaled.astype(depth))
+        assert (got.mode, got.size) == ("RGB", (7, 5))
+        np.testing.assert_array_equal(np.asarray(got), want * 255)
+
+
+def test_floats_are_rounded() -> None:
+    steps = np.arange(256).reshape(16, 16)
+    for shift in (-0.4, 0.4):
+        values = np.clip((steps + shift) / 255, 0, 1)
+        np.testing.assert_array_equal(np.asarray(read_image(values))[..., 0], steps)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (np.zeros((3, 5, 3), np.uint8), "two pictures"),
+        (np.zeros((2, 3, 5, 7), np.uint8), r"one picture, x\[0\]"),
+        (np.zeros((5, 7, 4), np.uint8), "shape"),
+        (np.zeros((7,), np.uint8), "shape"),
+        (np.zeros((), np.uint8), "shape"),
+        (np.zeros((0, 7, 3), np.uint8), "nothing to see"),
+        (np.zeros((5, 7), np.int64), "int64"),
+        (np.zeros((5, 7), np.uint16), "uint16"),
+        (np.zeros((5, 7), bool), "bool"),
+        (np.zeros((5, 7), complex), "complex"),
+        (np.array([["a"]]), "<U1"),
+        (np.full((5, 7), 255.0), "from 255 to 255"),
+        (np.full((5, 7), -0.1), "from -0.1"),
+        (np.full((5, 7), np.nan), "nan"),
+        (np.full((5, 7), np.inf), "inf"),
+        (np.broadcast_to(np.zeros(1, np.uint8), (5001, 5001)), "25 megapixels"),
+        (torch.zeros(5, 7, device="meta"), "no plain values"),
+        (torch.eye(5).to_sparse(), "no plain values"),
+    ],
+)
+def test_other_arrays_are_refused(values: np.ndarray | torch.Tensor, told: str) -> None:
+    with pytest.raises(ImageError, match=told) as caught:
+        read_image(values)
+    assert str(caught.value).endswith(".")
+
+
+def dark(bits: int, colours: bool = False) -> tuple[np.ndarray, bytes]:
+    """Random values of so many bits in a PNG of 16, and its file."""
+    values = np.random.default_rng(0).integers(0, 2**bits, (11, 13, 3) if colours else (11, 13)).astype(np.uint16)
+    values[0, 0] = 2**bits - 1
+    if not colours:
+        buffer = io.BytesIO()
+        Image.fromarray(values).save(buffer, "PNG")
+        return values, buffer.getvalue()
+    header = struct.pack(">IIBBBBB", 13, 11, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return values, b"\x89PNG\r\n\x1a\n" + b"".join(hostile.chunk(*chunk) for chunk in chunks)
+
+
+@pytest.mark.parametrize("bits", [9, 12, 13])
+@pytest.mark.parametrize("colours", [False, True])
+def test_few_of_16_bits_are_told_and_stretched(bits: int, colours: bool) -> None:
+    values, data = dark(bits, colours)
+    with pytest.warns(UserWarning, match=rf"lowest {bits}, 0 to {2**bits - 1:,} of 65,535.*Stretch it"):
+        assert np.asarray(read_image(data)).max() <= 2 ** (bits - 8)
+    stretched = np.asarray(read_image(data, stretch=True)).astype(float)
+    if colours:  # of which Pillow reads the upper eight bits
+        want = (values >> 8) * (255 / (2 ** (bits - 8) - 1))
+    else:
+        want = np.repeat(values[..., None], 3, -1) * (255 / (2**bits - 1))
+    np.testing.assert_allclose(stretched, want, atol=0.5)
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_most_of_16_bits_are_fine(colours: bool) -> None:
+    _, data = dark(14, colours)
+    _, full = dark(16, colours)
+    assert np.asarray(read_image(data)).max() == 63 + (not colours)
+    assert read_image(full, stretch=True).tobytes() == read_image(full).tobytes()
+    black = Image.fromarray(np.zeros((3, 5), np.uint16))
+    assert np.asarray(read_image(black, stretch=True)).max() == 0
+
+
+def test_12_bits_that_say_so() -> None:
+    """A TIFF of 12 bits a value: its range is known, nothing needs to be stretched."""
+    values = [0, 4095, 1000, 2000]
+    packed = bytes.fromhex("".join(f"{value:03x}" for value in values))
+    fields = [(256, 4, 1, 4), (257, 4, 1, 1), (258, 3, 1, 12), (259, 3, 1, 1), (262, 3, 1, 1)]
+    fields += [(273, 4, 1, 8 + 2 + 9 * 12 + 4), (277, 3, 1, 1), (278, 4, 1, 1), (279, 4, 1, len(packed))]
+    got = np.asarray(read_image(hostile.tiff(fields, packed)))
+    np.testing.assert_allclose(got[0, :, 0], [value * 255 / 4095 for value in values], atol=0.5)
+
+
+def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversions go through a picture in parts; the result is that of one."""
+    names = ["gray16.png", "rgba_transparent.png", "first_frame_transparent.gif", "rgb_trns.png", "gray_trns.png"]
+    floats = Image.fromarray(np.random.default_rng(0).normal(size=(101, 53)).astype(np.float32))
+    want = [read_image(source).tobytes() for source in [*(DATA / name for name in names), floats]]
+    monkeypatch.setattr(reading, "_STRIP", 700)
+    assert [read_image(source).tobytes() for source in [*(DATA / name for name in names), floats]] == want
+
+
+def test_the_picture_that_was_passed_stays_as_it_is() -> None:
+    with Image.open(DATA / "exif_orientation_6.jpg") as picture:
+        before = picture.size, dict(picture.info)
+        assert read_image(picture).size != picture.size
+        assert (picture.size, dict(picture.info)) == before
 
 
 def test_tensor_by_hand() -> None:

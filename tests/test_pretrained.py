@@ -139,7 +139,6 @@ def _train_in_two_processes(rank: int, folder: str, data: str) -> None:
     training.accelerator.end_training()
 
 
-@pytest.mark.filterwarnings("default")  # the workers' warnings are those of torch.distributed
 def test_two_processes_hold_equal_weights(data: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         (tmp_path / "port").write_text(str(free.getsockname()[1]))
@@ -252,6 +251,13 @@ def test_too_few_pictures_are_told(tmp_path: Path) -> None:
     split = Split(torch.zeros(63, 3, 8, 8, dtype=torch.uint8), torch.arange(63) % 2, ("a", "b"), ("a", "b"))
     with pytest.raises(DataError, match="63 training pictures: at least 64, one batch, are needed"):
         Run(Recipe(sizes=(8,)), split, split, tmp_path, name="few")
+
+
+def test_pictures_that_no_config_allows_are_told_before_training(tmp_path: Path) -> None:
+    """Pictures of one colour have no standard deviation to divide by."""
+    black = Split(torch.zeros(64, 3, 8, 8, dtype=torch.uint8), torch.arange(64) % 2, ("a", "b"), ("a", "b"))
+    with pytest.raises(DataError, match=r"std\.0=0\.0: Input should be greater than or equal to 0\.0001"):
+        Run(Recipe(sizes=(8,)), black, black, tmp_path, name="black")
 
 
 def test_an_out_that_is_a_file_and_a_damaged_state_are_named(data: Path, tmp_path: Path) -> None:

@@ -13,32 +13,43 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import HANDLE, READY, ask, maps_of, opened, ready
+from viewing import HANDLE, READY, ask, maps_of, opened, ready, saved
 
 import dsp_viz
-from dsp_viz import export, maps
+from dsp_viz import export, maps, ui
 
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
+SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
 
 
-def test_png_and_svg(page: Page, model: dsp_viz.LoadedModel) -> None:
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_png_is_drawn_at_the_chosen_scale(page: Page, scale: int) -> None:
+    """Drawn, not enlarged: at every scale the text has edges of one pixel."""
     ready(page)
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="PNG").click()
-    assert waiting.value.suggested_filename == f"{EXAMPLES[0].stem}-block3-head1.png"
-    with Image.open(waiting.value.path()) as picture:
-        assert picture.width > 900
-        assert len(set(np.asarray(picture.convert("L")).ravel())) > 50
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="SVG").click()
-    root = ET.parse(waiting.value.path()).getroot()
-    spaces = {"s": "http://www.w3.org/2000/svg"}
-    chosen, *small = [g for g in root.iter(f"{{{spaces['s']}}}g") if g.get("class") == "map"]
+    page.locator(".dv [data-scale]").select_option(str(scale), force=True)
+    saving = saved(page, "PNG")
+    assert saving.suggested_filename == f"{EXAMPLES[0].stem}-block3-head1.png"
+    with Image.open(saving.path()) as picture:
+        gray = np.asarray(picture.convert("L")).astype(float)
+    svg = ET.parse(saved(page, "SVG").path()).getroot()
+    width, height = float(svg.attrib["width"]), float(svg.attrib["height"])
+    assert gray.shape == (scale * height, scale * width)
+    caption = gray[10 * scale : 60 * scale]
+    assert caption.min() < 100, "no caption"
+    assert np.abs(np.diff(caption, axis=1)).max() > 120, "blurred"
+
+
+def test_the_sheet_says_what_it_shows(page: Page, model: dsp_viz.LoadedModel) -> None:
+    """Every map as shapes, with picture, model, block, head, query and the end of the colours."""
+    ready(page)
+    root = ET.parse(saved(page, "SVG").path()).getroot()
+    maps_drawn = [g for g in root.iter(f"{SVG}svg") if g.get("class") == "map"]
+    chosen, *small = maps_drawn
     assert len(chosen) == 256
     assert len(small) == 4 * 8  # heads × (three scales and the layer) × streams
-    # Opacity is the value's share of the end of the scale.
-    exact = maps.block_maps(dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[2], (7, 7))[2][1, 3].flatten()
+    # Opacity is the value's share of the end of the scale, in the large map as in the small ones.
+    blocks = dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks
+    exact = maps.block_maps(blocks[2], (8, 8))[2][1, 3].flatten()
     drawn = {
         (round(float(r.get("y", 0)) / 40), round(float(r.get("x", 0)) / 40)): float(r.get("fill-opacity", 0))
         for r in small[3 * 8 + 5]  # head 4, third scale, opposite
@@ -48,22 +59,46 @@ def test_png_and_svg(page: Page, model: dsp_viz.LoadedModel) -> None:
     ends = np.array([16 * v / o for v, o in unclipped if o > 0.05])
     assert len(ends) > 3
     np.testing.assert_allclose(ends, ends.mean(), rtol=0.02)
-    told = re.search(r"full colour at ([\d.]+) × uniform", "".join(root.itertext()))
-    assert told is not None
-    assert float(told[1]) == pytest.approx(ends.mean(), rel=0.01)  # both were rounded to three digits
-    image = next(root.iter(f"{{{spaces['s']}}}image"))
-    assert image is not None
-    assert image.attrib["{http://www.w3.org/1999/xlink}href"].startswith("data:image/png;base64,")
+    large = maps.block_maps(blocks[2], (8, 8))[0][0, 0].flatten().numpy() * 256
+    shares = np.array([float(r.get("fill-opacity", 0)) for r in chosen])
+    np.testing.assert_allclose(shares, np.minimum(1, large / ends.mean()), atol=0.01)
+    assert chosen.get("opacity") == "0.85"
+    texts = [text.text or "" for text in root.iter(f"{SVG}text")]
+    assert texts[0].startswith(f"{EXAMPLES[0].stem} · dsp_tiny")
+    assert "token row 9, column 9 · block 3 · head 1 · 1× · same" in texts[1]
+    end = next(float(t.removeprefix("≥ ")) for t in texts if t.startswith("≥ "))
+    assert end == pytest.approx(ends.mean(), rel=0.01)  # both were rounded to three digits
+    image = next(root.iter(f"{SVG}image"))
+    assert image.attrib[HREF].startswith("data:image/png;base64,")
+
+
+def test_a_sheet_escapes_what_it_says(page: Page) -> None:
+    source = (Path(ui.__file__).parent / "view" / "sheet.js").read_text(encoding="utf-8")
+    name = 'a&b <i> "c"'
+    text = page.evaluate(f"name => {{ {source}; return words(0, 0, name) }}", name)
+    assert ET.fromstring(text).text == name
+
+
+def test_the_menu_opens_and_closes_by_keys(page: Page) -> None:
+    ready(page)
+    menu = page.locator(".dv-menu")
+    menu.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(menu.get_by_role("button", name="Report")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(menu.get_by_role("button", name="PNG")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(menu.get_by_role("button", name="Report")).to_be_hidden()
+    expect(menu.locator("summary")).to_be_focused()
 
 
 def test_npz_holds_the_features(page: Page, model: dsp_viz.LoadedModel) -> None:
     ready(page)
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="NPZ").click()
-    assert waiting.value.suggested_filename == f"{EXAMPLES[0].stem}.npz"
+    saving = saved(page, "NPZ")
+    assert saving.suggested_filename == f"{EXAMPLES[0].stem}.npz"
     result = dsp_viz.analyse(model, EXAMPLES[0])
     block = result.trace.blocks[3]
-    with np.load(waiting.value.path()) as kept:
+    with np.load(saving.path()) as kept:
         settings = json.loads(str(kept["settings"]))
         features = kept["block3/scale1/features"]
         np.testing.assert_allclose(kept["block3/coefficients"], block.coefficients[0], rtol=1e-6)
@@ -73,23 +108,55 @@ def test_npz_holds_the_features(page: Page, model: dsp_viz.LoadedModel) -> None:
     assert (settings["model"], settings["digest"], settings["side"]) == ("dsp_tiny", model.digest, 128)
 
 
+def test_pdf_is_of_the_block_and_query_that_are_looked_at(page: Page, address: str) -> None:
+    ready(page)
+    ask(page, (3, 12))
+    page.get_by_role("button", name="next block").click()
+    expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
+    saving = saved(page, "PDF")
+    assert saving.suggested_filename == f"{EXAMPLES[0].stem}-block4.pdf"
+    sheet = Path(saving.path()).read_bytes()
+    assert sheet.startswith(b"%PDF")
+    assert b"/FontFile2" in sheet  # text as TrueType
+    token = page.evaluate(f"{HANDLE}.result().token")
+
+    def drawn(view: str) -> bytes:
+        answer = page.request.get(f"{address}results/{token}/pdf", params={"view": view})
+        assert answer.ok
+        return answer.body()
+
+    assert drawn("block=3&query=3,12") == sheet
+    assert drawn("block=3&query=all") != sheet
+    assert drawn("block=²&query=x") == drawn("") == drawn("block=2&query=8,8")
+    assert drawn("block=99999&query=99999,99999") == drawn("block=5&query=15,15")
+
+
 def test_the_report_works_without_a_server(page: Page, tmp_path: Path) -> None:
     ready(page)
+    stage = page.locator(".dv-stage")
+    stage.focus()
+    for key in ("ArrowUp", "ArrowRight", "3", "s", "p", "m", "]"):
+        stage.press(key)
+    page.get_by_label("Colours").select_option("own")
+    expect(page.locator(".dv-read")).to_contain_text("block 4 · head 3", timeout=READY)
+    ready(page)
     told = page.locator(".dv-read").inner_text()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Report").click()
-    assert waiting.value.suggested_filename == f"{EXAMPLES[0].stem}.html"
-    waiting.value.save_as(tmp_path / "report.html")
+    saving = saved(page, "Report")
+    assert saving.suggested_filename == f"{EXAMPLES[0].stem}.html"
+    saving.save_as(tmp_path / "report.html")
     alone = page.context.new_page()
     requests: list[str] = []
     alone.on("request", lambda r: requests.append(r.url))
     alone.goto((tmp_path / "report.html").as_uri())
     ready(alone)
     assert alone.locator(".dv-read").inner_text() == told
+    assert alone.get_by_label("Colours").input_value() == "own"
+    expect(alone.get_by_label("smooth")).to_be_checked()
     ask(alone, (2, 11))
     expect(alone.locator(".dv-read")).to_contain_text("row 3, column 12")
     alone.get_by_role("button", name="next block").click()
-    expect(alone.locator(".dv-read")).to_contain_text("block 4")
+    expect(alone.locator(".dv-read")).to_contain_text("block 5")
+    alone.get_by_text("Save", exact=True).click()
     expect(alone.get_by_role("button", name="Report")).to_have_count(0)
     assert {urlsplit(url).scheme for url in requests} <= {"file", "data", "blob"}
     assert Axe().run(alone).response["violations"] == []
@@ -122,7 +189,8 @@ def test_a_link_to_an_upload_lives_as_long_as_its_result(page: Page, tmp_path: P
     page.wait_for_function(f"{HANDLE}.link().includes('picture=cat') === false")
     link = page.evaluate(f"{HANDLE}.link()")
     other = opened(page, link)
-    assert other.locator("#prediction").inner_text() == page.locator("#prediction").inner_text()
+    rows = "#prediction .row"  # below them is told of which file they are: for the other, of what the model saw
+    assert other.locator(rows).all_inner_texts() == page.locator(rows).all_inner_texts()
     gone = opened(page, re.sub(r"picture=[^&]+", "picture=gone", link))
     expect(gone.get_by_role("alert")).to_contain_text("no longer kept", timeout=READY)
     expect(gone.locator("#prediction .row").first).to_contain_text(before)
@@ -135,7 +203,7 @@ def test_copied_python_gives_the_map(page: Page, model: dsp_viz.LoadedModel, mon
     stage.focus()
     for key in ("ArrowUp", "2", "s", "p"):
         stage.press(key)
-    expect(page.locator(".dv-read")).to_contain_text("row 7, column 8 · block 3 · head 2 · 2× · opposite")
+    expect(page.locator(".dv-read")).to_contain_text("row 8, column 9 · block 3 · head 2 · 2× · opposite")
     page.get_by_role("button", name="Copy as Python").click()
     expect(page.locator(".dv-note")).to_contain_text("Python copied")
     lines = page.evaluate("navigator.clipboard.readText()").rstrip().splitlines()

@@ -12,13 +12,10 @@ import pytest
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import HANDLE, READY, ask, maps_of, ready
+from viewing import HANDLE, READY, ask, choose, end_of_scale, maps_of, ready, settle
 
 import dsp_viz
 from dsp_viz import maps
-
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
 
 
 def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.LoadedModel) -> None:
@@ -110,13 +107,13 @@ def test_nothing_is_requested_for_another_query_or_look(page: Page) -> None:
 def test_keys(page: Page) -> None:
     ready(page)
     stage, read = page.locator(".dv-stage"), page.locator(".dv-read")
-    expect(read).to_contain_text("token row 8, column 8 · block 3 · head 1 · 1× · same")
+    expect(read).to_contain_text("token row 9, column 9 · block 3 · head 1 · 1× · same")
     stage.focus()
     for key, text in (
-        ("ArrowRight", "row 8, column 9"),
-        ("ArrowDown", "row 9, column 9"),
-        ("ArrowLeft", "row 9, column 8"),
-        ("ArrowUp", "row 8, column 8"),
+        ("ArrowRight", "row 9, column 10"),
+        ("ArrowDown", "row 10, column 10"),
+        ("ArrowLeft", "row 10, column 9"),
+        ("ArrowUp", "row 9, column 9"),
         ("3", "head 3"),
         ("s", "2×"),
         ("p", "opposite"),
@@ -159,8 +156,8 @@ def test_click_and_drag_ask_and_the_panel_chooses(page: Page) -> None:
     expect(read).to_contain_text("head 4 · layer · opposite")
 
 
-def pixels(page: Page) -> np.ndarray:
-    data = page.evaluate("document.querySelector('.dv-panel').toDataURL().split(',')[1]")
+def pixels(page: Page, canvas: str) -> np.ndarray:
+    data = page.evaluate("name => document.querySelector(name).toDataURL().split(',')[1]", canvas)
     return np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("RGBA")).astype(float)
 
 
@@ -168,9 +165,9 @@ def test_the_panel_shows_the_numbers(page: Page, model: dsp_viz.LoadedModel) -> 
     """Each map on its own scale: a token's opacity is its share of the scale's end, as drawn."""
     ready(page)
     page.get_by_label("Colours").select_option("fixed")
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    drawn = pixels(page)
-    want = maps.block_maps(dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[2], (7, 7))[2][0, 2].numpy() * 16 / 8
+    settle(page)
+    drawn = pixels(page, ".dv-panel")
+    want = maps.block_maps(dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[2], (8, 8))[2][0, 2].numpy() * 16 / 8
     left, top, size, tall, gap, step = (52, 36, 0.0, 0.0, 6, 0.0)
     width = drawn.shape[1]
     size = (width - left - gap * 8 - 3 * gap) / 8
@@ -182,6 +179,88 @@ def test_the_panel_shows_the_numbers(page: Page, model: dsp_viz.LoadedModel) -> 
         alpha = drawn[int(y0 + (r + 0.5) * tall / 4), int(x0 + (c + 0.5) * size / 4), 3] / 255
         share[r, c] = 1 - (1 - alpha) / (1 - 0.07)
     np.testing.assert_allclose(share, np.minimum(want, 1), atol=0.02)
+
+
+TEAL = np.array([15, 138, 128])
+
+
+def share(drawn: np.ndarray, ground: np.ndarray, ink: np.ndarray = TEAL) -> float:
+    """How much of an ink lies on a ground, from the colour channel that tells it best."""
+    channel = np.abs(ink - ground[:3]).argmax()
+    return float((drawn[channel] - ground[channel]) / (ink[channel] - ground[channel]))
+
+
+@pytest.mark.parametrize("opacity", [1, 0.5])
+def test_the_large_map_has_the_colours_of_its_bar(page: Page, opacity: float) -> None:
+    """On the map and on the bar, the share of the ink is the value's share of the end, times the opacity."""
+    ready(page)
+    slider = page.get_by_label("Opacity")
+    slider.fill("0")
+    settle(page)
+    ground = pixels(page, ".dv-stage")
+    slider.fill(str(opacity))
+    settle(page)
+    drawn, bar = pixels(page, ".dv-stage"), pixels(page, ".dv-scale")
+    values = 256 * maps_of(page)[0][0, 0]
+    _, end = end_of_scale(page.locator(".dv-scale").get_attribute("aria-label") or "")
+    unit = drawn.shape[0] / 16
+    checked = 0
+    for r, c in itertools.product(range(16), range(16)):
+        place = int((r + 0.5) * unit), int((c + 0.5) * unit)
+        if (r, c) == (8, 8) or np.abs(TEAL - ground[place][:3]).max() < 60:
+            continue  # the frame; a ground that is too much like the ink
+        want = opacity * min(1, values[16 * r + c] / end)
+        assert share(drawn[place], ground[place]) == pytest.approx(want, abs=0.03)
+        checked += 0.1 < want < 0.9 * opacity
+    assert checked > 10
+    row = bar[8, :, :3]
+    left, right = np.flatnonzero(bar[8, :, 3] > 250)[[0, -1]]
+    for at in (0.25, 0.5, 0.75, 0.99):
+        assert share(row[int(left + at * (right - left))], row[left]) == pytest.approx(opacity * at, abs=0.03)
+
+
+@pytest.mark.parametrize("show", ["maps", "index"])
+@pytest.mark.parametrize("colours", ["shared", "own", "fixed"])
+def test_an_end_that_is_passed_is_marked(page: Page, show: str, colours: str) -> None:
+    ready(page)
+    page.locator('[data-set="show"]').select_option(show)
+    page.get_by_label("Colours").select_option(colours)
+    marked = set()
+    for head, query in itertools.product(range(4), ((0, 0), (8, 8), (15, 3), (5, 12))):
+        page.evaluate(f"head => Object.assign({HANDLE}.state, {{ head }})", head)
+        ask(page, query)
+        told = page.locator(".dv-scale").get_attribute("aria-label") or ""
+        beyond, end = end_of_scale(told)
+        same, opposite = (256 * row for row in maps_of(page)[0][:, head])
+        drawn = same - opposite if show == "index" else same
+        assert beyond == (drawn.max() > end * 1.005), told
+        if show == "index":
+            assert ("≤ −" in told) == (-drawn.min() > end * 1.005), told
+            assert f"−{end:g} to" in told
+        marked.add(beyond)
+        every = page.locator(".dv-key").get_attribute("aria-label") or ""
+        if colours == "own":
+            assert "each map from 0 to its own end" in every
+        else:
+            assert f"{end:g} × uniform" in every
+            assert "≥" in every or not beyond
+    assert True in marked
+
+
+def test_what_softmax_lacks_is_not_offered(page: Page) -> None:
+    ready(page)
+    stage = page.locator(".dv-stage")
+    expect(page.locator('[data-set="show"]')).to_be_visible()
+    choose(page, "Model", "softmax_tiny")
+    expect(page.locator(".dv-read")).to_contain_text("softmax", timeout=READY)
+    expect(page.locator('[data-set="show"]')).to_be_hidden()
+    stage.focus()
+    stage.press("?")
+    expect(page.locator(".dv-help")).to_be_visible()
+    expect(page.locator(".dv-help")).not_to_contain_text("same − opposite", use_inner_text=True)
+    expect(page.locator(".dv-help")).not_to_contain_text("whole layer", use_inner_text=True)
+    stage.press("d")
+    assert page.evaluate(f"{HANDLE}.state.show") == "maps"
 
 
 @pytest.mark.parametrize(("size", "whole", "grid"), [("256 px", False, (32, 32)), ("128 px", True, (11, 16))])
@@ -217,9 +296,41 @@ def test_phone_width_has_no_sideways_scroll(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     ready(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.locator(".dv-stage").bounding_box()
+    assert box is not None
+    assert box["y"] < 760, "the maps begin below the first screen"
     for part in page.locator("#view :is(button, select, input, canvas, td)").all():
         box = part.bounding_box()
         assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= 390)
+
+
+def overlaps(page: Page, selector: str) -> list[str]:
+    """Pairs of visible elements that cover each other, without being one in the other."""
+    return page.evaluate(
+        """selector => {
+            const parts = [...document.querySelectorAll(selector)].filter(e => e.checkVisibility());
+            const boxes = parts.map(e => e.getBoundingClientRect());
+            const found = [];
+            parts.forEach((a, i) => parts.slice(i + 1).forEach((b, j) => {
+                const [p, q] = [boxes[i], boxes[i + 1 + j]];
+                const w = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+                const h = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+                if (w > 1 && h > 1 && !a.contains(b) && !b.contains(a))
+                    found.push([a, b].map(e => e.outerHTML.slice(0, 80)).join(" / "));
+            }));
+            return found;
+        }""",
+        selector,
+    )
+
+
+@pytest.mark.parametrize("width", [390, 720, 1280, 1440])
+def test_nothing_covers_anything(page: Page, width: int) -> None:
+    """Also at 200 % zoom: that is 720 of 1440 pixels."""
+    page.set_viewport_size({"width": width, "height": 844 if width == 390 else 450 if width == 720 else 900})
+    ready(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert overlaps(page, "#masthead h1, #masthead p, #rail > *, [role=tab], .dv-bar > *, .dv canvas, .dv p") == []
 
 
 def test_unknown_results_are_not_told(page: Page, address: str) -> None:

@@ -1,7 +1,5 @@
 """The What if tab in a real browser: interventions, before and after, and what each part is worth."""
 
-import json
-
 import pytest
 from conftest import EXAMPLES
 from playwright.sync_api import Page, expect
@@ -12,10 +10,6 @@ from dsp_viz import images, maps
 from dsp_viz.importance import importance
 from dsp_viz.interventions import LeaveOutFilter, LeaveOutSummary, Restrict, SetCoefficient, SetMixingWeights, from_json
 from dsp_viz.trust import trust
-
-# The server's libraries warn about each other; those warnings are not this project's.
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 #: The list as the browser has it, and the tokens that are drawn.
 WRITTEN = "JSON.parse(document.querySelector('#interventions textarea').value)"
@@ -74,7 +68,7 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.LoadedModel
     page.locator('#whatif [data-side="0"][data-key="block"]').select_option(index=3)
     expect(page.locator("#whatif tbody tr").nth(2).locator("td").first).to_contain_text("block 4", timeout=READY)
     for side, result in enumerate((before, after)):
-        row = maps.block_maps(result.trace.blocks[3], (7, 7))[0][0, 0]
+        row = maps.block_maps(result.trace.blocks[3], (8, 8))[0][0, 0]
         told = page.locator("#whatif tbody tr").nth(4).locator("td").nth(side).inner_text()
         assert float(told) == pytest.approx(256 * float(row.max()), rel=0.01)
     expect(page.locator("#before-after .js-plotly-plot")).to_be_visible(timeout=READY)
@@ -231,12 +225,20 @@ def test_judging_can_be_stopped(page: Page, model: dsp_viz.LoadedModel) -> None:
     expect(page.locator(".areas")).to_have_count(0)
 
 
-def test_other_attentions_are_refused_with_a_sentence(page: Page) -> None:
+def test_what_was_told_goes_with_its_list(page: Page) -> None:
+    """Cleared or refused: before and after are of another list then."""
     opened(page)
-    choose(page, "Model", "softmax_tiny")
-    expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
-    page.locator("#interventions textarea").fill(json.dumps([{"kind": "leave_out_filter"}]))
-    page.locator("#run").click()
-    expect(page.locator("#whatif-message [role=alert]")).to_contain_text("DSP-Attention", timeout=READY)
-    page.locator("#rank").click()
-    expect(page.locator("#whatif-message [role=alert]")).to_contain_text("nothing to leave out", timeout=READY)
+    bars, view = page.locator("#before-after .js-plotly-plot"), page.locator("#whatif .dc")
+    for end in ("clear", "refuse"):
+        add(page, "Streams", 1)
+        page.locator("#run").click()
+        expect(bars).to_be_visible(timeout=READY)
+        expect(view).to_be_visible(timeout=READY)
+        if end == "clear":
+            page.get_by_role("button", name="Clear").click()
+        else:
+            page.locator("#interventions textarea").fill("[{}]")
+            page.locator("#run").click()
+            expect(page.locator("#whatif-message [role=alert]")).to_be_visible(timeout=READY)
+        expect(bars).to_have_count(0, timeout=READY)
+        expect(view).not_to_be_visible()

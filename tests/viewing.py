@@ -1,7 +1,9 @@
 """How tests look at the polarity view."""
 
+import re
+
 import numpy as np
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Download, Page, expect
 
 #: Milliseconds that anything may take to appear.
 READY = 20_000
@@ -23,7 +25,7 @@ def maps_of(page: Page) -> list[np.ndarray]:
 
 def ask(page: Page, query: tuple[int, int]) -> None:
     page.evaluate(f"([r, c]) => {HANDLE}.ask(r, c)", list(query))
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    settle(page)
 
 
 def opened(page: Page, link: str) -> Page:
@@ -32,6 +34,38 @@ def opened(page: Page, link: str) -> Page:
     other.goto(link)
     ready(other)
     return other
+
+
+def settle(page: Page) -> None:
+    """Wait until what was asked for is drawn."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def tab(page: Page, name: str) -> None:
+    """Open a tab, which a narrow page keeps behind a button."""
+    wanted = page.get_by_role("tab", name=name, exact=True)
+    if wanted.is_visible():
+        wanted.click()
+        return
+    page.locator(".overflow-menu > button").first.click()
+    page.locator(".overflow-dropdown").first.get_by_text(name, exact=True).click()
+
+
+def saved(page: Page, name: str, within: str = ".dv") -> Download:
+    """What a button of the Save menu hands out."""
+    part = page.locator(within)
+    part.get_by_text("Save", exact=True).click()
+    with page.expect_download() as waiting:
+        part.get_by_role("button", name=name, exact=True).click()
+    part.get_by_text("Save", exact=True).click()
+    return waiting.value
+
+
+def end_of_scale(told: str) -> tuple[bool, float]:
+    """Whether a scale says that values lie beyond its end, and where that is; from "… to ≥ 14.1 × uniform"."""
+    found = re.search(r"to (≥ )?([\d.]+) × uniform", told)
+    assert found is not None, told
+    return found[1] is not None, float(found[2])
 
 
 def choose(page: Page, label: str, option: str) -> None:

@@ -1,6 +1,6 @@
 """The Gradio app: layout, events, looks. No mathematics."""
 
 from .layout import build
-from .server import launch
+from .server import create_app, mount, serve, serving
 
-__all__ = ["build", "launch"]
+__all__ = ["build", "create_app", "mount", "serve", "serving"]

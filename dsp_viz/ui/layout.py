@@ -3,61 +3,90 @@
 import filecmp
 import json
 import logging
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import gradio as gr
-import plotly.graph_objects as go
+from gradio.exceptions import InvalidPathError
 
-from ..analysis import analyse
 from ..checkpoint import LoadedModel
 from ..images import ImageError
-from ..interventions import InterventionError, from_json
+from ..interventions import InterventionError, from_json, to_json
 from ..store import Store
-from . import views
-from .compare import Comparison
-from .history import History
-from .picture import Picture
+from . import api, views
+from .pages import Page, Pages
 from .polarity import PolarityView
+from .rail import SHOWN, Rail
 from .results import Results, Source
-from .whatif import WhatIf
+from .tabs import Shown, Values
+from .tabs.compare import Comparison
+from .tabs.history import History
+from .tabs.parts import Coefficients, Filters, Weights
+from .tabs.whatif import WhatIf
 
 _log = logging.getLogger("dsp_viz")
 
-#: Sides in units of what the model was trained for.
-SIZES = (1, 2, 4)
-
-MASTHEAD = """<div id="masthead"><h1>DSP-Attention explorer</h1>
-<p>How polarity-aware <em>linear</em> attention reads a picture. Every map is rebuilt exactly, in your browser, from two
-thin factors: <b class="same">same-signed</b> attention weighs keys that agree with the query,
+MASTHEAD = """<div id="masthead"><button type="button" id="copy-link" aria-live="polite"
+title="Copy an address that opens what is on the screen">Copy link</button><h1>DSP-Attention explorer</h1>
+<p>How polarity-aware <em>linear</em> attention reads a picture. <span class="more">Every map is rebuilt exactly, in
+your browser, from two thin factors: <b class="same">same-signed</b> attention weighs keys that agree with the query,
 <b class="opposite">opposite-signed</b> attention those that disagree. Both are positive, and each acts on its own half
-of the values.</p></div>"""
+of the values.</span></p></div>"""
 
-ABOUT_FILTERS = """<div class="aside">Each head filters its queries and keys over the token grid, with one filter for
-the positive and one for the negative polarity. Zero frequency is in the middle of each panel; gain 1 leaves a
-frequency unchanged. <b>Filters belong to the model: they are constant over pictures.</b></div>"""
-ABOUT_COEFFICIENTS = """<div class="aside">How much each head uses the same- and the opposite-signed stream of each
-scale, <b>for this picture</b>: set by the context encoder from the global mean, a recurrent and a self-attention
-summary. 1 is the value at initialisation.</div>"""
-ABOUT_WEIGHTS = """<div class="aside">The share of each scale in what a head passes on. <b>Mixing weights belong to the
-model: they are constant over pictures.</b> In training they follow how much the loss asked of each scale; that
-tracked share is on the hover.</div>"""
+#: Options of events that may run a model. Many at a time: while one decodes its picture another may run the model.
+BUSY: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 16}
+
+#: The first tab, which is always there.
+MAPS = "maps"
 
 
-def lacking(model: str, what: str) -> str:
-    """What stands in a tab that has nothing to show, as HTML."""
-    return f'<div class="aside">{escape(model)} has no {what}: choose a DSP-Attention model to see some.</div>'
+class Blocks(gr.Blocks):
+    """Gradio's, with errors that are short: its own repeat what was sent, whole, in the answer and in the log.
+
+    Nor does it fetch what a client names by its address, which Gradio's would.
+
+    Attributes:
+        example_folders: where the examples lie, which are served to everybody.
+    """
+
+    example_folders: list[Path]
+
+    async def process_api(self, block_fn: Any, inputs: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        try:
+            if _names_an_address(inputs):
+                raise gr.Error("Nothing is fetched from elsewhere: upload the picture itself.", print_exception=False)
+            return await super().process_api(block_fn, inputs, *arguments, **options)
+        except gr.Error as error:
+            raise gr.Error(error.message[:600], print_exception=False) from None
+        except InvalidPathError:
+            raise gr.Error("Only pictures that were uploaded here can be read.", print_exception=False) from None
+        except Exception as error:
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
+            kind = f"The request failed ({type(error).__name__}): the app's log says where."
+            raise gr.Error(kind, print_exception=False) from None
 
 
-def drawn(figure: go.Figure) -> Any:
-    """A plot that may have been hidden."""
-    return gr.update(value=figure, visible=True)
+def _names_an_address(inputs: Any) -> bool:
+    """Whether there is a file among the inputs, at any depth, that lies elsewhere."""
+    left = [inputs]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if "://" in str(value.get("path", ""))[:20]:
+                return True
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+    return False
 
 
-def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> gr.Blocks:
+def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> Blocks:
     """The whole app.
 
     Args:
@@ -66,218 +95,234 @@ def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> 
         store: where the pieces of results are kept for the browsers.
 
     Returns:
-        Blocks that are ready to launch.
+        Blocks that are ready to be served, see :mod:`dsp_viz.ui.server`.
     """
-    model = models[0]
     results = Results(models, examples, store)
-    sides = {f"{factor * model.config.image_size} px": factor * model.config.image_size for factor in SIZES}
-
-    with gr.Blocks(
+    with Blocks(
         title="DSP-Attention explorer", analytics_enabled=False, delete_cache=(900, 3600), fill_width=True
     ) as demo:
+        Screen(results, examples, demo)
+    demo.example_folders = sorted({path.parent.resolve() for path in examples})
+    return demo
+
+
+class Screen:
+    """All components of the page, and what happens when somebody does something.
+
+    Handlers take what the components hold, by component, and return what some of them shall hold (skip: none).
+
+    Args:
+        results: see :class:`Results`. examples: pictures to offer. demo: the Blocks that are being built.
+    """
+
+    def __init__(self, results: Results, examples: list[Path], demo: gr.Blocks) -> None:
+        self._results, self._examples, self._demo = results, examples, demo
+        self._pages = Pages()
         gr.HTML(MASTHEAD)
-        source = gr.State(time_to_live=3600)  # what the result on the screen is of
-        result = gr.State(time_to_live=3600)
-        block = gr.State(2)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=270, elem_id="rail"):
-                picture = Picture(
-                    value=str(examples[0]),
-                    label="Picture",
-                    sources=["upload", "clipboard", "webcam"],
-                    height=230,
-                    elem_id="picture",
-                    buttons=[],
-                )
-                message = gr.HTML(elem_id="message")
-                predicted = gr.HTML(elem_id="prediction")
-                with gr.Group():
-                    chosen = gr.Dropdown(
-                        list(results.models), value=model.name, label="Model", visible=len(results.models) > 1
-                    )
-                    side = gr.Radio(list(sides), value=next(iter(sides)), label="Longer side of the model's input")
-                    whole = gr.Checkbox(label="Whole picture, not only its middle", value=False)
-                gallery = gr.Gallery(
-                    [(str(path), path.stem.replace("-", " ")) for path in examples],
-                    label="Examples",
-                    columns=3,
-                    object_fit="cover",
-                    allow_preview=False,
-                    interactive=False,
-                    buttons=[],
-                    elem_id="examples",
-                )
-                gr.HTML(views.known_classes(model))
-            with gr.Column(scale=4, min_width=320), gr.Tabs() as tabs:
-                with gr.Tab("Polarity maps", id="maps"):
-                    view = PolarityView(elem_id="view")
-                with gr.Tab("Spectral filters", id="filters"):
-                    about_filters = gr.HTML(ABOUT_FILTERS)
-                    which = gr.HTML(views.which(2, 0))
-                    gain = gr.Plot(label="Filter magnitudes", elem_id="gain")
-                    with gr.Row(equal_height=False):
-                        radial = gr.Plot(label="Radial profile of the gain", elem_id="radial")
-                        power = gr.Plot(label="Spectrum of q and k for this picture", elem_id="power")
-                    phase = gr.Plot(label="Filter phases", elem_id="phase")
-                    kernel = gr.Plot(label="Filters as kernels in space", elem_id="kernel")
-                with gr.Tab("Coefficients", id="coefficients"):
-                    about_coefficients = gr.HTML(ABOUT_COEFFICIENTS)
-                    dynamic = gr.Plot(label="Dynamic coefficients", elem_id="dynamic")
-                    influence = gr.Plot(label="What moves them: each summary left out", elem_id="influence")
-                with gr.Tab("Mixer weights", id="weights"):
-                    about_weights = gr.HTML(ABOUT_WEIGHTS)
-                    mixing = gr.Plot(label="Mixing weights", elem_id="mixing")
-                with gr.Tab("Training", id="history", visible=any(m.history for m in models)) as history_tab:
-                    history = History(results)
-                with gr.Tab("Compare", id="compare") as compare_tab:
-                    comparison = Comparison(results)
-                with gr.Tab("What if", id="whatif"):
-                    whatif = WhatIf(results)
-        wanted = gr.Textbox(visible=False)
+                self.rail = Rail(results, examples)
+            with gr.Column(scale=4, min_width=320), gr.Tabs(selected=MAPS) as self.all:
+                with gr.Tab("Polarity maps", id=MAPS) as first:
+                    self.view = PolarityView(elem_id="view")
+                self.tabs: dict[str, Any] = {}  # each a Tab
+                places = {MAPS: first}
+                for kind in (Filters, Coefficients, Weights, History, Comparison, WhatIf):
+                    with gr.Tab(kind.title, id=kind.name) as places[kind.name]:
+                        self.tabs[kind.name] = kind(results)
+        self.fitting = gr.HTML(self._hiding(next(iter(results.models.values()))), elem_id="fitting")
+        # What the page is about, kept by the page itself: the server may forget it, the page does not.
+        self.source = gr.Textbox("", visible="hidden", elem_id="source", container=False)
+        self.address = gr.Textbox("", visible="hidden", elem_id="address", container=False)
+        self.opened = gr.Textbox(MAPS, visible="hidden", container=False)
+        self.block = gr.Number(2, visible="hidden", precision=0, container=False)
+        self.head = gr.Number(0, visible="hidden", precision=0, container=False)
+        api.add(results, BUSY)
+        self._listen(demo, places)
 
-        # What follows the chosen block and head, then what does not.
-        followers = [which, gain, radial, power, phase, kernel, dynamic, mixing]
-        about = [about_filters, about_coefficients, about_weights]
-        shown = [message, source, result, predicted, view, *about, influence, *followers]
-        unchanged = (gr.skip(),) * (len(shown) - 1)
+    def _hiding(self, model: LoadedModel) -> str:
+        """What hides the tabs that have nothing to show of a model: Gradio 6.31 cannot hide one later on.
 
-        def plots(kept: views.Kept, b: int, h: int) -> tuple[Any, ...]:
-            """What follows the chosen block and head; nothing for a model without DSP-Attention."""
-            if not views.dsp_blocks(kept):
-                return (gr.update(visible=False),) * len(followers)
-            figures = (*views.filters(kept, b, h), views.coefficients(kept, b, h), views.weights(kept, b, h))
-            return gr.update(value=views.which(b, h), visible=True), *(drawn(figure) for figure in figures)
+        A style for those in the row; the script of the page hides those in the menu of a narrow page by their titles.
+        """
+        unfit = {name: tab.title for name, tab in self.tabs.items() if not tab.fits(model)}
+        hidden = ", ".join(f'[data-tab-id="{name}"]' for name in unfit)
+        titles = escape(json.dumps(list(unfit.values())))
+        return f'<style data-unfit="{titles}">:is({hidden}) {{ display: none !important; }}</style>'
 
-        def screen(made_of: Source, kept: views.Kept, manifest: dict[str, Any], b: int) -> tuple[Any, ...]:
-            b = min(b, manifest["blocks"] - 1)
-            front = ("", made_of, kept, views.prediction(kept.result), manifest)
-            if not views.dsp_blocks(kept):
-                parts = ("spectral filters", "dynamic coefficients", "mixing weights")
-                lack = (lacking(made_of.model, part) for part in parts)
-                return *front, *lack, gr.update(visible=False), *plots(kept, b, 0)
-            texts = (ABOUT_FILTERS, ABOUT_COEFFICIENTS, ABOUT_WEIGHTS)
-            return *front, *texts, drawn(views.influence(kept)), *plots(kept, b, 0)
-
-        def show(made_of: Source, b: int, settings: str | None = None) -> tuple[Any, ...]:
-            """Analyse a picture; on a bad file say why, and leave everything else on the screen as it is."""
-            try:
-                kept, manifest = results.of(made_of)
-            except ImageError as error:
-                _log.warning("refused a picture: %s", error)
-                return (views.notice(str(error)), *unchanged)
-            return screen(made_of, kept, manifest | {"view": settings}, b)
-
-        def run(
-            path: str | None, name: str, size: str, all_of_it: bool, last: Source | None, b: int
-        ) -> tuple[Any, ...]:
-            if path is None:
-                return ("", *unchanged)
-            made_of = Source(path, sides[size], all_of_it, name)
-            # Removing a picture still sends it once, and Gradio keeps copies of files under names of its own.
-            if last and last[1:] == made_of[1:] and filecmp.cmp(path, last.path, shallow=False):
-                return ("", *unchanged)
-            return show(made_of, b)
-
-        def change(last: Source | None, name: str, size: str, all_of_it: bool, b: int) -> tuple[Any, ...]:
-            """Another model or size for the picture that is on the screen, whatever the upload field holds now."""
-            return ("", *unchanged) if last is None else show(Source(last.path, sides[size], all_of_it, name), b)
-
-        def arrive(settings: str, b: int) -> tuple[Any, ...]:
-            """The page opens: what its link asks for, else the first example."""
-            asked = {key: values[0] for key, values in parse_qs(settings).items()}
-            name = asked.get("picture", examples[0].stem)
-            network = asked.get("model", model.name)
-            if asked.get("block", "").isdigit():
-                b = int(asked["block"])
-
-            def controls(made_of: Source) -> tuple[Any, ...]:
-                return made_of.path, made_of.model, f"{made_of.side} px", made_of.whole, b
-
-            if name in results.examples and network in results.models:
-                px = sides.get(f"{asked.get('side')} px", model.config.image_size)
-                made_of = Source(results.examples[name], px, asked.get("whole") == "true", network)
-                return *controls(made_of), *show(made_of, b, settings)
-            alive = results.alive(name)
-            if alive is not None:
-                kept, made_of, manifest = alive
-                return *controls(made_of), *screen(made_of, kept, manifest | {"view": settings}, b)
-            made_of = Source(str(examples[0]), model.config.image_size, False, model.name)
-            gone = (
-                "The link's picture is no longer kept: uploads live for a while only. Here is an example instead."
-                if network in results.models
-                else f"The link's model, {network}, is not offered here. Here is another instead."
-            )
-            return *controls(made_of), views.notice(gone), *show(made_of, 2)[1:]
-
-        def pick(kept: views.Kept | None, event: gr.EventData) -> tuple[Any, ...]:
-            """Another block or head is looked at: its filters."""
-            if kept is None:
-                return (gr.skip(),) * (1 + len(followers))
-            blocks = kept.result.trace.blocks
-            b = min(max(int(event._data["block"]), 0), len(blocks) - 1)
-            h = min(max(int(event._data["head"]), 0), blocks[b].coefficients.shape[1] - 1)
-            return b, *plots(kept, b, h)
-
-        def offer(name: str, size: str, all_of_it: bool, b: int, event: gr.SelectData) -> tuple[Any, ...]:
-            """A click on an example puts it into the upload field too."""
-            path = str(examples[event.index])
-            return path, *show(Source(path, sides[size], all_of_it, name), b)
-
-        def analyse_picture(
-            path: str | None, name: str = model.name, interventions: str | list[Any] = "[]"
-        ) -> dict[str, Any]:
-            """Analyse a picture.
-
-            Args:
-                path: the picture, a file that Pillow reads, of at most 25 megapixels.
-                name: of the model, one of those that the app offers; by default its first.
-                interventions: what to change in the pass, a JSON list such as
-                    [{"kind": "set_coefficient", "value": 0, "block": 2, "head": 1}]; by default nothing.
-
-            Returns:
-                The five best classes with their probabilities, the coefficients of every block, head, scale and stream,
-                the mixing weights of every block, head and scale, and the token grid.
-            """
-            if path is None:
-                raise gr.Error("Send a picture as `picture`.", print_exception=False)
-            if name not in results.models:
-                raise gr.Error(f"No model {name!r}: one of {', '.join(results.models)}.", print_exception=False)
-            try:
-                changes = from_json(interventions if isinstance(interventions, str) else json.dumps(interventions))
-                with results.turn:
-                    return views.summary(analyse(results.models[name], path, interventions=changes))
-            except (ImageError, InterventionError) as error:
-                _log.warning("refused a request: %s", error)
-                raise gr.Error(str(error), print_exception=False) from error
-
-        busy: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-        silent: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        progress: dict[str, Any] = {
-            "show_progress": "minimal",
-            "show_progress_on": [predicted],
-            "api_visibility": "private",
-        }
-        latest: dict[str, Any] = {"trigger_mode": "always_last", **busy, **progress}
-        options = [chosen, side, whole]
-        demo.load(
-            arrive,
-            [wanted, block],
-            [picture, *options, block, *shown],
-            js="(_, block) => [window.location.hash.slice(1), block]",
-            **busy,
-            **progress,
+    def _listen(self, demo: gr.Blocks, places: dict[str, gr.Tab]) -> None:
+        rail, state = self.rail, [self.source, self.block, self.head]
+        made = [self.opened, self.all, *(c for tab in self.tabs.values() for c in tab.outputs)]
+        inputs = {*state, self.opened, *rail.inputs, *(c for tab in self.tabs.values() for c in tab.inputs)}
+        outputs = [*state, *rail.outputs, self.view, self.fitting, *made]
+        silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **BUSY}
+        redraw = silent | {"trigger_mode": "always_last"}
+        progress = silent | {"show_progress": "minimal", "show_progress_on": [rail.predicted]}
+        latest = progress | {"trigger_mode": "always_last"}
+        asked = {*inputs, self.address}
+        demo.load(None, None, self.address, js="() => window.location.hash.slice(1)").then(
+            self.arrive, asked, outputs, **progress
         )
-        picture.input(run, [picture, *options, source, block], shown, **latest)
-        gallery.select(offer, [*options, block], [picture, *shown], trigger_mode="multiple", **busy, **progress)
-        gr.on([chosen.input, side.input, whole.input], change, [source, *options, block], shown, **latest)
-        view.pick(pick, result, [block, *followers], trigger_mode="always_last", **silent)
-        history.listen(history_tab, source, block, trigger_mode="always_last", **silent)
-        whatif.listen(source, busy)
-        comparison.listen(tabs, compare_tab, source, trigger_mode="always_last", **busy, **silent)
+        self.address.input(self.arrive, asked, outputs, **latest)
+        rail.picture.input(self.run, {*inputs, rail.picture}, outputs, **latest)
+        rail.gallery.select(self.offer, inputs, outputs, trigger_mode="multiple", **progress)
+        choices = [c.input for c in (rail.model, rail.side, rail.whole, rail.stretch)]
+        gr.on(choices, self.change, inputs, outputs, **latest)
+        self.view.lost(self.change, inputs, outputs, **latest)
+        self.tabs["compare"].view.lost(self.redraw, inputs, made, **redraw)
+        # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
+        self.view.pick(self.pick, None, [self.block, self.head], **redraw).then(self.redraw, inputs, made, **silent)
+        for name, place in places.items():
+            opened = place.select(None, None, self.opened, js=f"() => '{name}'")
+            if name != MAPS:
+                opened.then(self.redraw, inputs, made, **silent)
+        told = [self.tabs["history"].epoch.input, *(c.input for c in self.tabs["compare"].inputs)]
+        gr.on(told, self.redraw, inputs, made, **redraw)
+        self.tabs["whatif"].listen(self.source, BUSY)
 
-        sent = Picture(label="picture", visible=False)
-        asked_of = gr.Textbox(model.name, label="model", visible=False)
-        changes = gr.JSON([], label="interventions", visible=False)
-        answer = gr.JSON(label="analysis", visible=False)
-        gr.Button(visible=False).click(analyse_picture, [sent, asked_of, changes], answer, api_name="analyse", **busy)
-    return demo
+    # What happens, each with what the components hold.
+
+    def run(self, values: Values, request: gr.Request) -> Values:
+        """A picture was put into the upload field, or taken out."""
+        path = values[self.rail.picture]
+        with self._turn(values, request) as page:
+            # Removing a picture still sends it once, and Gradio keeps copies of files under names of its own.
+            if path is None or (page.source is not None and _same(path, page.source.path)):
+                return {self.rail.message: ""}
+            return self._shown(self.rail.chosen(values | {self.rail.stretch: False}, path), values, page)
+
+    def offer(self, values: Values, event: gr.SelectData, request: gr.Request) -> Values:
+        """A click on an example puts it into the upload field too."""
+        path = str(self._examples[min(max(int(event.index), 0), len(self._examples) - 1)])
+        source = self.rail.chosen(values | {self.rail.stretch: False}, path)
+        with self._turn(values, request) as page:
+            return {self.rail.picture: path} | self._shown(source, values, page)
+
+    def change(self, values: Values, request: gr.Request) -> Values:
+        """Another model or size for the picture that is on the screen, whatever the upload field holds now; or the same
+        again, as its result is no longer kept here."""
+        with self._turn(values, request) as page:
+            if page.source is None:
+                self._results.asked(values[self.source])  # says why there is none
+                return gr.skip()
+            return self._shown(self.rail.chosen(values, page.source.path), values, page)
+
+    def pick(self, event: gr.EventData) -> Values:
+        """Another block or head is looked at."""
+        return {self.block: int(event._data["block"]), self.head: int(event._data["head"])}
+
+    def redraw(self, values: Values) -> Values:
+        """What the open tab shows is drawn anew."""
+        source = self._results.asked(values[self.source])
+        if source is None or values[self.opened] not in list(self.tabs):
+            return gr.skip()
+        return self._drawn(source, values)[1]
+
+    def arrive(self, values: Values, request: gr.Request) -> Values:
+        """The page opens, or its address changes: what the address asks for, else the first example."""
+        asked = {key: found[0] for key, found in parse_qs(values[self.address]).items()}
+        source, note = self._named(asked)
+        told: Values = {self.rail.picture: self.rail.field(source)}
+        opened = asked.get("tab", MAPS)
+        if opened != MAPS and not (opened in self.tabs and self.tabs[opened].fits(self._results.models[source.model])):
+            opened = MAPS
+        told |= {self.opened: opened, self.all: gr.Tabs(selected=opened)}
+        compare: Any = self.tabs["compare"]
+        for component, key in zip(compare.inputs, ("pictureA", "pictureB", "modelA", "modelB"), strict=True):
+            known = self._results.models if key.startswith("model") else self._results.examples
+            told[component] = asked[key] if asked.get(key) in known else component.value
+        try:
+            told |= {self.tabs["whatif"].controls.text: to_json(from_json(asked.get("interventions", "[]")))}
+        except InterventionError:
+            note = note or "The link's interventions cannot be read: they are left out."
+        with self._turn(values, request) as page:
+            shown = self._shown(source, values | told, page, view=values[self.address])
+        told |= self.rail.controls(source) | shown
+        return told | ({self.rail.message: views.notice(note)} if note else {})
+
+    def _named(self, asked: dict[str, str]) -> tuple[Source, str]:
+        """The source that an address asks for, and what to say where it is another."""
+        models = self._results.models
+        model = asked.get("model", next(iter(models)))
+        if model not in models:
+            gone = f"The link's model, {model[:60]}, is not offered here. Here is another instead."
+            return self._first(), gone
+        name = asked.get("picture", self._examples[0].stem)
+        sides = self._results.sides(model)
+        if name in self._results.examples:
+            side = sides.get(f"{asked.get('side')} px", next(iter(sides.values())))
+            return Source(self._results.examples[name], side, asked.get("whole") == "true", model), ""
+        linked = self._results.linked(name)
+        if linked is None:
+            gone = "The link's picture is no longer kept: uploads live for a while only. Here is an example instead."
+            return self._first(), gone
+        self._demo.upload_file_set.add(linked.path)  # deleted with the uploads
+        return linked, ""
+
+    def _first(self) -> Source:
+        model = next(iter(self._results.models.values()))
+        return Source(str(self._examples[0]), model.config.image_size, False, model.name)
+
+    @contextmanager
+    def _turn(self, values: Values, request: gr.Request) -> Iterator[Page]:
+        """The page that asks, in its turn, with what it is about; None also where that picture is gone."""
+        with self._pages.turn(request.session_hash) as page:
+            try:
+                page.source = self._results.asked(page.source.text() if page.source else values[self.source])
+            except gr.Error:
+                page.source = None
+            yield page
+
+    # What is shown.
+
+    def _shown(self, source: Source, values: Values, page: Page, view: str | None = None) -> Values:
+        """A result, on all of the screen; of a bad file is said why, and all else stays as it is."""
+        last = page.source
+        try:
+            shown, drawn = self._drawn(
+                source, values, moved=last is None or last.model != source.model or view is not None
+            )
+        except ImageError as error:
+            _log.warning("refused a picture: %.300s", error)
+            refused = {self.rail.message: views.notice(str(error))}
+            return refused if last is None else refused | {self.rail.picture: self.rail.field(last)}
+        page.source = source
+        told: Values = {
+            self.source: source.text(),
+            self.block: shown.block,
+            self.head: shown.head,
+            self.view: shown.manifest | {"view": view},
+            **self.rail.show(source, shown.kept, shown.manifest["note"]),
+            **drawn,
+        }
+        if source.path != (last.path if last else None) and Path(source.path).suffix.lower() not in SHOWN:
+            told[self.rail.picture] = self.rail.field(source)
+        return told
+
+    def _drawn(self, source: Source, values: Values, *, moved: bool = False) -> tuple[Shown, Values]:
+        """What is shown of a source, and what the tabs make of it; ``moved``: it is of another model than the last."""
+        kept, manifest = self._results.of(source)
+        model = self._results.models[source.model]
+        block = min(max(values[self.block] or 0, 0), manifest["blocks"] - 1)
+        heads = kept.result.trace.blocks[block].coefficients.shape[1]
+        shown = Shown(source, kept, manifest, block, min(max(values[self.head] or 0, 0), heads - 1))
+        told: Values = {}
+        if moved:
+            told = {self.fitting: self._hiding(model), **self.rail.follow(source)}
+            for tab in self.tabs.values():
+                told |= tab.follow(model)
+            values = values | {c: u["value"] for c, u in told.items() if isinstance(u, dict) and "value" in u}
+        opened = self.tabs.get(str(values[self.opened]))
+        if opened is None:
+            return shown, told
+        if not opened.fits(model):
+            return shown, told | {self.opened: MAPS, self.all: gr.Tabs(selected=MAPS)}
+        return shown, told | opened.show(shown, values)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two files hold the same; not where one of them is gone."""
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False

@@ -12,10 +12,12 @@ class PolarityView(gr.HTML):
     """Shows what its value, a manifest, points to; draws everything itself.
 
     The manifest: see :meth:`dsp_viz.ui.results.Results.of`, with ``view``, the part of a link that restores the
-    settings, or None. Its one event, ``pick``, tells which block and head is looked at.
+    settings, or None. Of its two events ``pick`` tells which block and head is looked at, and ``lost`` that the result
+    is no longer kept, and that its picture is to be analysed again.
     """
 
     pick: Callable[..., Any]
+    lost: Callable[..., Any]
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(html_template=MARKUP, js_on_load=JAVASCRIPT, **arguments)

@@ -1,63 +1,184 @@
-"""Serving: Gradio's app, hardened for a public address, and the route that the polarity view fetches from."""
+"""Serving: Gradio's app, hardened for a public address, and the routes that the views fetch from."""
 
-from collections.abc import Callable
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from types import FrameType
 from typing import Any
 
 import gradio as gr
+import uvicorn
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..store import Store
 from . import takeaway
+from .guard import MAX_UPLOAD, Guard
+from .layout import Blocks
+from .tabs.whatif import STEPS
 from .theme import THEME, css
 
+_log = logging.getLogger("dsp_viz")
+
 #: What is made of a result when it is asked for.
-_MADE: dict[str, Callable[..., str | bytes]] = {"html": takeaway.page, "npz": takeaway.npz}
-_TYPES = {"picture": "image/png", "html": "text/html", "npz": "application/octet-stream"}
+_MADE: dict[str, Callable[..., str | bytes]] = {"html": takeaway.page, "npz": takeaway.npz, "pdf": takeaway.pdf}
+_TYPES = {"picture": "image/png", "html": "text/html", "npz": "application/octet-stream", "pdf": "application/pdf"}
+
+#: How many files to take away are made at a time, and how many more may be waited for.
+MAKING, WAITING = 2, 8
+
+#: How many computations that take long (ranking, judging) may be waited for; they take turns.
+LONG = 8
+
+#: Seconds that an upload is kept after its last use, and between two looks for such.
+KEPT, LOOK = 3600, 900
 
 
-def launch(demo: gr.Blocks, store: Store, *, host: str, port: int, block: bool = True, mcp: bool = False) -> str:
-    """Serve the app.
+def mount(
+    app: FastAPI, demo: Blocks, store: Store, *, path: str = "/", root_path: str | None = None, mcp: bool = False
+) -> FastAPI:
+    """Add the explorer to an app.
 
     Args:
-        demo: from :func:`dsp_viz.ui.build`. store: the one that it was built with. host, port: where to listen.
-        block: whether to wait until it is stopped. mcp: offer the API to language models too.
+        app: to add it to. demo: from :func:`dsp_viz.ui.build`. store: the one that it was built with.
+        path: where, such as ``/dsp``. root_path: the path, or the whole address, under which a proxy offers it.
+        mcp: offer the API to language models too.
 
     Returns:
-        Its address.
-
-    Raises:
-        OSError: the port is taken.
+        ``app``.
     """
-    demo.queue(max_size=32)
-    app, address, _ = demo.launch(
-        server_name=host,
-        server_port=port,
-        prevent_thread_lock=True,
+    demo.queue(max_size=64)
+    _leave_room(demo)
+    gr.mount_gradio_app(
+        app,
+        demo,
+        path=path,
+        root_path=root_path,
+        app_kwargs={
+            "middleware": [Middleware(Guard)],
+            "routes": [Route("/results/{token}/{piece}", _piece(store))],
+            "lifespan": _swept,
+        },
+        allowed_paths=[str(folder) for folder in demo.example_folders],
         theme=THEME,
         css=css(),
         footer_links=["api"],
         run_history=False,  # the default copies every result into the browser's storage
         enable_monitoring=False,
-        max_file_size="32mb",
-        state_session_capacity=32,
-        strict_cors=True,
+        max_file_size=MAX_UPLOAD,
+        show_error=False,  # what the app says on purpose is shown all the same
         ssr_mode=False,
         mcp_server=mcp,
-        quiet=not block,
     )
-    # In front of Gradio's own routes, the last of which takes every path.
-    app.router.routes.insert(0, Route("/results/{token}/{piece}", _piece(store)))
-    if block:
-        demo.block_thread()
-    return address
+    if demo.mcp_error:
+        raise RuntimeError(demo.mcp_error)
+    demo.has_launched = True  # else Gradio checks no path that a client sends
+    return app
 
 
-def _piece(store: Store) -> Callable[[Request], Response]:
-    def answer(request: Request) -> Response:
+def _leave_room(demo: Blocks) -> None:
+    """Let no more than :data:`LONG` long computations wait: the queue is full at 64 events, of whatever kind."""
+    queue: Any = demo._queue
+    push = queue.push
+
+    async def push_or_refuse(body: Any, *arguments: Any, **options: Any) -> Any:
+        fn = demo.fns.get(body.fn_index)
+        own = queue.event_queue_per_concurrency_id.get(STEPS)
+        if fn is not None and fn.concurrency_id == STEPS and own is not None and len(own.queue) >= LONG:
+            return False, "Many ask for this at the moment. Try again in a minute.", "queue_full"
+        return await push(body, *arguments, **options)
+
+    queue.push = push_or_refuse
+
+
+def create_app(demo: Blocks, store: Store, *, root_path: str | None = None, mcp: bool = False) -> FastAPI:
+    """The explorer as an app of its own; arguments as for :func:`mount`."""
+    # Gradio lets any origin in, with credentials, unless the app around it has a policy of its own: none may.
+    app = FastAPI(openapi_url=None, middleware=[Middleware(CORSMiddleware, allow_origins=[])])
+    return mount(app, demo, store, root_path=root_path, mcp=mcp)
+
+
+class _Server(uvicorn.Server):
+    """Ends with status 0 when it is asked to end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        # The page keeps a connection open for good: that it is cut off now is no fault, and not told as one.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+
+
+def _server(app: FastAPI) -> _Server:
+    return _Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+
+
+def serve(app: FastAPI, listening: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    _server(app).run(sockets=[listening])
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serve in a thread while the body runs, on any free port of this machine only; yields the address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = _server(app)
+    thread = Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@asynccontextmanager
+async def _swept(_: FastAPI) -> AsyncIterator[None]:
+    """Remove, now and then, what is left of uploads that Gradio has deleted or never finished."""
+
+    async def go_on() -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            await asyncio.to_thread(sweep, Path(get_upload_folder()), KEPT)
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def sweep(folder: Path, age: float) -> None:
+    """Remove what has not changed for ``age`` seconds: empty folders, and files of uploads that broke off."""
+    for each in folder.glob("*"):
+        with suppress(OSError):  # it is not empty, or somebody else's
+            if time.time() - each.stat().st_mtime <= age:
+                continue
+            if each.is_dir():
+                each.rmdir()
+            elif each.name.startswith("tmp"):
+                each.unlink()
+
+
+def _piece(store: Store) -> Callable[[Request], Awaitable[Response]]:
+    turns: list[CapacityLimiter] = []  # made once there is a loop to make it in
+
+    async def answer(request: Request) -> Response:
         token, name = request.path_params["token"], request.path_params["piece"]
-        private = {"Cache-Control": "private, max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
+        private = {"Cache-Control": "private, max-age=3600, immutable"}
         data = store.get(token, name)
         if data is not None:
             return Response(data, media_type=_TYPES.get(name, "application/octet-stream"), headers=private)
@@ -65,10 +186,19 @@ def _piece(store: Store) -> Callable[[Request], Response]:
         if alive is None or name not in _MADE:
             return PlainTextResponse("This result is no longer kept.", status_code=404)
         pieces, (kept, _, manifest) = alive
+        view = [request.query_params.get("view", "")] if name == "pdf" else []
+        if not turns:
+            turns.append(CapacityLimiter(MAKING))
+        if turns[0].statistics().tasks_waiting >= WAITING:
+            return PlainTextResponse("Many ask for such files at the moment. Try again in a minute.", status_code=503)
+        made = await to_thread.run_sync(partial(_MADE[name], kept, manifest, pieces, *view), limiter=turns[0])
         return Response(
-            _MADE[name](kept, manifest, pieces),
+            made,
             media_type=_TYPES[name],
-            headers=private | {"Content-Disposition": f'attachment; filename="dsp-attention.{name}"'},
+            headers={
+                "Cache-Control": "no-store",
+                "Content-Disposition": f'attachment; filename="dsp-attention.{name}"',
+            },
         )
 
     return answer

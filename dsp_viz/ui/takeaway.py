@@ -3,22 +3,25 @@
 import base64
 import io
 import json
+import re
+from dataclasses import replace
 from html import escape
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 
 from .. import export, factors, maps
 from ..trace import DSPBlock, SoftmaxBlock
 from . import views
-from .theme import JAVASCRIPT, MARKUP, css
+from .theme import MARKUP, VIEW_JAVASCRIPT, css
 
 
 def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> bytes:
     """The numbers of a result: what the browser got, and what the other tabs show; settings as JSON in ``settings``.
 
     Returns:
-        A compressed NPZ with the names and layouts of :func:`dsp_viz.export.numbers`: ``features`` of each block and
+        An NPZ with the names and layouts of :func:`dsp_viz.export.numbers`: ``features`` of each block and
         scale (as precise as float16) or ``q`` and ``k`` for softmax attention, ``coefficients`` and ``mixing_weights``
         of each block, ``filters`` where it has some.
     """
@@ -36,12 +39,36 @@ def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) ->
         for s, joined in enumerate(decoded):  # (2, h, N_s, 2d): q and k, both polarities in the last axis
             arrays[f"block{b}/scale{s}/features"] = np.stack(np.split(joined, 2, axis=-1))
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)  # float16 features hardly get smaller
+    return buffer.getvalue()
+
+
+def pdf(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes], view: str = "") -> bytes:
+    """The maps of one block for print; ``view`` says which, as a link does: ``block=2&query=8,8``, from 0."""
+    asked = {key: found[0] for key, found in parse_qs(view[:1000]).items()}
+    result, grid = kept.result, kept.result.frame.grid
+    block, query = export.default_view(manifest["blocks"], grid)
+    if re.fullmatch("[0-9]{1,5}", asked.get("block", "")):
+        block = min(int(asked["block"]), manifest["blocks"] - 1)
+    where: maps.Query = query
+    if asked.get("query") == "all":
+        where = "all"
+    elif re.fullmatch("[0-9]{1,5},[0-9]{1,5}", asked.get("query", "")):
+        row, column = (min(int(at), side - 1) for at, side in zip(asked["query"].split(","), grid, strict=True))
+        where = row, column
+    blocks = list(result.trace.blocks)
+    blocks[block] = factors.restore(blocks[block], pieces[str(block)])
+    whole = replace(result, trace=replace(result.trace, blocks=tuple(blocks)))
+    buffer = io.BytesIO()
+    export.maps_figure(whole, block=block, query=where).savefig(buffer, format="pdf")
     return buffer.getvalue()
 
 
 def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> str:
-    """One HTML page with the prediction, the polarity view as it lives in the app, and tables; it loads nothing."""
+    """One HTML page with the prediction, the polarity view as it lives in the app, and tables; it loads nothing.
+
+    Its ``data-view`` is empty: there the browser writes the settings of the view that the page opens with.
+    """
     inline = {name: base64.b64encode(data).decode() for name, data in pieces.items()}
     value = json.dumps(manifest | {"pieces": inline}).replace("</", "<\\/")
     settings = json.dumps(export.settings(kept.result), indent=2, ensure_ascii=False)
@@ -50,15 +77,16 @@ def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -
 <title>{escape(manifest["name"])} – DSP-Attention</title>
 <style>{css()}{_STYLE}</style></head>
 <body><main><h1>{escape(manifest["name"])}</h1>{views.prediction(kept.result)}
-<h2>Polarity maps</h2><div id="view">{MARKUP}</div>
+<h2>Polarity maps</h2><div id="view" data-view="">{MARKUP}</div>
 {_tables(kept)}
 <h2>Settings</h2><pre>{escape(settings)}</pre></main>
 <script>(() => {{
 const element = document.getElementById("view");
 const props = {{ value: {value} }};
+props.value.view = element.dataset.view;
 const trigger = () => {{}};
 const watch = () => {{}};
-{JAVASCRIPT}
+{VIEW_JAVASCRIPT}
 }})();</script></body></html>"""
 
 

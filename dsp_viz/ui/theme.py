@@ -40,15 +40,21 @@ def _text(*names: str) -> str:
     return "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
 
 
+def _scripts(*parts: str) -> str:
+    return _text(*(f"view/{part}.js" for part in ("maths", "colours", "parts", *parts)))
+
+
 #: The views: what they are made of, and what draws them.
 MARKUP = _text("view/view.html")
-JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "parts", "view", "draw", "take", "controls")))
+#: The polarity view by itself, as in a page that was taken away; in the app it looks after the page around it too.
+VIEW_JAVASCRIPT = _scripts("sheet", "address", "view", "draw", "take", "controls")
+JAVASCRIPT = VIEW_JAVASCRIPT + _text("view/page.js")
 COMPARE_MARKUP = _text("view/compare.html")
-COMPARE_JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "parts", "compare")))
+COMPARE_JAVASCRIPT = _scripts("sheet", "address", "compare", "comparing")
 REGION_MARKUP = _text("view/region.html")
-REGION_JAVASCRIPT = _text(*(f"view/{part}.js" for part in ("maths", "parts", "region")))
+REGION_JAVASCRIPT = _scripts("region")
 MATTER_MARKUP = _text("view/matter.html")
-MATTER_JAVASCRIPT = _text("view/matter.js")
+MATTER_JAVASCRIPT = _scripts("matter")
 
 
 def css() -> str:

@@ -9,11 +9,13 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
+from dsp_attention import SoftmaxAttention
+
 from .. import factors, figures, filter_figures, maps
 from ..analysis import Analysis
 from ..checkpoint import LoadedModel
 from ..influence import summary_influence
-from ..trace import Block, DSPBlock, LinearBlock, SoftmaxBlock, dsp_layers
+from ..trace import Block, DSPBlock, LinearBlock, SoftmaxBlock, dsp_layers, layers
 from ..trust import Trust
 
 
@@ -54,6 +56,16 @@ def known_classes(model: LoadedModel) -> str:
         f'<div class="facts">This model knows {len(model.config.classes)} classes: {names}. '
         "A picture of anything else gets the nearest of them; the maps are the point.</div>"
     )
+
+
+def is_dsp(model: LoadedModel) -> bool:
+    """Whether there are filters, coefficients and mixing weights to look at, and to intervene on."""
+    return bool(dsp_layers(model))
+
+
+def is_linear(model: LoadedModel) -> bool:
+    """Whether all maps are those of linear attention."""
+    return not any(isinstance(layer, SoftmaxAttention) for layer in layers(model).values())
 
 
 def pieces(result: Analysis) -> dict[str, bytes]:

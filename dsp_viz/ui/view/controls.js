@@ -56,17 +56,28 @@ stage.addEventListener("pointerleave", () => {
   if (maps) draw();
 });
 
-panel.addEventListener("click", (event) => {
-  if (!layout) return;
+// The small map under the pointer, if there is one.
+function smallMapAt(event) {
+  if (!layout) return null;
   const box = panel.getBoundingClientRect();
   const [x, y] = [event.clientX - box.left, event.clientY - box.top - layout.top];
   const head = Math.floor(y / layout.step);
   const index = layout.all.findIndex((_, i) => x >= columnAt(i) && x <= columnAt(i) + layout.size);
-  if (index < 0 || y < 0 || head >= block.heads) return;
+  if (index < 0 || y < 0 || head >= block.heads) return null;
   const { scale, stream } = layout.all[index];
-  Object.assign(state, { head, scale, stream: showsIndex() ? state.stream : stream });
+  return { head, scale, stream: showsIndex() ? state.stream : stream };
+}
+
+panel.addEventListener("click", (event) => {
+  const place = smallMapAt(event);
+  if (!place) return;
+  Object.assign(state, place);
   draw();
   announce();
+});
+panel.addEventListener("pointermove", (event) => {
+  const place = smallMapAt(event);
+  panel.title = place ? smallMapTold(place) : "";
 });
 
 const KEYS = {
@@ -79,7 +90,7 @@ const KEYS = {
   s: () => set("scale", (state.scale + 1) % scaleCount(block)),
   p: () => set("stream", (state.stream + 1) % streamsOf(block).length),
   a: () => set("all", !state.all),
-  d: () => set("show", state.show === "maps" ? "index" : "maps"),
+  d: () => hasIndex() && set("show", state.show === "maps" ? "index" : "maps"),
   m: () => set("smooth", !state.smooth),
   "?": () => help(),
 };
@@ -113,28 +124,27 @@ function help() {
   $('[data-do="help"]').setAttribute("aria-expanded", String(open));
 }
 
+const picked = (extension) => () => saveSheet(sheet(), extension, fileName(), Number($("[data-scale]").value));
 const ACTIONS = {
   "block-": () => goToBlock(state.block - 1),
   "block+": () => goToBlock(state.block + 1),
-  png: savePng,
-  svg: saveSvg,
+  png: picked("png"),
+  svg: picked("svg"),
+  pdf: () => fromServer("pdf"),
   npz: () => fromServer("npz"),
   html: () => fromServer("html"),
-  link: () => {
-    history.replaceState(null, "", link());
-    copy(link(), "Link");
-  },
-  python: () => copy(python(), "Python"),
+  python: () => copyText(python(), "Python", $(".dv-note")),
   help,
 };
 for (const button of root.querySelectorAll("[data-do]")) {
   // A page that was taken away has no server behind it.
-  if (props.value && props.value.pieces && ["npz", "html", "link"].includes(button.dataset.do)) button.remove();
+  if (props.value && props.value.pieces && ["pdf", "npz", "html"].includes(button.dataset.do)) button.remove();
   button.addEventListener("click", () => (button.dataset.do === "help" || block) && ACTIONS[button.dataset.do]());
 }
+closing($(".dv-menu"));
 
 new ResizeObserver(() => requestAnimationFrame(draw)).observe(root);
 new MutationObserver(() => requestAnimationFrame(draw)).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-element.dspView = { state, maps: () => maps, block: () => block, ask, look, goToBlock, link }; // for tests and the curious
+element.dspView = { state, result: () => result, maps: () => maps, block: () => block, ask, look, goToBlock, link, restore }; // for tests and the curious
 watch("value", () => showResult(props.value));
 showResult(props.value);

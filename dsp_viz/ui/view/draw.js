@@ -2,19 +2,15 @@
 
 function draw() {
   if (!maps || !root.clientWidth) return;
-  const all = columns();
-  const cells = Array.from({ length: block.heads }, (_, head) => all.map((place) => shown({ head, ...place })));
-  const shared = limit(cells.flat(), state.colours);
-  const own = (c) => (state.colours === "own" ? limit([c]) : shared);
-  const chosen = shown(state);
-  drawPanel(cells, all, own);
-  drawStage(chosen, own(chosen));
-  drawKey(chosen, own(chosen));
+  const { all, cells, topOf, scale, chosen } = allShown();
+  drawPanel(cells, all, topOf);
+  drawBar($(".dv-key"), scale, panel.parentElement.clientWidth, { title: scaleTitle() });
+  drawStage(chosen, topOf(chosen));
   tell(chosen);
 }
 
 let layout = null; // of the panel, for clicks
-function drawPanel(cells, all, own) {
+function drawPanel(cells, all, topOf) {
   const style = getComputedStyle(root);
   const width = panel.parentElement.clientWidth;
   const left = width < 420 ? 22 : 52;
@@ -29,11 +25,13 @@ function drawPanel(cells, all, own) {
   context.font = `${width < 420 ? 9 : 12}px ${style.fontFamily}`;
   context.textAlign = "center";
   layout = { left, top, size, tall, gap, step, all };
+  const wide = (text) => context.measureText(text).width > size + gap;
+  const tight = all.some(({ stream }) => wide(streamsOf(block)[stream]));
   all.forEach(({ scale, stream }, i) => {
     const x = columnAt(i);
     context.fillStyle = style.color;
     const name = streamsOf(block)[stream];
-    const names = showsIndex() ? ["", scaleName(block, scale)] : [scaleName(block, scale), size < 34 ? name.slice(0, 3) : name];
+    const names = showsIndex() ? ["", scaleName(block, scale)] : [scaleName(block, scale), tight ? name.slice(0, 3) : name];
     names.forEach((words, line) => context.fillText(words, x + size / 2, 13 + 15 * line));
   });
   cells.forEach((row, head) => {
@@ -45,7 +43,7 @@ function drawPanel(cells, all, own) {
       const x = columnAt(i);
       context.fillStyle = style.getPropertyValue("--dv-empty");
       context.fillRect(x, y, size, tall);
-      paint(context, c, own(c), 1, [x, y, size, tall], state.smooth);
+      paint(context, c, topOf(c), [x, y, size, tall], state.smooth);
       if (step > tall + gap && !showsIndex()) {
         context.textAlign = "center";
         context.fillStyle = style.getPropertyValue("--dv-faint");
@@ -69,55 +67,25 @@ function drawStage(chosen, top) {
   const { H, W } = block.scales[0];
   const width = Math.min(stage.parentElement.clientWidth, Math.max(240, window.innerHeight * 0.62 * (W / H)));
   drawOverlay(stage, picture, chosen, top, width, [hovered, state.all ? null : state.query], state);
+  drawBar($(".dv-scale"), scaleOf([chosen], top), width, { opacity: picture ? state.opacity : 1, ground: picture?.ground });
 }
 
-function drawKey(chosen, top) {
-  const style = getComputedStyle(root);
-  const width = key.parentElement.clientWidth;
-  const context = prepare(key, width, 42);
-  const [x0, x1] = [Math.min(52, width / 8), width - Math.min(52, width / 8)];
-  const colour = (c, a) => `rgba(${c.join()},${a})`;
-  const zero = block.kind === "softmax" ? 0 : 0.5; // where on the bar
-  const bar = context.createLinearGradient(x0, 0, x1, 0);
-  if (zero) {
-    bar.addColorStop(0, colour(OPPOSITE, 1));
-    bar.addColorStop(zero, colour(OPPOSITE, 0));
-  }
-  bar.addColorStop(zero, colour(chosen.ink, 0));
-  bar.addColorStop(1, colour(chosen.ink, 1));
-  context.fillStyle = style.getPropertyValue("--dv-empty");
-  context.fillRect(x0, 16, x1 - x0, 9);
-  context.fillStyle = bar;
-  context.fillRect(x0, 16, x1 - x0, 9);
-  context.font = `12px ${style.fontFamily}`;
-  context.fillStyle = style.color;
-  context.textAlign = "center";
-  const title = showsIndex() ? "opposite more  ← × uniform →  same more" : zero ? "opposite  ← × uniform →  same" : "softmax attention, × uniform";
-  context.fillText(title, (x0 + x1) / 2, 11);
-  const above = Math.max(...chosen.values.map(Math.abs)) > top * 1.0005 ? "≥ " : "";
-  for (const at of [0, 0.25, 0.5, 0.75, 1]) {
-    const value = (Math.abs(at - zero) / (1 - zero)) * top;
-    const text = value ? (value === top ? above : "") + value.toPrecision(3) : "0";
-    context.fillText(text, x0 + at * (x1 - x0), 38);
-  }
+// What the chosen map is, in two lines of text.
+function toldOf(chosen) {
+  const asked = state.all ? "all queries, averaged" : `token row ${state.query[0] + 1}, column ${state.query[1] + 1}`;
+  const peak = chosen.values.reduce((best, v, i) => (Math.abs(v) > Math.abs(chosen.values[best]) ? i : best), 0);
+  const entropy = showsIndex() ? "" : ` · entropy ${DspMaths.entropy(maps[state.scale][state.head][state.stream]).toFixed(3)}`;
+  return {
+    asked,
+    which: `block ${state.block + 1} · head ${state.head + 1} · ${scaleName(block, state.scale)} · ${streamName(state.stream)}`,
+    numbers: `peak ${chosen.values[peak].toPrecision(3)} × uniform at row ${Math.floor(peak / chosen.W) + 1}, column ${(peak % chosen.W) + 1} of ${chosen.H}×${chosen.W} keys${entropy}`,
+  };
 }
 
 function tell(chosen) {
-  const entropy = DspMaths.entropy(maps[state.scale][state.head][state.stream]);
-  const asked = state.all ? "all queries, averaged" : `token row ${state.query[0] + 1}, column ${state.query[1] + 1}`;
-  const what = showsIndex() ? "same − opposite" : streamsOf(block)[state.stream];
-  const read = $(".dv-read");
-  const peak = chosen.values.reduce((best, v, i) => (Math.abs(v) > Math.abs(chosen.values[best]) ? i : best), 0);
-  read.replaceChildren();
-  const strong = document.createElement("b");
-  strong.textContent = asked;
-  const number = showsIndex() ? "" : ` · entropy ${entropy.toFixed(3)}`;
-  read.append(
-    strong,
-    ` · block ${state.block + 1} · head ${state.head + 1} · ${scaleName(block, state.scale)} · ${what}`,
-    document.createElement("br"),
-    `peak ${chosen.values[peak].toPrecision(3)} × uniform at row ${Math.floor(peak / chosen.W) + 1}, column ${(peak % chosen.W) + 1} of ${chosen.H}×${chosen.W} keys${number}`,
-  );
+  const { asked, which, numbers } = toldOf(chosen);
+  const strong = Object.assign(document.createElement("b"), { textContent: asked });
+  $(".dv-read").replaceChildren(strong, ` · ${which}`, document.createElement("br"), numbers);
   $('[data-out="block"]').textContent = `${state.block + 1} / ${result.blocks}`;
   for (const control of root.querySelectorAll("[data-set]")) {
     const value = state[control.dataset.set];
@@ -125,6 +93,15 @@ function tell(chosen) {
     else control.value = value;
   }
   tellHovered(chosen);
+}
+
+// What a small map is of, and its numbers.
+function smallMapTold({ head, scale, stream }) {
+  const { values } = shown({ head, scale, stream });
+  const peak = values.reduce((top, v) => (Math.abs(v) > Math.abs(top) ? v : top), 0);
+  const what = showsIndex() ? "same − opposite" : streamsOf(block)[stream];
+  const entropy = showsIndex() ? "" : `, entropy ${DspMaths.entropy(maps[scale][head][stream]).toFixed(3)}`;
+  return `head ${head + 1}, ${scaleName(block, scale)}, ${what}: peak ${peak.toPrecision(3)} × uniform${entropy}`;
 }
 
 function tellHovered(chosen) {

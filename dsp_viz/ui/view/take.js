@@ -1,106 +1,80 @@
 // What can be taken away. Continues view.js in the same scope.
 
-const fileName = (extension) => `${result.name}-block${state.block + 1}-head${state.head + 1}.${extension}`;
+const fileName = () => `${result.name}-block${state.block + 1}-head${state.head + 1}`;
+const view = () => {
+  const { all, query, ...rest } = state;
+  return { ...rest, query: all ? "all" : query };
+};
 
-// What the server makes of the whole result.
+// What the server makes of the whole result; a figure is of this view.
 async function fromServer(extension) {
   note("One moment …");
-  const answer = await fetch(pieceAddress(result, extension)).catch(() => null);
-  if (!answer || !answer.ok) return note("This result is no longer kept. Analyse the picture again.");
-  saveBlob(await answer.blob(), `${result.name}.${extension}`);
-  note("");
+  const address = new URL(pieceAddress(result, extension));
+  if (extension === "pdf") address.searchParams.set("view", writeAddress(view()));
+  try {
+    let blob = await (await fetched(address)).blob();
+    if (extension === "html") blob = await opened(blob);
+    saveBlob(blob, extension === "pdf" ? `${result.name}-block${state.block + 1}.pdf` : `${result.name}.${extension}`);
+    note("");
+  } catch (error) {
+    tellFault($(".dv-note"), error);
+  }
 }
 
-// Everything on the view in one picture, on the page's background.
-function savePng() {
-  const margin = 24;
-  const canvas = document.createElement("canvas");
-  canvas.width = stage.width + panel.width + 3 * margin;
-  canvas.height = Math.max(stage.height, panel.height + key.height + margin) + 2 * margin;
-  const context = canvas.getContext("2d");
-  context.fillStyle = getComputedStyle(document.body).backgroundColor;
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(stage, margin, margin);
-  context.drawImage(panel, stage.width + 2 * margin, margin);
-  context.drawImage(key, stage.width + 2 * margin, panel.height + 2 * margin);
-  saveCanvas(canvas, fileName("png"));
+// The report opens with what is on the screen: its view is set as a link would.
+async function opened(report) {
+  const text = await report.text();
+  return new Blob([text.replace('data-view=""', `data-view="${escaped(writeAddress(view()))}"`)], { type: "text/html" });
 }
 
-// A map as shapes: a rectangle for each key that is seen; with its value in a <title> if `told`.
-function shapes(map, top, unit, gamma, told) {
-  const { H, W } = map.full;
-  const { factor } = map;
-  return Array.from(map.values, (value, i) => {
-    const [r, c] = [Math.floor(i / map.W) * factor, (i % map.W) * factor];
-    const opacity = Math.min(1, Math.abs(value) / top) ** gamma;
-    if (opacity < 0.002 && !told) return "";
-    const colour = map.sign * value < 0 ? OPPOSITE : map.ink;
-    const title = told ? `<title>${value.toPrecision(4)} × uniform</title>` : "";
-    return `<rect x="${+(c * unit).toFixed(2)}" y="${+(r * unit).toFixed(2)}" width="${+(Math.min(factor, W - c) * unit).toFixed(2)}" height="${+(Math.min(factor, H - r) * unit).toFixed(2)}" fill="rgb(${colour.join()})" fill-opacity="${opacity.toFixed(3)}">${title}</rect>`;
-  }).join("");
-}
-
-// The chosen map over the picture, beside it all small maps with their names and entropies: shapes and text alone, but
-// for the picture.
-function saveSvg() {
+// The chosen map over the picture, beside it all small maps with their names and entropies; each with its bar.
+function sheet() {
   const { H, W } = block.scales[0];
-  const all = columns();
-  const cells = Array.from({ length: block.heads }, (_, head) => all.map((place) => shown({ head, ...place })));
-  const shared = limit(cells.flat(), state.colours);
-  const own = (c) => (state.colours === "own" ? limit([c], state.colours) : shared);
-  const chosen = shown(state);
-  const [unit, margin, head, gap] = [32, 24, 44, 10];
-  const [width, height] = [W * unit, H * unit];
-  const small = 160 / Math.max(H, W); // a token's side in the small maps
-  const [step, row] = [W * small + gap, H * small + gap + 16];
-  const left = width + 2 * margin + 60;
-  const words = (x, y, text, anchor = "middle") => `<text x="${x}" y="${y}" text-anchor="${anchor}">${text}</text>`;
-  const box = (x, y, content) => `<g transform="translate(${x} ${y})">${content}</g>`;
-  const square = (stroke, thick) => `<rect x="${state.query[1] * unit}" y="${state.query[0] * unit}" width="${unit}" height="${unit}" fill="none" stroke="${stroke}" stroke-width="${thick}"/>`;
-  const stageShapes = [
-    `<image width="${width}" height="${height}" preserveAspectRatio="none" xlink:href="${picture.muted.toDataURL()}"/>`,
-    `<g class="map" opacity="${state.opacity}">${shapes(chosen, own(chosen), unit, 0.6, true)}</g>`,
-    state.all ? "" : square("#000", 5) + square("#fff", 2.5),
-  ];
+  const { all, cells, topOf, scale, chosen } = allShown();
+  const [margin, head, gap, width] = [24, 84, 10, 480];
+  const unit = width / Math.max(H, W); // a token's side in the large map
+  const small = 160 / Math.max(H, W); // and in the small ones
+  const [large, row] = [H * unit, H * small + gap + 16];
+  const [step, left] = [W * small + gap, W * unit + 2 * margin + 60];
   const panelShapes = cells.flatMap((line, h) => [
     words(left - 12, head + h * row + (H * small) / 2, `head ${h + 1}`, "end"),
     ...line.map((c, i) => {
       const frame = `<rect width="${W * small}" height="${H * small}" fill="none" stroke="#c9d0d7" stroke-width=".6"/>`;
-      const entropy = showsIndex() ? "" : words((W * small) / 2, H * small + 14, DspMaths.entropy(maps[all[i].scale][h][all[i].stream]).toFixed(2));
-      return box(left + i * step, head + h * row, `<g class="map">${shapes(c, own(c), small, 1, false)}</g>${frame}${entropy}`);
+      const entropy = showsIndex() ? "" : words((W * small) / 2, H * small + 14, DspMaths.entropy(maps[all[i].scale][h][all[i].stream]).toFixed(2), "middle");
+      return group(left + i * step, head + h * row, mapShapes(c, topOf(c), small, state) + frame + entropy);
     }),
   ]);
-  const names = all.map(({ scale, stream }, i) => words(left + i * step + (W * small) / 2, head - 10, `${scaleName(block, scale)} ${showsIndex() ? "same − opposite" : streamsOf(block)[stream]}`));
-  const told = $(".dv-read").innerText.replace(/[<&]/g, " ");
-  const below = told.split("\n").map((line, i) => words(margin, head + height + 24 + 18 * i, line, "start"));
-  const size = [left + all.length * step + margin, head + Math.max(height + 60, block.heads * row) + margin];
-  const scaleEnd = state.colours === "own" ? "each map on a scale of its own" : `full colour at ${shared.toPrecision(3)} × uniform`;
-  const text = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${size.join(" ")}" font-family="sans-serif" font-size="13" fill="#1f2933"><title>${told}</title>${box(margin, head, stageShapes.join(""))}${names.join("")}${panelShapes.join("")}${below.join("")}${words(margin, head - 10, scaleEnd, "start")}</svg>`;
-  saveBlob(new Blob([text], { type: "image/svg+xml" }), fileName("svg"));
+  const names = all.map(({ scale: s, stream }, i) => words(left + i * step + (W * small) / 2, head - 10, `${scaleName(block, s)} ${streamName(stream)}`, "middle"));
+  const { asked, which, numbers } = toldOf(chosen);
+  const below = head + block.heads * row;
+  const asking = state.all ? null : state.query;
+  const content = [
+    words(margin, 30, originOf(result), "start", 700),
+    words(margin, 50, `${asked} · ${which} · ${numbers}`),
+    group(margin, head, overlayShapes(picture, chosen, topOf(chosen), W * unit, asking, state)),
+    group(margin, head + large + 26, barShapes(scaleOf([chosen], topOf(chosen)), W * unit, { title: "the large map, × uniform", opacity: state.opacity, ground: picture?.ground })),
+    ...names,
+    ...panelShapes,
+    group(left, below + 22, barShapes(scale, Math.max(all.length * step - gap, 320), { title: scaleTitle() })),
+  ];
+  const size = [left + Math.max(all.length * step, 330) + margin, Math.max(head + large + 60, below + 56) + margin];
+  return sheetOf(...size.map(Math.ceil), `${originOf(result)} · ${asked} · ${which}`, content.join(""));
 }
 
-// What is shown, in the part of the address behind the #. Examples can always be restored, an upload while it is kept.
+// An address that restores what is on the screen, on whichever tab. Examples can always be restored, an upload while it
+// is kept.
 function link() {
-  const { all, query, ...rest } = state;
-  const parts = new URLSearchParams({ picture: result.example || result.token, model: result.model, side: result.side, whole: result.whole, query: all ? "all" : query.join(), ...rest });
+  const tab = document.querySelector('[data-tab-id="maps"]')?.parentElement.querySelector('[aria-selected="true"]')?.dataset.tabId;
+  const comparison = tab === "compare" ? handleOf("compare", "dspCompare") : null;
+  const { model, side, whole } = result;
   const address = new URL(document.baseURI);
-  address.hash = parts;
+  address.hash = writeAddress({
+    picture: result.example || result.token, model, side, whole, tab,
+    ...view(),
+    ...(comparison ? comparison.told() : {}),
+    interventions: document.querySelector("#interventions textarea")?.value,
+  });
   return address.href;
-}
-
-function restore(view) {
-  const parts = new URLSearchParams(view);
-  for (const [name, value] of Object.entries(state)) {
-    const text = parts.get(name);
-    if (text === null || name === "query") continue;
-    if (typeof value === "number" && Number.isFinite(Number(text))) state[name] = Math.max(0, Number(text));
-    else if (typeof value === "boolean") state[name] = text === "true";
-    else if (typeof value === "string" && root.querySelector(`[data-set="${name}"] option[value="${CSS.escape(text)}"]`)) state[name] = text;
-  }
-  const query = (parts.get("query") || "").split(",").map(Number);
-  state.all = parts.get("query") === "all";
-  if (query.length === 2 && query.every(Number.isInteger)) state.query = query;
-  state.stream = Math.min(state.stream, 1);
 }
 
 function python() {
@@ -113,13 +87,4 @@ function python() {
       ? `dsp_viz.maps.query_map(result.trace, block=${state.block}, scale=${state.scale}, head=${state.head}, polarity="${stream}", query=${query})`
       : `dsp_viz.maps.layer_map(result.trace.blocks[${state.block}], ${query})[${state.stream}, ${state.head}]`;
   return `import dsp_viz\n\nmodel = dsp_viz.load("${result.model}")\nresult = dsp_viz.analyse(model, "${source}", ${options})\n${map}\n`;
-}
-
-async function copy(text, what) {
-  try {
-    await navigator.clipboard.writeText(text);
-    note(`${what} copied.`);
-  } catch {
-    note(`Copying is not allowed here. ${what}: ${text}`);
-  }
 }

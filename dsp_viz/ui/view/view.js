@@ -4,11 +4,12 @@ const root = element.querySelector(".dv");
 const $ = (selector) => root.querySelector(selector);
 const stage = $(".dv-stage");
 const panel = $(".dv-panel");
-const key = $(".dv-key");
 
-const state = { block: 0, head: 0, scale: 0, stream: 0, query: [0, 0], all: false, show: "maps", colours: "shared", opacity: 0.85, smooth: false };
+const settings = (blocks, grid) => ({ block: Math.min(2, blocks - 1), head: 0, scale: 0, stream: 0, query: middle(grid), all: false, show: "maps", colours: "shared", opacity: 0.85, smooth: false });
+const state = settings(3, [0, 0]);
 let result = null; // manifest of the analysis that is shown
-let picture = null; // { image, muted } as the model saw it
+let restored = null; // the part of a link that was applied last
+let picture = null; // { image, muted, ground } as the model saw it
 let block = null; // decoded factors of the block that is shown
 let maps = null; // maps[scale][head][stream]; the last "scale" is the effective map of the layer
 let hovered = null;
@@ -24,34 +25,52 @@ async function showBlock(index) {
     const loaded = await loadBlock(result, index);
     if (number !== requested) return;
     block = loaded;
+    note("");
     update();
     root.setAttribute("aria-busy", "false");
     for (const near of [index + 1, index - 1]) if (near >= 0 && near < result.blocks) loadBlock(result, near).catch(() => {});
   } catch (error) {
-    if (number === requested) note(error.message);
+    if (number === requested) tellFault($(".dv-note"), error);
   }
 }
 
 async function showResult(manifest) {
-  if (!manifest || (result && manifest.token === result.token)) return;
+  if (!manifest) return;
+  const news = manifest.view && manifest.view !== restored;
+  if (result && manifest.token === result.token) return news && restore(manifest.view);
   const first = result === null;
-  const [H, W] = manifest.grid;
-  if (!first) state.query = state.query.map((at, axis) => Math.floor(((at + 0.5) * manifest.grid[axis]) / result.grid[axis]));
+  if (first) Object.assign(state, settings(manifest.blocks, manifest.grid));
+  else state.query = state.query.map((at, axis) => Math.floor(((at + 0.5) * manifest.grid[axis]) / result.grid[axis]));
   result = manifest;
-  if (first) Object.assign(state, { block: Math.min(2, manifest.blocks - 1), query: [Math.floor(H / 2) - 1, Math.floor(W / 2) - 1] });
-  if (first && manifest.view) restore(manifest.view);
-  state.block = Math.min(state.block, manifest.blocks - 1);
-  state.query = [clamp(state.query[0], 0, H - 1), clamp(state.query[1], 0, W - 1)];
-  const [loaded] = await Promise.all([loadPicture(manifest), showBlock(state.block)]);
+  const [loaded] = await Promise.all([loadPicture(manifest), news ? restore(manifest.view) : showBlock(fitted().block)]);
   if (result !== manifest) return; // a newer picture came in between
   picture = loaded;
-  note("");
   draw();
+}
+
+// The settings, within what the result has; what depends on a block is fitted when it is there.
+function fitted() {
+  state.block = clamp(state.block, 0, result.blocks - 1);
+  state.query = state.query.map((at, axis) => clamp(at, 0, result.grid[axis] - 1));
+  return state;
+}
+
+// Sets the view as a link says; what it does not say is as at first.
+async function restore(view) {
+  restored = view;
+  const { query, ...said } = readAddress(view);
+  const fresh = settings(result.blocks, result.grid);
+  for (const name of Object.keys(fresh)) state[name] = said[name] ?? fresh[name];
+  state.all = query === "all";
+  if (Array.isArray(query)) state.query = query;
+  await showBlock(fitted().block);
+  announce();
 }
 
 // ---- what is shown ---------------------------------------------------------------------------------------------------
 
-const showsIndex = () => state.show === "index" && block.kind === "linear";
+const hasIndex = () => block.kind === "linear";
+const showsIndex = () => state.show === "index" && hasIndex();
 
 function update() {
   if (!block) return;
@@ -59,7 +78,15 @@ function update() {
   state.head = clamp(state.head, 0, block.heads - 1);
   state.scale = clamp(state.scale, 0, scaleCount(block) - 1);
   state.stream = clamp(state.stream, 0, streamsOf(block).length - 1);
+  offer();
   draw();
+}
+
+// What the model lacks is not offered.
+function offer() {
+  const has = { index: hasIndex(), scales: scaleCount(block) > 1 };
+  for (const part of root.querySelectorAll("[data-needs]")) part.hidden = !has[part.dataset.needs];
+  $('[data-out="heads"]').textContent = `1 … ${Math.min(9, block.heads)}`;
 }
 
 function columns() {
@@ -68,3 +95,22 @@ function columns() {
 }
 
 const shown = (place) => cell({ block, maps }, place, state.show);
+
+// All small maps, the chosen one, and where their scales end.
+function allShown() {
+  const all = columns();
+  const cells = Array.from({ length: block.heads }, (_, head) => all.map((place) => shown({ head, ...place })));
+  const shared = limit(cells.flat(), state.colours);
+  const topOf = (c) => (state.colours === "own" ? limit([c]) : shared);
+  const scale = state.colours === "own" ? ownScale(cells.flat()) : scaleOf(cells.flat(), shared);
+  const chosen = shown(state);
+  return { all, cells, topOf, scale, chosen };
+}
+
+const streamName = (stream) => (showsIndex() ? "same − opposite" : streamsOf(block)[stream]);
+
+// What stands over the bar of the small maps.
+function scaleTitle() {
+  if (showsIndex()) return "opposite more  ← × uniform →  same more";
+  return hasIndex() ? "opposite  ← × uniform →  same" : "softmax attention, × uniform";
+}

@@ -4,14 +4,16 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from ..interventions import Intervention, InterventionError, Restrict, from_json, to_json
-from ..trace import dsp_layers
-from .results import Results, Source
-from .theme import REGION_JAVASCRIPT, REGION_MARKUP
+from ...checkpoint import LoadedModel
+from ...interventions import Intervention, InterventionError, Restrict, from_json, to_json
+from ...trace import dsp_layers
+from ..results import Results
+from ..theme import REGION_JAVASCRIPT, REGION_MARKUP
+from . import Values
 
 EVERY = "every"
 
@@ -39,28 +41,22 @@ class InterventionControls:
 
     def __init__(self, results: Results) -> None:
         self._results = results
-        found = [dsp_layers(model) for model in results.models.values()]
-        every = [layer for layers in found for layer in layers.values()]
-        blocks = max(map(len, found))
-        heads = max((layer.num_heads for layer in every), default=1)
-        scales = max((len(layer.factors) for layer in every), default=1)
-        modes = max((layer.spectral.filters.modes for layer in every), default=1)
-        self._highest = round(math.sqrt(2) * (modes - 1))  # |k| of the corner of a filter, cycles per image
+        # What is offered at first is what any model has: then no choice is refused whatever the page was told since.
+        most = _Sizes(*map(max, zip(*(_sizes(model) for model in results.models.values()), strict=True)))
         with gr.Row():
-            self.block = gr.Dropdown([EVERY, *map(str, range(1, blocks + 1))], value=EVERY, label="Block", min_width=90)
-            self.head = gr.Dropdown([EVERY, *map(str, range(1, heads + 1))], value=EVERY, label="Head", min_width=90)
+            self.block = gr.Dropdown(_numbered(most.blocks), value=EVERY, label="Block", min_width=90)
+            self.head = gr.Dropdown(_numbered(most.heads), value=EVERY, label="Head", min_width=90)
         with gr.Tabs():
             with gr.Tab("Streams"), gr.Row(equal_height=True):
-                sizes = [EVERY, *(f"{2**s}×" for s in range(scales))]
-                self.scale = gr.Dropdown(sizes, value=EVERY, label="Scale", min_width=90)
-                self.stream = gr.Dropdown([EVERY, "same", "opposite"], value="opposite", label="Stream", min_width=110)
+                self.scale = gr.Dropdown(_scales(most.scales), value=EVERY, label="Scale", min_width=120)
+                self.stream = gr.Dropdown([EVERY, "same", "opposite"], value="opposite", label="Stream", min_width=140)
                 self.value = gr.Slider(0, 2, value=0, step=0.05, label="Coefficient", min_width=140)
-                self.relative = gr.Checkbox(label="times its value", value=False, min_width=110)
+                self.relative = gr.Checkbox(label="times its value", value=False, min_width=160)
                 self.add_stream = gr.Button("Add", min_width=70)
             with gr.Tab("Filters"), gr.Row(equal_height=True):
                 self.filter = gr.Dropdown([EVERY, "positive", "negative"], value=EVERY, label="Polarity", min_width=110)
-                self.low = gr.Slider(0, self._highest, value=0, step=1, label="From cycles per image", min_width=140)
-                self.high = gr.Slider(0, self._highest, value=self._highest, step=1, label="To", min_width=140)
+                self.low = gr.Slider(0, most.highest, value=0, step=1, label="From cycles per image", min_width=140)
+                self.high = gr.Slider(0, most.highest, value=most.highest, step=1, label="To", min_width=140)
                 self.add_filter = gr.Button("Add", min_width=70)
             with gr.Tab("Context"), gr.Row(equal_height=True):
                 self.summary = gr.Dropdown(["global", "lstm", "attention"], value="global", label="Summary left out")
@@ -68,12 +64,25 @@ class InterventionControls:
             with gr.Tab("Mixing weights"), gr.Row(equal_height=True):
                 self.weights = [
                     gr.Slider(0, 1, value=float(s == 0), step=0.05, label=f"{2**s}×", min_width=120)
-                    for s in range(scales)
+                    for s in range(most.scales)
                 ]
                 self.add_weights = gr.Button("Add", min_width=70)
             with gr.Tab("Region"):
                 self.region = RegionView(elem_id="region")
         self.text = gr.Textbox("[]", label="Interventions, as JSON", lines=2, max_lines=6, elem_id="interventions")
+        self.offered = [self.block, self.head, self.scale, self.low, self.high, *self.weights]
+
+    def follow(self, model: LoadedModel) -> Values:
+        """Offer what a model has."""
+        sizes = _sizes(model)
+        return {
+            self.block: gr.update(choices=_numbered(sizes.blocks), value=EVERY),
+            self.head: gr.update(choices=_numbered(sizes.heads), value=EVERY),
+            self.scale: gr.update(choices=_scales(sizes.scales), value=EVERY),
+            self.low: gr.update(maximum=sizes.highest, value=0),
+            self.high: gr.update(maximum=sizes.highest, value=sizes.highest),
+            **{w: gr.update(visible=s < sizes.scales) for s, w in enumerate(self.weights)},
+        }
 
     # Each of these appends what the controls say to the list.
 
@@ -82,18 +91,24 @@ class InterventionControls:
         where = {"block": _index(block), "head": _index(head), "scale": size, "polarity": _name(stream)}
         return _append(text, "set_coefficient", value=value, relative=relative, **where)
 
-    def _filter(self, text: str, block: str, head: str, polarity: str, low: int, high: int) -> Any:
+    def _filter(self, text: str, page: str, block: str, head: str, polarity: str, low: int, high: int) -> Any:
         where = {"block": _index(block), "head": _index(head), "polarity": _name(polarity)}
-        return _append(text, "leave_out_filter", low=low, high=None if high == self._highest else high, **where)
+        end = self._of(page).highest
+        return _append(text, "leave_out_filter", low=low, high=None if high >= end else high, **where)
 
     def _summary(self, text: str, block: str, summary: str) -> Any:
         return _append(text, "leave_out_summary", summary=summary, block=_index(block))
 
-    def _weights(self, current: Source | None, text: str, block: str, head: str, *weights: float) -> Any:
+    def _weights(self, text: str, page: str, block: str, head: str, *weights: float) -> Any:
         """There is a slider for each scale of the model with the most."""
-        layers = dsp_layers(self._results.models[current.model]).values() if current else ()
-        scales = next((len(layer.factors) for layer in layers), len(weights))
-        return _append(text, "set_mixing_weights", weights=weights[:scales], block=_index(block), head=_index(head))
+        own = weights[: self._of(page).scales]
+        return _append(text, "set_mixing_weights", weights=own, block=_index(block), head=_index(head))
+
+    def _of(self, page: str) -> "_Sizes":
+        source = self._results.asked(page)
+        if source is None:
+            raise gr.Error("Choose a picture first.", print_exception=False)
+        return _sizes(self._results.models[source.model])
 
     def _region(self, text: str, block: str, event: gr.EventData) -> Any:
         """The region that was drawn takes the place of an earlier one of the same block."""
@@ -103,8 +118,9 @@ class InterventionControls:
             return to_json(kept)
         return _append(to_json(kept), "restrict", block=place, **event._data)
 
-    def drawn(self, current: Source | None, text: str, block: str) -> Any:
+    def drawn(self, page: str, text: str, block: str) -> Any:
         """What the region's picture shows."""
+        current = self._results.asked(page)
         if current is None:
             return gr.skip()
         try:
@@ -113,20 +129,50 @@ class InterventionControls:
             return gr.skip()  # it is being written
         return region_of(self._results.of(current)[1], interventions, block)
 
-    def listen(self, current: gr.State, clear: gr.Button, own: dict[str, Any], busy: dict[str, Any]) -> None:
-        """Connect them; ``own`` and ``busy`` are options of all events, and of those that may run a model."""
-        place = [self.text, self.block, self.head]
-        streams = [*place, self.scale, self.stream, self.value, self.relative]
+    def listen(self, page: gr.Textbox, clear: gr.Button, own: dict[str, Any], busy: dict[str, Any]) -> None:
+        """Connect them; ``page`` holds what is on the screen, see :meth:`Source.text`; ``own`` and ``busy`` are options
+        of all events, and of those that may run a model."""
+        place = [self.block, self.head]
+        streams = [self.text, *place, self.scale, self.stream, self.value, self.relative]
         self.add_stream.click(self._stream, streams, self.text, **own)
-        self.add_filter.click(self._filter, [*place, self.filter, self.low, self.high], self.text, **own)
+        self.add_filter.click(
+            self._filter, [self.text, page, *place, self.filter, self.low, self.high], self.text, **own
+        )
         self.add_summary.click(self._summary, [self.text, self.block, self.summary], self.text, **own)
-        self.add_weights.click(self._weights, [current, *place, *self.weights], self.text, **own)
+        self.add_weights.click(self._weights, [self.text, page, *place, *self.weights], self.text, **own)
         self.region.draw(self._region, [self.text, self.block], self.text, **own)
         # Not whenever the list changes: a stroke is in the picture before it is in the list, and the next one follows.
-        told = [current, self.text, self.block]
+        told = [page, self.text, self.block]
         latest = own | busy | {"trigger_mode": "always_last"}
         gr.on([self.text.input, self.text.blur, self.block.change], self.drawn, told, self.region, **latest)
         clear.click(lambda: "[]", None, self.text, **own).then(self.drawn, told, self.region, **own, **busy)
+
+
+class _Sizes(NamedTuple):
+    """How much of each a model has; ``highest``: |k| of the corner of a filter, in cycles per image."""
+
+    blocks: int
+    heads: int
+    scales: int
+    highest: int
+
+
+def _sizes(model: LoadedModel) -> _Sizes:
+    layers = list(dsp_layers(model).values())
+    return _Sizes(
+        len(layers),
+        max((layer.num_heads for layer in layers), default=1),
+        max((len(layer.factors) for layer in layers), default=1),
+        max((round(math.sqrt(2) * (layer.spectral.filters.modes - 1)) for layer in layers), default=1),
+    )
+
+
+def _numbered(count: int) -> list[str]:
+    return [EVERY, *map(str, range(1, count + 1))]
+
+
+def _scales(count: int) -> list[str]:
+    return [EVERY, *(f"{2**s}×" for s in range(count))]
 
 
 def region_of(manifest: dict[str, Any], interventions: Iterable[Intervention], block: str) -> dict[str, Any]:

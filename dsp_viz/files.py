@@ -1,0 +1,58 @@
+"""The files of a checkpoint: read if regular and no larger than they may be; written whole or not at all."""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged, or does not fit the model its config describes."""
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a file.
+
+    Never waits, and reads no more than the file says it holds: a named pipe, a device or a folder is refused.
+
+    Args:
+        path: of the file. most: bytes that it may hold.
+
+    Raises:
+        CheckpointError: it is missing, no regular file, larger than that, or cannot be read.
+    """
+    told = str(path)[:300]
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise CheckpointError(f"{told} is no regular file: a folder, a pipe or a device is not read")
+            if status.st_size > most:
+                raise CheckpointError(f"{told} holds {status.st_size:,} bytes; at most {most:,} are read")
+            data = file.read(status.st_size + 1)
+    except OSError as error:
+        raise CheckpointError(f"{told} cannot be read: {error.strerror or error}") from error
+    if len(data) != status.st_size:
+        raise CheckpointError(f"{told} changed while it was read: try again")
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opening a named pipe would else wait for whoever writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write to a temporary file, then rename it.
+
+    Raises:
+        CheckpointError: the file cannot be written; what was there before is untouched.
+    """
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path}: {error.strerror}; the last good file is untouched") from error

@@ -1,0 +1,97 @@
+"""The left side of the screen: the picture, what the model says of it, and what to choose."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from . import views
+from .picture import Picture
+from .results import Results, Source
+from .tabs import Values
+
+#: Endings of files that browsers show as they are; of others they get what was decoded.
+SHOWN = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif"})
+
+
+class Rail:
+    """Components of the left side.
+
+    Args:
+        results: see :class:`Results`. examples: pictures to offer.
+    """
+
+    def __init__(self, results: Results, examples: list[Path]) -> None:
+        self._results = results
+        model = next(iter(results.models.values()))
+        every = {label: size for name in results.models for label, size in results.sides(name).items()}
+        self.picture = Picture(
+            value=str(examples[0]),
+            label="Picture",
+            sources=["upload", "clipboard", "webcam"],
+            height=230,
+            elem_id="picture",
+            buttons=[],
+        )
+        self.message = gr.HTML(elem_id="message")
+        self.stretch = gr.Checkbox(label="Stretch its values", value=False, visible=False, elem_id="stretch")
+        self.predicted = gr.HTML(elem_id="prediction")
+        with gr.Group():
+            self.model = gr.Dropdown(
+                list(results.models), value=model.name, label="Model", visible=len(results.models) > 1
+            )
+            # Those of all models: then no choice is refused, whatever the page was told since.
+            self.side = gr.Radio(
+                [label for label, _ in sorted(every.items(), key=lambda item: item[1])],
+                value=next(iter(results.sides(model.name))),
+                label="Longer side of the model's input",
+            )
+            self.whole = gr.Checkbox(label="Whole picture, not only its middle", value=False)
+        self.gallery = gr.Gallery(
+            [(str(path), path.stem.replace("-", " ")) for path in examples],
+            label="Examples",
+            columns=3,
+            object_fit="cover",
+            allow_preview=False,
+            interactive=False,
+            buttons=[],
+            elem_id="examples",
+        )
+        self.known = gr.HTML(views.known_classes(model))
+        self.inputs = [self.stretch, self.model, self.side, self.whole]
+        self.outputs = [self.picture, *self.inputs, self.message, self.predicted, self.known]
+
+    def chosen(self, values: Values, path: str) -> Source:
+        """The source that the controls ask for. A side that the chosen model lacks becomes what stands for it."""
+        name, label = values[self.model], values[self.side]
+        side = self._results.sides(name).get(label)
+        if side is None:
+            other = next(m for m in self._results.models if label in self._results.sides(m))
+            side = self._results.side_like(name, other, self._results.sides(other)[label])
+        return Source(path, side, bool(values[self.whole]), name, bool(values[self.stretch]))
+
+    def show(self, source: Source, kept: views.Kept, note: str) -> Values:
+        """What the rail says of a result. The controls are left alone: somebody may have moved on by now."""
+        return {
+            self.message: views.notice(note) if note else "",
+            self.stretch: gr.update(value=source.stretch, visible=bool(note) or source.stretch),
+            self.predicted: views.prediction(kept.result),
+        }
+
+    def follow(self, source: Source) -> Values:
+        """What is offered of a model, and which of its sides is shown."""
+        sides = list(self._results.sides(source.model))
+        return {
+            self.side: gr.update(choices=sides, value=f"{source.side} px"),
+            self.known: views.known_classes(self._results.models[source.model]),
+        }
+
+    def controls(self, source: Source) -> Values:
+        """All controls as they would lead to a source."""
+        return {self.model: source.model, self.whole: source.whole, **self.follow(source)}
+
+    def field(self, source: Source) -> Any:
+        """What the upload field shows of a source: its file, or what was decoded where browsers cannot."""
+        if Path(source.path).suffix.lower() in SHOWN:
+            return source.path
+        return self._results.decoder.preview(source.path, 512).picture

@@ -1,0 +1,56 @@
+"""The tabs, a class each. A tab says which models it fits, and draws only while it is open."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gradio as gr
+from gradio.components import Component
+
+from ...checkpoint import LoadedModel
+from .. import views
+from ..results import Source
+
+#: What the components of the page hold, by component: what handlers get, and what they return.
+Values = dict[Any, Any]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is on the screen: a result, and which block and head of it are looked at, from 0."""
+
+    source: Source
+    kept: views.Kept
+    manifest: dict[str, Any]
+    block: int
+    head: int
+
+
+class Tab(Protocol):
+    """A tab; its components are made when it is, within ``gr.Tab``.
+
+    Attributes:
+        name: what links call it. title: what the screen calls it. inputs: components whose values ``show`` reads.
+        outputs: components that ``show`` or ``follow`` may change.
+    """
+
+    name: str
+    title: str
+    inputs: list[Component]
+    outputs: list[Component]
+
+    def fits(self, model: LoadedModel) -> bool:
+        """Whether the tab has anything to show of a model."""
+        ...
+
+    def follow(self, model: LoadedModel) -> Values:
+        """What changes with the model, whether the tab is open or not: what is offered."""
+        ...
+
+    def show(self, shown: Shown, values: Values) -> Values:
+        """What is drawn when the tab is opened, and while it is open when a result comes."""
+        ...
+
+
+def drawn(figure: Any) -> Any:
+    """A plot that may have been hidden."""
+    return gr.update(value=figure, visible=True)

@@ -1,0 +1,200 @@
+"""The tab that takes parts away: predictions and maps before and after, and what each part is worth."""
+
+import logging
+from collections.abc import Generator, Iterator
+from typing import Any, TypeVar
+
+import gradio as gr
+import numpy as np
+
+from ... import figures
+from ...checkpoint import LoadedModel
+from ...images import ImageError
+from ...importance import importance_steps
+from ...interventions import InterventionError, Restrict, from_json, to_json
+from ...steps import Steps
+from ...trust import trust_steps
+from .. import views
+from ..results import Results
+from ..theme import MATTER_JAVASCRIPT, MATTER_MARKUP
+from . import Shown, Values, drawn
+from .compare import CompareView
+from .controls import InterventionControls, region_of
+
+_log = logging.getLogger("dsp_viz")
+
+T = TypeVar("T")
+
+#: Name of the queue of what takes long.
+STEPS = "steps"
+
+ABOUT = """<div class="aside">What if a part of the model did something else? Nothing of the model is changed: the
+interventions below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it
+multiplies: a head's maps, a scale, a stream; the convolution on the values stays. Which part matters, and whether maps
+tell the truth, is asked of the model as it is.</div>"""
+
+ABOUT_TRUST = """<div class="aside"><b>Does a map tell the truth?</b> Attention is not explanation. Here tokens of the
+picture are replaced by the mean colour, or given back to an empty picture, in the order of a map: where it knows what
+matters, the deletion curve falls early and the insertion curve rises early. One more random order would
+lie within the band 95 times in 100.</div>"""
+
+
+class MatterView(gr.HTML):
+    """What each part is worth; a click shows the part's maps."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(html_template=MATTER_MARKUP, js_on_load=MATTER_JAVASCRIPT, **arguments)
+
+
+class WhatIf:
+    """Contents of the tab.
+
+    Args:
+        results: see :class:`Results`.
+    """
+
+    name, title = "whatif", "What if"
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        with gr.Column() as self.changes:
+            gr.HTML(ABOUT)
+            self.controls = InterventionControls(results)
+            with gr.Row():
+                self.run = gr.Button("Run", variant="primary", elem_id="run")
+                self.clear = gr.Button("Clear")
+                self.rank = gr.Button("Which part matters here?", elem_id="rank")
+            self.message = gr.HTML(elem_id="whatif-message")
+            self.bars = gr.Plot(label="Prediction before and after", visible=False, elem_id="before-after")
+            self.view = CompareView(elem_id="whatif", visible=False)
+            self.matter = MatterView(elem_id="matter")
+        gr.HTML(ABOUT_TRUST)
+        with gr.Row():
+            self.judge = gr.Button("Judge the maps of this picture", elem_id="judge")
+            self.stop = gr.Button("Stop")
+        self.verdict = gr.HTML(elem_id="verdict")
+        with gr.Row(equal_height=False):
+            self.deletion = gr.Plot(label="Deletion: the most relevant first", visible=False, elem_id="deletion")
+            self.insertion = gr.Plot(label="Insertion: the most relevant first", visible=False, elem_id="insertion")
+        self.inputs = [self.controls.text, self.controls.block]
+        self.outputs = [self.changes, *self.controls.offered, self.controls.region, self.controls.text]
+
+    def fits(self, model: LoadedModel) -> bool:
+        """Maps of linear attention can be judged; parts of DSP-Attention can be left out, too."""
+        return views.is_linear(model)
+
+    def follow(self, model: LoadedModel) -> Values:
+        return {self.changes: gr.update(visible=views.is_dsp(model)), **self.controls.follow(model)}
+
+    def show(self, shown: Shown, values: Values) -> Values:
+        """The picture that a region is drawn on; of the list goes what does not fit its grid."""
+        manifest, text, block = shown.manifest, values[self.controls.text], values[self.controls.block]
+        try:
+            interventions = from_json(text)
+        except InterventionError:
+            return {self.controls.region: region_of(manifest, (), block)}  # it is being written: not ours to change
+        grid = tuple(manifest["grid"])
+        fitting = [i for i in interventions if not (isinstance(i, Restrict) and i.grid != grid)]
+        told: Values = {self.controls.region: region_of(manifest, fitting, block)}
+        return told if len(fitting) == len(interventions) else told | {self.controls.text: to_json(fitting)}
+
+    def compare(self, page: str, text: str) -> Values:
+        """Before and after."""
+        hidden = gr.update(visible=False)
+        current = self._results.asked(page)
+        if current is None:
+            return gr.skip()
+        try:
+            interventions = from_json(text)
+            if not interventions:
+                raise InterventionError("Add at least one intervention above.")
+            before, first = self._results.of(current)
+            after, second = self._results.of(current._replace(interventions=interventions))
+        except (InterventionError, ImageError) as error:
+            _log.warning("refused an intervention: %.300s", error)
+            # What stands there is of another list.
+            return {self.message: views.notice(str(error)), self.bars: hidden, self.view: hidden}
+        chosen = [name for name, _ in before.result.top(4)]
+        chosen += [name for name, _ in after.result.top(4) if name not in chosen]
+        old, new = (dict(zip(r.result.classes, r.result.probabilities, strict=True)) for r in (before, after))
+        figure = figures.before_after(
+            chosen, np.array([old[name] for name in chosen]), np.array([new[name] for name in chosen])
+        )
+        sides = {"a": first, "b": second, "names": ["before", "after"]}
+        return {
+            self.message: "",
+            self.bars: drawn(figure),
+            self.view: gr.update(value=sides, visible=True),
+        }
+
+    def judged(self, page: str, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
+        """Deletion and insertion curves of the accounts of relevance; each step may be the last."""
+        current = self._results.asked(page)
+        if current is None:
+            return
+        model = self._results.models[current.model]
+        try:
+            steps = trust_steps(model, self._results.input(current), model.classifier.patch)
+            found = yield from self._told(steps, progress, 3)
+        except ValueError as error:
+            yield views.notice(str(error)), gr.skip(), gr.skip()
+            return
+        names = list(found.relevance)
+        low, high = found.random_band()
+        plots = [
+            figures.score_curves(names, own[: len(names)].numpy(), (below.numpy(), above.numpy()), title)
+            for own, below, above, title in (
+                (found.curves.deletion, low.deletion, high.deletion, "% of the tokens taken away"),
+                (found.curves.insertion, low.insertion, high.insertion, "% of the tokens given back"),
+            )
+        ]
+        yield views.areas(found, model.config.classes), *map(drawn, plots)
+
+    def _told(self, steps: Steps[T], progress: gr.Progress, outputs: int) -> Generator[tuple[Any, ...], None, T]:
+        """Take steps, one turn each, and tell how far they are; whoever is driven may be left after any."""
+        while True:
+            try:
+                with self._results.turn:
+                    done, total, what = next(steps)
+            except StopIteration as end:
+                return end.value
+            progress((done, total), desc=what)
+            yield (gr.skip(),) * outputs
+
+    def matters(self, page: str, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
+        """What each part is worth for the class that the model chose; each step may be the last."""
+        current = self._results.asked(page)
+        if current is None:
+            return
+        model = self._results.models[current.model]
+        try:
+            found = yield from self._told(importance_steps(model, self._results.input(current)), progress, 2)
+        except ValueError as error:
+            yield views.notice(str(error)), gr.skip()
+            return
+        parts = {"heads": found.heads, "scales": found.scales, "streams": found.streams}
+        told = {"target": model.config.classes[found.target], "logit": found.logit}
+        yield "", told | {name: values.tolist() for name, values in parts.items()}
+
+    def listen(self, page: gr.Textbox, busy: dict[str, Any]) -> None:
+        """Connect the controls; ``page`` holds what is on the screen, ``busy`` options of what may run a model."""
+        own: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        self.controls.listen(page, self.clear, own, busy)
+        told = [self.message, self.bars, self.view]
+        running = self.run.click(self.compare, [page, self.controls.text], told, **own, **busy)
+        self.view.lost(self.compare, [page, self.controls.text], told, **own, **busy)
+        # They take turns with everybody else's requests, step by step, so they need no place in that queue.
+        shown = own | {"show_progress": "full", "concurrency_id": STEPS, "concurrency_limit": 1}
+        ranking = self.rank.click(
+            self.matters, page, [self.message, self.matter], show_progress_on=[self.matter], **shown
+        )
+        verdict = [self.verdict, self.deletion, self.insertion]
+        judging = self.judge.click(self.judged, page, verdict, show_progress_on=[self.verdict], **shown)
+        self.stop.click(None, None, None, cancels=[ranking, judging], api_visibility="private")
+        hidden = gr.update(visible=False)
+        emptied: Values = {self.message: "", self.bars: hidden, self.view: hidden}
+        self.clear.click(lambda: emptied, None, told, **own)
+        # Another picture, size or model is on the screen: what was told of the last goes, and what is being worked out.
+        gone = emptied | {self.matter: None, self.verdict: "", self.deletion: hidden, self.insertion: hidden}
+        stale: list[Any] = [running, ranking, judging]
+        page.change(lambda: gone, None, list(gone), cancels=stale, **own)

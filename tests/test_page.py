@@ -1,0 +1,233 @@
+"""The page around the views, in a real browser: links, pasted pictures, names for a screen reader, plots that fit."""
+
+import base64
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import EXAMPLES
+from playwright.sync_api import Browser, Page, expect
+from viewing import HANDLE, READY, choose, ready, settle, tab
+
+import dsp_viz
+from dsp_viz import ui
+from dsp_viz.store import Store
+
+PLACE = {"block": 3, "head": 1, "scale": 2, "stream": 1}
+
+
+def address_of(page: Page, expression: str, argument: Any = None) -> Any:
+    source = (Path(ui.__file__).parent / "view" / "address.js").read_text(encoding="utf-8")
+    return page.evaluate(f"argument => {{ {source}; return {expression} }}", argument)
+
+
+def test_an_address_says_what_was_said(page: Page) -> None:
+    said = {
+        "picture": "cat-chelsea", "model": "dsp_tiny", "side": 256, "whole": True, "tab": "compare", "block": 0,
+        "head": 3, "scale": 1, "stream": 1, "query": [3, 12], "show": "index", "colours": "own", "opacity": 0.35,
+        "smooth": True, "pictureA": "the picture on the left", "modelA": "a&b=c", "pictureB": "é ²#", "modelB": "x",
+        "a": PLACE, "b": {**PLACE, "block": 0}, "interventions": '[{"kind": "set_coefficient", "value": 0}]',
+    }  # fmt: skip
+    assert address_of(page, "readAddress(writeAddress(argument))", said) == said
+    assert address_of(page, "readAddress(writeAddress({ query: 'all', block: 2 }))") == {"query": "all", "block": 2}
+    assert address_of(page, "writeAddress({ head: 0, opacity: 0.85, tab: 'maps', show: undefined })") == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "block=²", "block=-1", "block=1e3", "block=999999", "block=", "block=٣", "head=NaN", "query=1", "query=1,2,3",
+        "query=1,-2", "query=a,b", "query=%", "whole=True", "whole=constructor", "tab=__proto__", "tab=weights2",
+        "show=toString", "colours=<img>", "opacity=2", "opacity=Infinity", "opacity=0x1", "smooth=1", "a=1,2,3",
+        "b=1,2,3,x", "interventions={}", "interventions=[", "interventions=null", "__proto__=1", "constructor=1",
+        "picture=", "%E0%A4%A", "&&&===", "model=" + "x" * 201,
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_not_said(page: Page, text: str) -> None:
+    assert address_of(page, "readAddress(argument)", text) == {}
+    assert address_of(page, "Object.keys(readAddress(argument))", f"{text}&modelB=x") == ["modelB"]
+
+
+def test_a_link_that_cannot_be_read_opens_the_page(page: Page, address: str) -> None:
+    other = page.context.new_page()
+    faults: list[str] = []
+    other.on("pageerror", lambda e: faults.append(str(e)))
+    other.goto(f"{address}#block=4&head=²&query=3&opacity=x&tab=nothing&a=,,,")
+    ready(other)
+    expect(other.locator(".dv-read")).to_contain_text("token row 9, column 9 · block 5 · head 1")
+    assert faults == []
+
+
+def test_a_link_in_an_open_tab_sets_the_view(page: Page) -> None:
+    ready(page)
+    far = "block=4&head=2&scale=1&stream=1&query=3,12&smooth=true"
+    for link, told, smooth in (
+        (far, "row 4, column 13 · block 5 · head 3 · 2× · opposite", 1),
+        ("block=0&query=all", "all queries, averaged · block 1 · head 1 · 1× · same", 0),
+        (far, "row 4, column 13 · block 5 · head 3 · 2× · opposite", 1),
+    ):  # fmt: skip
+        page.evaluate("text => { location.hash = text }", f"picture={EXAMPLES[0].stem}&{link}")
+        expect(page.locator(".dv-read")).to_contain_text(told, timeout=READY)
+        expect(page.get_by_label("smooth").first).to_be_checked(checked=bool(smooth))
+    page.locator(".dv-stage").press("ArrowUp")
+    page.evaluate(f"history.replaceState(null, '', {HANDLE}.link())")  # as Copy link does
+    page.wait_for_timeout(300)
+    page.evaluate("text => { location.hash = text }", f"picture={EXAMPLES[0].stem}&{link}")
+    expect(page.locator(".dv-read")).to_contain_text(told, timeout=READY)
+
+
+def test_a_link_in_an_open_tab_brings_its_picture_and_model(page: Page) -> None:
+    ready(page)
+    page.evaluate(
+        "text => { location.hash = text }", f"picture={EXAMPLES[4].stem}&model=polaformer_tiny&block=4&head=2&query=2,3"
+    )
+    expect(page.locator(".dv-read")).to_contain_text("row 3, column 4 · block 5 · head 3", timeout=READY)
+    expect(page.locator("#prediction .facts")).to_contain_text("polaformer_tiny", timeout=READY)
+    assert page.evaluate(f"{HANDLE}.result().name") == EXAMPLES[4].stem
+
+
+def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
+    ready(page)
+    tab(page, "What if")
+    box = page.locator("#interventions textarea")
+    box.fill('[{"kind": "set_coefficient", "value": 0, "block": 1}]')
+    said = address_of(page, f"readAddress(new URL({HANDLE}.link()).hash.slice(1))")
+    assert said["tab"] == "whatif"
+    assert said["interventions"] == box.input_value()
+    tab(page, "Compare")
+    expect(page.locator("#compare .dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    choose(page, "Model B", "polaformer_tiny")
+    expect(page.locator("#compare td").nth(1)).to_contain_text("polaformer_tiny", timeout=READY)
+    choose(page, "Picture B", EXAMPLES[2].stem)
+    expect(page.locator("#compare td").nth(1)).to_contain_text(EXAMPLES[2].stem, timeout=READY)
+    page.get_by_label("same block, head, scale and stream").uncheck()
+    page.locator('#compare [data-side="0"][data-key="scale"]').select_option(index=1)
+    page.locator('#compare [data-side="1"][data-key="block"]').select_option(index=4)
+    expect(page.locator("#compare td").nth(5)).to_contain_text("block 5", timeout=READY)
+    page.locator("#compare canvas").first.press("ArrowUp")
+    said = address_of(page, f"readAddress(new URL({HANDLE}.link()).hash.slice(1))")
+    assert (said["tab"], said["modelA"], said["modelB"]) == ("compare", "dsp_tiny", "polaformer_tiny")
+    assert said["a"] == {"block": 2, "head": 0, "scale": 1, "stream": 0}
+    assert said["b"] == {"block": 4, "head": 0, "scale": 0, "stream": 0}
+    assert said["query"] == [7, 8]
+    link = page.evaluate(f"{HANDLE}.link()")
+    other = page.context.new_page()
+    other.goto(link)
+    expect(other.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true", timeout=READY)
+    expect(other.locator("#compare td").nth(4)).to_have_text("block 3, head 1, 2×, same", timeout=READY)
+    expect(other.locator("#compare td").nth(5)).to_contain_text("block 5", timeout=READY)
+    handle = "[...document.querySelectorAll('#compare, #compare *')].map(e => e.dspCompare).find(Boolean)"
+    assert other.evaluate(f"{handle}.told().query") == [7, 8]
+    expect(other.get_by_label("Model B", exact=True)).to_have_value("polaformer_tiny")
+    expect(other.get_by_label("Picture B", exact=True)).to_have_value(EXAMPLES[2].stem)
+    tab(other, "What if")
+    expect(other.locator("#interventions textarea")).to_have_value(re.compile("set_coefficient"), timeout=READY)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_plots_drawn_in_a_hidden_tab_fit_it(page: Page, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    ready(page)
+    tab(page, "Spectral filters")
+    plots = page.locator("#gain, #radial, #power, #phase, #kernel").locator(".js-plotly-plot")
+    expect(plots).to_have_count(5, timeout=READY)
+    fitting = """() => {
+        const plots = [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.clientWidth);
+        return plots.length === 5 && plots.every(p => {
+            const box = p.parentElement.clientWidth;
+            return Math.abs(p._fullLayout.width - box) <= 1 && p.querySelector('.main-svg').clientWidth <= box + 1;
+        });
+    }"""
+    told = "[...document.querySelectorAll('.js-plotly-plot')].filter(p => p.clientWidth).map(p => p._fullLayout.height)"
+    heights = page.evaluate(told)
+    for _ in range(2):
+        tab(page, "Polarity maps")
+        page.get_by_role("button", name="next block").click()
+        page.wait_for_timeout(3000)  # the figures of the next block are drawn, if they are drawn at all while hidden
+        ready(page)
+        tab(page, "Spectral filters")
+        page.wait_for_function(fitting, timeout=READY)
+        assert page.evaluate(told) == heights
+
+
+def test_examples_and_controls_have_names(page: Page) -> None:
+    ready(page)
+    for path in EXAMPLES:
+        expect(page.get_by_role("button", name=path.stem.replace("-", " "), exact=True)).to_have_count(1)
+    expect(page.get_by_role("button", name="Thumbnail")).to_have_count(0)
+    tab(page, "Compare")
+    expect(page.locator("#compare td").first).not_to_be_empty(timeout=READY)
+    for within, lacking in (
+        (".dc", "!(e.closest('[title]') || e.closest('label')?.textContent.trim())"),
+        (".dv", "!e.closest('[title]')"),
+    ):
+        controls = f"[...document.querySelectorAll('{within} :is(button, select, input, summary)')]"
+        assert page.evaluate(f"{controls}.filter(e => {lacking}).map(e => e.outerHTML)") == []
+
+
+def paste(page: Page, target: str, path: Path) -> None:
+    page.evaluate(
+        """([target, data]) => {
+            const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([bytes], 'pasted.jpg', { type: 'image/jpeg' }));
+            const event = new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true });
+            document.querySelector(target).dispatchEvent(event);
+        }""",
+        [target, base64.b64encode(path.read_bytes()).decode()],
+    )
+
+
+def test_a_picture_pasted_on_the_page_is_analysed(page: Page, model: dsp_viz.LoadedModel) -> None:
+    ready(page)
+    _, before = dsp_viz.analyse(model, EXAMPLES[0]).top(1)[0]
+    best, p = dsp_viz.analyse(model, EXAMPLES[4]).top(1)[0]
+    paste(page, "#interventions textarea, input[role=combobox]", EXAMPLES[4])  # somebody writes there
+    page.wait_for_timeout(500)
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * before:.1f} %")
+    paste(page, "body", EXAMPLES[4])
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
+    assert best in page.locator("#prediction .row").first.inner_text()
+
+
+def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_viz.LoadedModel) -> None:
+    store = Store(max_bytes=1)  # keeps the newest result only
+    with ui.serving(ui.create_app(ui.build([model], EXAMPLES, store), store)) as address:
+        page = browser.new_page()
+        page.goto(address)
+        ready(page)
+        page.wait_for_timeout(1200)  # the neighbouring blocks come in
+        store.put({})
+        page.evaluate(f"{HANDLE}.goToBlock(5)")
+        note = page.locator(".dv-note")
+        expect(note).to_contain_text("This result is no longer kept.", timeout=READY)
+        page.get_by_role("button", name="Analyse again").click()
+        expect(page.locator('[data-out="block"]')).to_have_text("6 / 6", timeout=READY)
+        expect(note).to_be_empty()
+        settle(page)
+        assert len(page.evaluate(f"{HANDLE}.maps()")) == 4
+        page.close()
+
+
+@pytest.mark.parametrize("width", [390, 720])
+def test_titles_of_narrow_plots_stay_apart(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    ready(page)
+    apart = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.clientWidth).flatMap(p => {
+        const { left, right } = p.getBoundingClientRect();
+        const parts = [...p.querySelectorAll('.annotation-text-g')];
+        const texts = parts.map(t => [t.textContent, t.getBoundingClientRect()]);
+        const bad = texts.filter(([, t]) => t.left < left - 1 || t.right > right + 1).map(([text]) => text);
+        texts.forEach(([text, t], i) => texts.slice(i + 1).forEach(([other, o]) => {
+            const wide = Math.min(t.right, o.right) - Math.max(t.left, o.left);
+            const tall = Math.min(t.bottom, o.bottom) - Math.max(t.top, o.top);
+            if (wide > 1 && tall > 1) bad.push(`${text} / ${other}`);
+        }));
+        return bad;
+    })"""
+    for name in ("Spectral filters", "Coefficients", "Mixing weights", "Training"):
+        tab(page, name)
+        expect(page.locator(".js-plotly-plot:visible .main-svg").first).to_be_visible(timeout=READY)
+        page.wait_for_timeout(1500)  # plots of a tab come one by one
+        assert page.evaluate(apart) == [], name

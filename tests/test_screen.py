@@ -1,0 +1,144 @@
+"""The screen follows what is on it: another model, another picture, a bad one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import EXAMPLES, serving
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from viewing import READY, choose, ready
+
+import dsp_viz
+from dsp_attention import DSPImageClassifier
+
+DATA = Path(__file__).parent / "data"
+HIDDEN = ["Spectral filters", "Coefficients", "Mixing weights", "What if"]
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app with the shipped models and one of somebody's own: other sizes, other classes, two blocks."""
+    shipped = dsp_viz.load("dsp_tiny")
+    sizes = {"image_size": 224, "patch": 16, "dim": 12, "num_heads": 2, "depth": 2, "num_classes": 2}
+    more = {"spectral_modes": 3, "num_scales": 2}
+    torch.manual_seed(0)
+    config = replace(
+        shipped.config, model={**sizes, **more}, image_size=224, classes=("cat", "dog"), directories=("c", "d")
+    )
+    path = tmp_path_factory.mktemp("own") / "mine224.safetensors"
+    dsp_viz.checkpoint.save(path, DSPImageClassifier(**sizes, **more), config)
+    models = [shipped, dsp_viz.load(path), dsp_viz.load("polaformer_tiny"), dsp_viz.load("softmax_tiny")]
+    with serving(models) as address:
+        yield address
+
+
+@pytest.fixture
+def screen(browser: Browser, several: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(several)
+    ready(page)
+    yield page
+    page.close()
+
+
+def switch(page: Page, model: str) -> None:
+    choose(page, "Model", model)
+    expect(page.locator("#prediction .facts")).to_contain_text(model, timeout=READY)
+    ready(page)
+
+
+def options(page: Page, label: str) -> list[str]:
+    box = page.get_by_label(label, exact=True)
+    box.click()
+    listed = page.locator(f"#{box.get_attribute('aria-controls')}").get_by_role("option").all_inner_texts()
+    box.press("Escape")
+    return [text.replace("✓", "").strip() for text in listed]
+
+
+def test_everything_follows_a_model_of_one_s_own(screen: Page) -> None:
+    screen.get_by_role("radio", name="256 px").check()
+    expect(screen.locator("#prediction .facts")).to_contain_text("32×32 tokens", timeout=READY)
+    switch(screen, "mine224")
+    sides = screen.locator("#rail").get_by_role("radio")
+    assert [s.get_attribute("value") for s in sides.all()] == ["224 px", "448 px", "896 px"]
+    expect(screen.get_by_role("radio", name="448 px")).to_be_checked()  # twice what it was made for, as before
+    expect(screen.locator("#prediction .facts")).to_contain_text("28×28 tokens")
+    expect(screen.get_by_text("This model knows 2 classes: cat, dog")).to_be_visible()
+    expect(screen.get_by_text("tench")).to_have_count(0)
+    screen.get_by_role("tab", name="What if").click()
+    assert options(screen, "Block") == ["every", "1", "2"]
+    assert options(screen, "Head") == ["every", "1", "2"]
+    assert options(screen, "Scale") == ["every", "1×", "2×"]
+    screen.get_by_role("tab", name="Mixing weights", exact=True).last.click()
+    expect(screen.get_by_role("slider", name="range slider for 2×")).to_be_visible(timeout=READY)
+    expect(screen.get_by_role("slider", name="range slider for 4×")).to_have_count(0)
+    screen.get_by_role("tab", name="Spectral filters").click()
+    expect(screen.locator("#gain .js-plotly-plot")).to_be_visible(timeout=READY)
+    expect(screen.get_by_text("Block 2, head 1, as chosen")).to_be_visible()  # it has no third
+    switch_back = screen.get_by_label("Model", exact=True)
+    expect(switch_back).to_have_value("mine224")
+
+
+def test_what_a_model_lacks_is_not_offered(screen: Page) -> None:
+    screen.get_by_role("tab", name="Spectral filters").click()
+    expect(screen.locator("#gain .js-plotly-plot")).to_be_visible(timeout=READY)
+    choose(screen, "Model", "softmax_tiny")
+    expect(screen.get_by_role("tab", name="Polarity maps")).to_have_attribute("aria-selected", "true", timeout=READY)
+    ready(screen)
+    for name in HIDDEN:
+        expect(screen.get_by_role("tab", name=name, exact=True)).to_have_count(0)
+    expect(screen.get_by_role("tab", name="Compare")).to_be_visible()
+    switch(screen, "polaformer_tiny")
+    screen.get_by_role("tab", name="What if").click()  # its maps can be judged; nothing can be changed in it
+    expect(screen.locator("#judge")).to_be_visible(timeout=READY)
+    expect(screen.locator("#run")).to_have_count(0)
+    switch(screen, "dsp_tiny")
+    expect(screen.locator("#run")).to_be_visible(timeout=READY)
+    for name in HIDDEN:
+        expect(screen.get_by_role("tab", name=name, exact=True).first).to_be_visible()
+
+
+def upload(page: Page, path: Path) -> None:
+    page.locator("#picture").get_by_role("button", name="Remove Image").click()
+    page.locator("#picture input[type=file]").set_input_files(path)
+
+
+def loaded(page: Page) -> None:
+    """The field shows a picture that the browser could decode."""
+    page.wait_for_function(
+        "() => { const i = document.querySelector('#picture img'); return i && i.complete && i.naturalWidth > 0; }",
+        timeout=READY,
+    )
+
+
+def test_a_tiff_is_shown_as_it_was_decoded(screen: Page, tmp_path: Path) -> None:
+    path = tmp_path / "scan.tiff"
+    Image.open(EXAMPLES[3]).resize((300, 200)).save(path)
+    upload(screen, path)
+    expect(screen.locator("#prediction .facts")).to_contain_text("of 300×200 pixels", timeout=READY)
+    loaded(screen)
+
+
+def test_after_a_bad_file_the_field_shows_what_is_analysed(screen: Page) -> None:
+    upload(screen, DATA / "truncated.png")
+    expect(screen.locator("#message [role=alert]")).to_contain_text("damaged", timeout=READY)
+    loaded(screen)
+    assert EXAMPLES[0].stem in (screen.locator("#picture img").get_attribute("src") or "")
+    screen.get_by_role("tab", name="Compare").click()
+    expect(screen.get_by_label("Picture A")).to_have_value(f"{EXAMPLES[0].stem}, as analysed", timeout=READY)
+
+
+def test_few_bits_are_told_and_stretched(screen: Page, tmp_path: Path) -> None:
+    path = tmp_path / "microscope.png"
+    gray = torch.linspace(0, 4095, 64 * 64).reshape(64, 64).to(torch.int32).numpy().astype("uint16")
+    Image.fromarray(gray).save(path)
+    upload(screen, path)
+    expect(screen.locator("#message [role=alert]")).to_contain_text("4,095", timeout=READY)
+    before = screen.locator("#prediction").inner_text()
+    screen.get_by_label("Stretch its values").check()
+    screen.wait_for_function("t => document.querySelector('#prediction').innerText !== t", arg=before, timeout=READY)
+    direct = dsp_viz.analyse(dsp_viz.load("dsp_tiny"), path, stretch=True)
+    expect(screen.locator("#prediction .row").first).to_contain_text(f"{100 * direct.top(1)[0][1]:.1f} %")
