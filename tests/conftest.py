@@ -60,6 +60,14 @@ def weights(_small: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_small.parent, tmp_path, dirs_exist_ok=True)) / _small.name
 
 
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    """A picture that lies on the server and was never uploaded."""
+    path = tmp_path / "private.png"
+    Image.new("RGB", (64, 64), "red").save(path)
+    return path
+
+
 @contextmanager
 def serving(models: list[dsp_viz.LoadedModel], **options: Any) -> Iterator[str]:
     """The app, running with these models; yields its address."""

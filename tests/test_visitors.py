@@ -1,0 +1,97 @@
+"""What is kept of a visitor, for how long, and what others get to see of it."""
+
+import json
+import os
+from pathlib import Path
+
+from conftest import EXAMPLES
+from gradio_client import Client, handle_file
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from viewing import READY, ready
+
+import dsp_viz
+from dsp_viz import ui
+from dsp_viz.store import Store
+from dsp_viz.ui.server import sweep
+
+
+def test_a_link_gives_away_what_the_model_saw(page: Page, browser: Browser, tmp_path: Path) -> None:
+    """The file that was uploaded, with its metadata and what was cut off, stays the sender's."""
+    upload = tmp_path / "secret.jpg"
+    with Image.open(EXAMPLES[1]) as picture:
+        exif = Image.Exif()
+        exif[0x010E] = "where I live"
+        picture.save(upload, exif=exif)
+    ready(page)
+    page.locator("#picture").get_by_role("button", name="Remove Image").click()
+    page.locator("#picture input[type=file]").set_input_files(upload)
+    page.wait_for_function("() => document.querySelector('#source textarea').value.includes('secret')", timeout=READY)
+    ready(page)
+    link = page.evaluate("[...document.querySelectorAll('#view, #view *')].map(e => e.dspView).find(Boolean).link()")
+    sent = json.loads(page.locator("#source textarea").input_value())["path"]
+    stranger = browser.new_context()
+    bodies: list[str] = []
+    other = stranger.new_page()
+    other.on("response", lambda r: bodies.append(r.url))
+    other.goto(link)
+    ready(other)
+    expect(other.locator("#picture img")).to_be_visible(timeout=READY)
+    got = json.loads(other.locator("#source textarea").input_value())["path"]
+    assert got != sent
+    with Image.open(got) as seen:
+        assert seen.size == (128, 128)
+        assert not seen.getexif()
+    assert not any(Path(sent).parent.name in url for url in bodies)
+    assert Path(sent).parent.name not in other.content()
+    stranger.close()
+
+
+def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser, model: dsp_viz.LoadedModel) -> None:
+    """The store keeps one result only, and dozens of strangers came by; the page goes on as if nothing had been."""
+    store = Store(max_bytes=1)
+    models = [model, dsp_viz.load("softmax_tiny")]
+    with ui.serving(ui.create_app(ui.build(models, EXAMPLES, store), store)) as address:
+        page = browser.new_page()
+        page.goto(address)
+        ready(page)
+        client = Client(address, verbose=False)
+        for i in range(40):
+            client.predict(handle_file(EXAMPLES[i % 3]), api_name="/analyse")
+        for i in range(3):
+            other = browser.new_page()
+            other.goto(f"{address}#picture={EXAMPLES[i + 1].stem}")
+            ready(other)
+            other.close()
+        page.get_by_role("button", name="next block").click()
+        expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
+        page.get_by_role("tab", name="What if").click()
+        page.locator("#rank").click()
+        expect(page.locator(".dm button")).to_have_count(6 * 9, timeout=2 * READY)
+        page.get_by_role("tab", name="Coefficients").click()
+        expect(page.locator("#dynamic .js-plotly-plot")).to_be_visible(timeout=READY)
+        page.close()
+
+
+def test_a_picture_that_is_gone_is_told(page: Page, private: Path) -> None:
+    ready(page)
+    page.locator("#picture").get_by_role("button", name="Remove Image").click()
+    page.locator("#picture input[type=file]").set_input_files(private)
+    page.wait_for_function("() => document.querySelector('#source textarea').value.includes('private')", timeout=READY)
+    Path(json.loads(page.locator("#source textarea").input_value())["path"]).unlink()
+    page.get_by_role("radio", name="256 px").check()
+    expect(page.get_by_text("This picture is no longer kept")).to_be_visible(timeout=READY)
+    page.locator("#examples button").nth(1).click()  # one click goes on
+    expect(page.locator("#prediction .facts")).to_contain_text("32×32 tokens", timeout=READY)
+
+
+def test_what_uploads_leave_goes_once_it_is_old(tmp_path: Path) -> None:
+    for name in ("empty", "full", "new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full" / "file").touch()
+    for name in ("tmpold", "tmpnew", "other"):
+        (tmp_path / name).touch()
+    for name in ("empty", "full", "tmpold", "other"):
+        os.utime(tmp_path / name, (0, 0))
+    sweep(tmp_path, 3600)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "new", "other", "tmpnew"]
