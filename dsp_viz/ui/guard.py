@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import MutableMapping
+from pathlib import Path
 from shutil import disk_usage
-from tempfile import gettempdir
 from typing import Any
 from urllib.parse import urlsplit
 
+from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +22,7 @@ MAX_BODY = 2**20
 MAX_ERROR = 2000
 
 #: Bytes of the disk that uploads leave free.
-ROOM = 2**30
+ROOM = 4 * MAX_UPLOAD
 
 #: Gradio's routes that the page, its clients and model contexts use; all others are closed. An entry that ends in "/"
 #: stands for everything below it.
@@ -96,14 +97,14 @@ class Guard:
         upload = path.startswith("/gradio_api/upload")
         limit = MAX_UPLOAD + MAX_BODY if upload else MAX_BODY
         length = headers.get("content-length", "0")
-        refusal = None
+        too_large = 413, f"The request is too large: at most {limit} bytes are read here."
         if not _open(scope["method"], path):
             refusal = 404, "There is nothing here."
         elif _foreign(scope["method"], headers):
             refusal = 403, "Other sites' pages may not use this one."
         elif not length.isdecimal() or int(length) > limit:
-            refusal = 413, f"The request is too large: at most {limit} bytes are read here."
-        elif upload and disk_usage(gettempdir()).free < ROOM:
+            refusal = too_large
+        elif upload and disk_usage(_existing(get_upload_folder())).free < ROOM:
             refusal = 507, "There is no room for more pictures at the moment. Try again later."
         else:
             if path.startswith("/gradio_api/info"):
@@ -111,7 +112,7 @@ class Guard:
             try:
                 return await self.app(scope, _bounded(receive, limit), answer)
             except _TooLargeError:
-                refusal = 413, f"The request is too large: at most {limit} bytes are read here."
+                refusal = too_large
             except Exception as error:
                 _log.warning("%s %.200s: %s: %.300s", scope["method"], path, type(error).__name__, error)
                 refusal = 500, "The request could not be answered."
@@ -145,6 +146,12 @@ class _Answer:
                 message = {"type": "http.response.body", "body": text}
             await self._send(start)
         await self._send(message)
+
+
+def _existing(folder: str) -> Path:
+    """The folder, or the nearest above it that exists: that of the uploads is made for the first of them."""
+    path = Path(folder).absolute()
+    return next(each for each in (path, *path.parents) if each.exists())
 
 
 def _open(method: str, path: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import gradio as gr
@@ -23,13 +23,15 @@ from .pages import Page, Pages
 from .polarity import PolarityView
 from .rail import SHOWN, Rail
 from .results import Results, Source
-from .tabs import Shown, Values
+from .tabs import Shown, Tab, Values
 from .tabs.compare import Comparison
 from .tabs.history import History
 from .tabs.parts import Coefficients, Filters, Weights
 from .tabs.whatif import WhatIf
 
 _log = logging.getLogger("dsp_viz")
+
+T = TypeVar("T", bound=Tab)
 
 MASTHEAD = """<div id="masthead"><button type="button" id="copy-link" aria-live="polite"
 title="Copy an address that opens what is on the screen">Copy link</button><h1>DSP-Attention explorer</h1>
@@ -125,11 +127,17 @@ class Screen:
             with gr.Column(scale=4, min_width=320), gr.Tabs(selected=MAPS) as self.all:
                 with gr.Tab("Polarity maps", id=MAPS) as first:
                     self.view = PolarityView(elem_id="view")
-                self.tabs: dict[str, Any] = {}  # each a Tab
+                self.tabs: dict[str, Tab] = {}
                 places = {MAPS: first}
-                for kind in (Filters, Coefficients, Weights, History, Comparison, WhatIf):
+
+                def added(kind: type[T]) -> T:
                     with gr.Tab(kind.title, id=kind.name) as places[kind.name]:
-                        self.tabs[kind.name] = kind(results)
+                        tab = self.tabs[kind.name] = kind(results)
+                    return tab
+
+                for part in (Filters, Coefficients, Weights):
+                    added(part)
+                self.history, self.comparison, self.whatif = added(History), added(Comparison), added(WhatIf)
         self.fitting = gr.HTML(self._hiding(next(iter(results.models.values()))), elem_id="fitting")
         # What the page is about, kept by the page itself: the server may forget it, the page does not.
         self.source = gr.Textbox("", visible="hidden", elem_id="source", container=False)
@@ -169,16 +177,16 @@ class Screen:
         choices = [c.input for c in (rail.model, rail.side, rail.whole, rail.stretch)]
         gr.on(choices, self.change, inputs, outputs, **latest)
         self.view.lost(self.change, inputs, outputs, **latest)
-        self.tabs["compare"].view.lost(self.redraw, inputs, made, **redraw)
+        self.comparison.view.lost(self.redraw, inputs, made, **redraw)
         # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
         self.view.pick(self.pick, None, [self.block, self.head], **redraw).then(self.redraw, inputs, made, **silent)
         for name, place in places.items():
             opened = place.select(None, None, self.opened, js=f"() => '{name}'")
             if name != MAPS:
                 opened.then(self.redraw, inputs, made, **silent)
-        told = [self.tabs["history"].epoch.input, *(c.input for c in self.tabs["compare"].inputs)]
+        told = [self.history.epoch.input, *(c.input for c in self.comparison.inputs)]
         gr.on(told, self.redraw, inputs, made, **redraw)
-        self.tabs["whatif"].listen(self.source, BUSY)
+        self.whatif.listen(self.source, BUSY)
 
     # What happens, each with what the components hold.
 
@@ -227,12 +235,11 @@ class Screen:
         if opened != MAPS and not (opened in self.tabs and self.tabs[opened].fits(self._results.models[source.model])):
             opened = MAPS
         told |= {self.opened: opened, self.all: gr.Tabs(selected=opened)}
-        compare: Any = self.tabs["compare"]
-        for component, key in zip(compare.inputs, ("pictureA", "pictureB", "modelA", "modelB"), strict=True):
+        for component, key in zip(self.comparison.inputs, ("pictureA", "pictureB", "modelA", "modelB"), strict=True):
             known = self._results.models if key.startswith("model") else self._results.examples
             told[component] = asked[key] if asked.get(key) in known else component.value
         try:
-            told |= {self.tabs["whatif"].controls.text: to_json(from_json(asked.get("interventions", "[]")))}
+            told |= {self.whatif.controls.text: to_json(from_json(asked.get("interventions", "[]")))}
         except InterventionError:
             note = note or "The link's interventions cannot be read: they are left out."
         with self._turn(values, request) as page:

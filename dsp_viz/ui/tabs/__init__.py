@@ -1,14 +1,16 @@
 """The tabs, a class each. A tab says which models it fits, and draws only while it is open."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from ...checkpoint import LoadedModel
 from .. import views
-from ..results import Source
+from ..results import Results, Source
 
 #: What the components of the page hold, by component: what handlers get, and what they return.
 Values = dict[Any, Any]
@@ -35,8 +37,14 @@ class Tab(Protocol):
 
     name: str
     title: str
-    inputs: list[Component]
-    outputs: list[Component]
+
+    def __init__(self, results: Results) -> None: ...
+
+    @property
+    def inputs(self) -> Sequence[Component | Block]: ...
+
+    @property
+    def outputs(self) -> Sequence[Component | Block]: ...
 
     def fits(self, model: LoadedModel) -> bool:
         """Whether the tab has anything to show of a model."""
