@@ -1,0 +1,139 @@
+"""The record of an attention layer: two thin factors for every map, and the rule that finishes a row of it.
+
+Whatever the attention, ``l_i·r_j`` of a query's left and a key's right factor is one entry of a map before it is
+finished. So a record says for each scale where queries and keys lie in the picture, what the factors are, and which of
+the three rules makes a row of them; nothing that reads a record needs to know which attention it is of.
+
+Axes as in :mod:`dsp_attention`, with ``P`` parts of the factors, ``r`` numbers in each: ``l·r`` sums over both.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+#: How a row of query ``i`` is made of ``s_j = Σ_p l_ip·r_jp``: ``s_j / (Σ_j s_j + N ε)``, ``s_j``, ``softmax_j(s_j)``.
+Finish = Literal["ratio", "product", "softmax"]
+
+#: What a stream is: one of the two of polarity-aware attention, or the only one.
+Role = Literal["same", "opposite", "only"]
+
+#: All of the picture: top, left, bottom, right.
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Places in the picture, ``rows × columns`` equal cells, row-major.
+
+    Attributes:
+        rows, columns: how many.
+        box: top, left, bottom and right edge of all of them together, as shares of the picture's height and width.
+            Cells may reach beyond its edge, as those do that pool an odd number of tokens.
+    """
+
+    rows: int
+    columns: int
+    box: tuple[float, float, float, float] = WHOLE
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(rows, columns)``."""
+        return self.rows, self.columns
+
+    def pooled(self, factor: int) -> "Grid":
+        """The grid whose cells hold ``factor × factor`` of this one's, fewer at the end of an odd side."""
+        rows, columns = (-(-n // factor) for n in self.size)
+        top, left, bottom, right = self.box
+        bottom = top + (bottom - top) * (rows * factor / self.rows)
+        right = left + (right - left) * (columns * factor / self.columns)
+        return Grid(rows, columns, (top, left, bottom, right))
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One of the maps that a head has at each scale.
+
+    Attributes:
+        name: what people read. role: what it stands for.
+        turn: by how many of the ``P`` parts the left factor is turned for it: with 1 of 2 they change places, so that
+            positive features of the query meet negative ones of the keys.
+        values: which share of a head's values it acts on, from and to, within 0 and 1.
+    """
+
+    name: str
+    role: Role = "only"
+    turn: int = 0
+    values: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The factors of a layer's maps at one scale.
+
+    Attributes:
+        queries, keys: where they lie. A token of the layer asks the queries around it, by linear interpolation.
+        left: ``l``, ``(P, B, h, N_queries, r)``. right: ``r``, ``(P, B, h, N_keys, r)``.
+        values: ``v``, ``(B, h, N_keys, d)``.
+        pooled: tokens of the layer along each side of a key.
+    """
+
+    queries: Grid
+    keys: Grid
+    left: Tensor
+    right: Tensor
+    values: Tensor
+    pooled: int = 1
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What only DSP-Attention has.
+
+    Attributes:
+        fields: q and k before the filters, of each scale, ``(B, H_s, W_s, 2, h, d)``.
+        summaries: the context's summaries by name, ``(B, width)``.
+        filters: ``D``, ``(2, h, 2M-1, M)`` complex.
+        ema: tracked gradients, ``(h, S)``.
+    """
+
+    fields: tuple[Tensor, ...]
+    summaries: dict[str, Tensor]
+    filters: Tensor
+    ema: Tensor
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one attention layer computed in one pass.
+
+    Attributes:
+        name: module path. kind: of attention, in words, for people. stage: of a pyramid, from 0.
+        grid: its tokens. streams: of its maps. finish: the rule of their rows.
+        scales: the factors, finest first.
+        coefficients: ``c``, ``(B, h, S, streams)``; 1 where a layer has none.
+        weights: ``w``, the mixing weights, ``(B, h, S)``; 1 where a layer has none.
+        output: what the maps have to rebuild, ``(B, N, C)``, heads one after the other along ``C``:
+            ``gate ⊙ (local + Σ_s w_s c_s A_s v_s)``.
+        local: what is added to the maps' share, ``(B, N, C)``, such as a convolution of the values.
+        gate: what multiplies the sum, ``(B, N, C)``.
+        epsilon: ``ε`` of the rule ``ratio``, for the mean of a row.
+        dynamic: whether coefficients and mixing weights are the layer's own.
+        parts: what only DSP-Attention has.
+    """
+
+    name: str
+    kind: str
+    grid: Grid
+    streams: tuple[Stream, ...]
+    finish: Finish
+    scales: tuple[Scale, ...]
+    coefficients: Tensor
+    weights: Tensor
+    output: Tensor
+    local: Tensor | None = None
+    gate: Tensor | None = None
+    epsilon: float = 0.0
+    stage: int = 0
+    dynamic: bool = False
+    parts: Parts | None = None
