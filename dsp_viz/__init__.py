@@ -8,7 +8,7 @@
 
 __version__ = "0.1.0"
 
-from . import images, maps, trace
+from . import images, layer, maps, trace
 from .analysis import Analysis, analyse
 from .checkpoint import CheckpointError, LoadedModel, available, load
 from .images import ImageError
@@ -21,6 +21,7 @@ __all__ = [
     "analyse",
     "available",
     "images",
+    "layer",
     "load",
     "maps",
     "trace",

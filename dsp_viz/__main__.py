@@ -8,24 +8,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention
-
 from . import export
 from .analysis import Analysis, analyse, fitted, input_side, model_input
 from .checkpoint import CheckpointError, LoadedModel, load
 from .device import DEVICES, resolve_device
 from .images import ImageError
 from .interventions import Intervention, InterventionError, applied, from_json
+from .kinds import layers
 from .maps import Query
 from .print_figures import PrintFigure
-from .trace import layers
 from .trust import table, trust
 
 #: Endings of the files that ``trust`` takes for pictures.
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
-
-#: Attentions whose maps ``trust`` judges.
-LINEAR = (DynamicSpectralPolarityAttention, PolaFormerAttention)
 
 #: Formats of figures.
 FIGURES = ("png", "svg", "pdf")
@@ -91,8 +86,6 @@ def _trust(args: argparse.Namespace) -> int:
         files = sorted(p for p in args.folder.rglob("*") if p.is_file() and p.suffix.lower() in PICTURES)
         if not files:
             raise ValueError(f"{args.folder} holds no picture ({', '.join(sorted(PICTURES))})")
-        if not all(isinstance(layer, LINEAR) for layer in layers(model).values()):
-            raise ValueError(f"{model.name} has no linear attention, whose maps are what is judged")
     except (CheckpointError, ValueError) as error:
         args.parser.error(str(error))
     chosen = [files[i * len(files) // args.limit] for i in range(args.limit)] if args.limit < len(files) else files
@@ -104,7 +97,7 @@ def _trust(args: argparse.Namespace) -> int:
             tqdm.write(f"{path}: {error}", file=sys.stderr)
             status = 1
             continue
-        found.append(trust(model, x, model.classifier.patch, seed=number))
+        found.append(trust(model, x, seed=number))
     if found:
         count = f"{len(found)} picture{'s' * (len(found) > 1)}"
         print(f"{count}, {model.name} (weights {model.digest}); means and 95 % intervals\n")

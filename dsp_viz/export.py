@@ -5,7 +5,7 @@ import io
 import json
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -14,53 +14,51 @@ from torch import Tensor
 from . import __version__, maps
 from .analysis import Analysis
 from .print_figures import PrintFigure, maps_sheet
-from .trace import DSPBlock, LinearBlock, SoftmaxBlock
 
 #: Pixels per inch of figures that are written as PNG.
 DPI = 150
 
 
 def numbers(result: Analysis) -> dict[str, np.ndarray]:
-    r"""Everything worth keeping of an analysis, by name. Axes as in :class:`dsp_viz.trace.Block`, without the batch.
+    r"""Everything worth keeping of an analysis, by name. Axes as in :mod:`dsp_viz.layer`, without the batch.
 
-    A row of a map follows from the features: with ``φ_p(q)`` and ``φ_p(k)`` of polarity ``p``, ``ε = 1e-6``,
-
-    .. math:: A_{ij} = \frac{\sum_p φ_p(q_i)·φ_p(k_j)}{\sum_j \sum_p φ_p(q_i)·φ_p(k_j) + N_s ε}
-
-    is the same-signed map; ``φ_{-p}(q)`` in place of ``φ_p(q)`` gives the opposite-signed one.
+    A row of a map follows from ``left`` and ``right``: with ``s_ij = Σ_p l_ip·r_jp`` it is finished by the layer's
+    rule, see docs/format.md. The part ``p`` of a stream's left factor is ``l_{p + turn}``.
 
     Args:
         result: of :func:`dsp_viz.analyse`.
 
     Returns:
-        float32 unless stated; blocks ``b`` and scales ``s`` count from 0:
+        float32 unless stated; blocks ``b`` and scales ``s`` count from 0. What a result no longer holds is left out:
 
         - ``probabilities`` ``(num_classes,)`` float64;
         - ``block{b}/coefficients`` ``(h, S, streams)``; ``block{b}/mixing_weights`` ``(h, S)``;
-          ``block{b}/grids`` ``(S, 2)`` int64;
+          ``block{b}/grid`` ``(2,)`` int64;
         - of DSP-Attention ``block{b}/ema`` ``(h, S)`` and ``block{b}/filters`` ``(2, h, 2M-1, M)`` complex64;
-        - ``block{b}/scale{s}/features`` ``(2, 2, h, N_s, d)``: polarity, (q, k); of softmax attention ``block{b}/q``
-          and ``block{b}/k`` ``(h, N, d)`` instead;
-          ``block{b}/scale{s}/values`` ``(h, N_s, d)``;
-          ``block{b}/scale{s}/maps`` ``(streams, h, H_s, W_s)``, see :func:`dsp_viz.maps.streams`, averaged over all
-          queries; ``block{b}/scale{s}/entropies`` ``(streams, h)``: of those, see :func:`dsp_viz.maps.entropy`.
+        - ``block{b}/scale{s}/left`` ``(P, h, N_queries, r)``, ``block{b}/scale{s}/right`` ``(P, h, N_keys, r)``;
+          ``block{b}/scale{s}/values`` ``(h, N_keys, d)``; ``block{b}/scale{s}/queries`` and ``…/keys``, their grids,
+          ``(2,)`` int64;
+          ``block{b}/scale{s}/maps`` ``(streams, h, H_keys, W_keys)``, see :func:`dsp_viz.maps.streams`, averaged over
+          all queries; ``block{b}/scale{s}/entropies`` ``(streams, h)``: of those, where they have no sign, see
+          :func:`dsp_viz.maps.entropy`.
     """
     arrays = {"probabilities": np.array(result.probabilities)}
     for b, block in enumerate(result.trace.blocks):
         arrays[f"block{b}/coefficients"] = _array(block.coefficients[0])
         arrays[f"block{b}/mixing_weights"] = _array(block.weights[0])
-        arrays[f"block{b}/grids"] = np.array(block.grids, dtype=np.int64)
-        if isinstance(block, DSPBlock):
-            arrays[f"block{b}/ema"] = _array(block.ema)
-            arrays[f"block{b}/filters"] = block.filters.to(torch.complex64).numpy()
-        if isinstance(block, SoftmaxBlock):
-            arrays[f"block{b}/q"], arrays[f"block{b}/k"] = _array(block.q[0]), _array(block.k[0])
-        for s, averages in enumerate(maps.block_maps(block, "all")):
-            if isinstance(block, LinearBlock):
-                arrays[f"block{b}/scale{s}/features"] = _array(block.features[s][:, :, 0])
-            arrays[f"block{b}/scale{s}/values"] = _array(block.values[s][0])
-            arrays[f"block{b}/scale{s}/maps"] = _array(averages)
-            arrays[f"block{b}/scale{s}/entropies"] = _array(maps.entropy(averages))
+        arrays[f"block{b}/grid"] = np.array(block.grid.size, dtype=np.int64)
+        if block.parts is not None:
+            arrays[f"block{b}/ema"] = _array(block.parts.ema)
+            arrays[f"block{b}/filters"] = block.parts.filters.to(torch.complex64).numpy()
+        for s, (scale, averages) in enumerate(zip(block.scales, maps.block_maps(block, "all"), strict=True)):
+            held = {"left": scale.left[:, 0], "right": scale.right[:, 0], "maps": averages}
+            if scale.values.numel():
+                held["values"] = scale.values[0]
+            if block.finish != "product":
+                held["entropies"] = maps.entropy(averages)
+            arrays |= {f"block{b}/scale{s}/{name}": _array(values) for name, values in held.items()}
+            for name, grid in (("queries", scale.queries), ("keys", scale.keys)):
+                arrays[f"block{b}/scale{s}/{name}"] = np.array(grid.size, dtype=np.int64)
     return arrays
 
 
@@ -73,7 +71,9 @@ def settings(result: Analysis) -> dict[str, Any]:
     Returns:
         ``name`` of the picture; ``model`` and ``digest``; ``versions`` of dsp-attention, torch and numpy;
         ``classes``, each with its probability, in the order of the logits; ``grid`` (rows, columns); ``frame``: see
-        :class:`dsp_viz.images.Frame`; ``seconds`` of the forward pass; ``interventions`` in it.
+        :class:`dsp_viz.images.Frame`; ``seconds`` of the forward pass; ``interventions`` in it; ``verified``: how far
+        the maps were off from what the layers put out, see :mod:`dsp_viz.proof`; ``refused``: layers that are not
+        there, and why; ``layers``: of each its ``name``, ``kind``, rule (``finish``), ``epsilon`` and ``streams``.
     """
     frame = result.frame
     return {
@@ -92,25 +92,41 @@ def settings(result: Analysis) -> dict[str, Any]:
             "patch": frame.patch,
         },
         "seconds": result.seconds,
+        "verified": result.trace.verified,
+        "refused": list(result.trace.refused),
+        "layers": [
+            {
+                "name": block.name,
+                "kind": block.kind,
+                "finish": block.finish,
+                "epsilon": block.epsilon,
+                "streams": [{"name": s.name, "role": s.role, "turn": s.turn} for s in block.streams],
+            }
+            for block in result.trace.blocks
+        ],
         "interventions": [
             intervention.model_dump(mode="json", exclude_none=True) for intervention in result.interventions
         ],
     }
 
 
-def save_npz(result: Analysis, path: str | Path) -> None:
-    """Write :func:`numbers` as a compressed NPZ, with :func:`settings` as JSON under ``settings``; no pickle in it.
+def save_npz(result: Analysis, file: str | Path | BinaryIO, *, compressed: bool = True) -> None:
+    """Write :func:`numbers` as NPZ, with :func:`settings` as JSON under ``settings``; no pickle in it.
 
     Args:
-        result: of :func:`dsp_viz.analyse`. path: of the file; what is there is overwritten.
+        result: of :func:`dsp_viz.analyse`. file: path of it, or an open one; what is there is overwritten.
+        compressed: which takes longer.
 
     Raises:
         OSError: the file cannot be written.
     """
     arrays = {"settings": np.array(json.dumps(settings(result), ensure_ascii=False)), **numbers(result)}
-    # Opened here, because numpy would append `.npz` to any other name.
-    with open(path, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    if isinstance(file, str | Path):
+        # Opened here, because numpy would append `.npz` to any other name.
+        with open(file, "wb") as opened:
+            save_npz(result, opened, compressed=compressed)
+        return
+    (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)
 
 
 def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> PrintFigure:
@@ -130,7 +146,8 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> PrintFigu
     blocks = result.trace.blocks
     if not 0 <= block < len(blocks):
         raise ValueError(f"block={block!r}: must be within 0 and {len(blocks) - 1}")
-    arrays = [_array(m) for m in maps.block_maps(blocks[block], query)]
+    chosen = blocks[block]
+    arrays = [_array(m) for m in maps.block_maps(chosen, maps.place(query, result.trace.grid, chosen.grid))]
     token = query if isinstance(query, tuple) else None
     asked = "averaged over all queries" if token is None else f"query at row {token[0] + 1}, column {token[1] + 1}"
     H, W = result.frame.grid
@@ -141,7 +158,10 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> PrintFigu
         result.picture,
         arrays,
         token,
-        streams=maps.streams(blocks[block]),
+        grid=result.frame.grid,
+        keys=[(scale.keys, scale.pooled) for scale in chosen.scales],
+        streams=chosen.streams,
+        signed=chosen.finish == "product",
         title=f"Block {block + 1} of {len(blocks)}, {asked}",
         caption=(*([_short(result.name)] if result.name else []), made),
     )

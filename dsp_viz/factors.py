@@ -1,101 +1,155 @@
-"""The factors of one block's maps as bytes: all that a browser needs to rebuild any row of any map.
+"""The factors of one layer's maps as bytes: all that a browser needs to rebuild any row of any map.
 
-Linear attention is a product of two thin factors, ``φ(q)`` and ``φ(k)``, ``(h, N_s, 2d)`` each; both streams come from
-the same two (the opposite-signed one exchanges the halves of ``φ(q)``). Stored as float16, scaled per head so that the
-largest value is 2^15: features span many powers of ten, and only float16's exponent limits the smallest.
-
-Softmax attention's rows follow from q and k, ``(h, N, d)`` each, in the same way. They are stored as float32: the
-exponential makes a relative error in a weight of an absolute one in a score. Its average over all queries has no
-shortcut, so it travels.
-
-Layout, little-endian: ``uint32`` length of the header, the header as JSON (padded with spaces, so that what follows
-lies at a multiple of 4), then for each scale the two factors as float16; or q, k and the average over all queries,
-``(h, N)``, as float32.
+docs/format.md describes the bytes; ``ui/view/maths.js`` reads them too. Factors of the rule ``ratio`` are stored as
+float16, scaled per head so that the largest value is 2^15: features span many powers of ten, and only float16's
+exponent limits the smallest. Those of the other rules are stored as float32: an exponential makes a relative error in a
+weight of an absolute one in a score, and signed products cancel.
 """
 
 import json
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-
-from dsp_attention.polarity import EPS
+from torch import Tensor
 
 from . import maps
-from .trace import Block, LinearBlock, SoftmaxBlock
+from .layer import Layer
+
+#: Of the bytes that are written, and the last that are read.
+FORMAT = 2
 
 #: What the largest feature of a head becomes; float16 ends at 65504.
 _TOP = 32768.0
 
 
-def encode(block: Block) -> bytes:
-    """Pack a block of a trace (its first sample).
+class Factors(NamedTuple):
+    """Of one scale, in true units: ``(h, N_queries, width)``, ``(h, N_keys, width)``, and of the rule ``softmax`` the
+    average of all rows, ``(h, N_keys)``; float32."""
 
-    Returns:
-        The header's fields: ``kind``, ``linear`` or ``softmax``; ``heads``; ``width``, ``2d`` or for softmax ``d``;
-        ``grids``, ``[[H_s, W_s], …]``; ``coefficients`` ``(h, S, streams)``; ``weights`` ``(h, S)``; for linear
-        attention ``units``, ``(S, 2, h)``: what 1 is worth in the two stored factors of each head, and ``epsilon`` of
-        the normaliser's mean. After it, for each scale, ``(2, h, N_s, width)``: ``φ(q)`` and ``φ(k)``, positive
-        polarity first, or ``q`` and ``k``.
-    """
-    header: dict[str, Any] = {
-        "kind": "linear",
+    left: np.ndarray
+    right: np.ndarray
+    average: np.ndarray | None
+
+
+def encode(block: Layer) -> bytes:
+    """Pack a layer of a trace (its first sample), see docs/format.md."""
+    small = block.finish == "ratio"
+    arrays: list[np.ndarray] = []
+    scales = []
+    averages = maps.block_maps(block, "all") if block.finish == "softmax" else None
+    for s, scale in enumerate(block.scales):
+        units = []
+        for factor in (scale.left, scale.right):
+            joined = torch.cat(factor[:, 0].unbind(0), dim=-1).float()  # (h, N, width)
+            unit = torch.ones(len(joined))
+            if small:
+                unit = joined.abs().amax((1, 2)).clamp_min(torch.finfo(torch.float32).tiny) / _TOP
+            units.append(unit.tolist())
+            arrays.append((joined / unit[:, None, None] if small else joined).numpy().astype("<f2" if small else "<f4"))
+        if averages is not None:
+            arrays.append(averages[s][0].float().numpy().astype("<f4"))
+        scales.append(
+            {
+                "queries": scale.queries.size,
+                "keys": scale.keys.size,
+                "box": scale.keys.box,
+                "pooled": scale.pooled,
+                "width": scale.left.shape[0] * scale.left.shape[-1],
+                "units": units,
+            }
+        )
+    # A part of the left factor is a run of its width.
+    part = block.scales[0].left.shape[-1]
+    header = {
+        "format": FORMAT,
+        "name": block.name,
+        "kind": block.kind,
+        "stage": block.stage,
         "heads": block.coefficients.shape[1],
-        "grids": block.grids,
+        "grid": block.grid.size,
+        "streams": [{"name": s.name, "role": s.role, "turn": s.turn * part} for s in block.streams],
+        "finish": block.finish,
+        "epsilon": block.epsilon,
+        "dynamic": block.dynamic,
         "coefficients": block.coefficients[0].tolist(),
         "weights": block.weights[0].tolist(),
+        "scales": scales,
     }
-    if isinstance(block, SoftmaxBlock):
-        header |= {"kind": "softmax", "width": block.q.shape[-1]}
-        average = maps.block_maps(block, "all")[0]
-        return _join(header, [t.float().numpy().astype("<f4").tobytes() for t in (block.q[0], block.k[0], average)])
-    assert isinstance(block, LinearBlock)
-    parts, units = [], []
-    for features in block.features:
-        joined = torch.cat(features[:, :, 0].unbind(0), dim=-1).float()  # (2, h, N_s, 2d)
-        unit = joined.amax((2, 3)).clamp_min(torch.finfo(torch.float32).tiny) / _TOP  # (2, h)
-        units.append(unit.tolist())
-        parts.append((joined / unit[..., None, None]).half().numpy().astype("<f2").tobytes())
-    return _join(header | {"width": 2 * block.features[0].shape[-1], "units": units, "epsilon": EPS}, parts)
-
-
-def _join(header: dict[str, Any], parts: list[bytes]) -> bytes:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
-    return b"".join([struct.pack("<I", len(text)), text, *parts])
+    return b"".join([struct.pack("<I", len(text)), text, *map(_padded, arrays)])
 
 
-def decode(data: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """What :func:`encode` packed: the header, and for each scale ``(2, h, N_s, width)`` float32 in true units."""
+def _padded(array: np.ndarray) -> bytes:
+    data = array.tobytes()
+    return data + b"\0" * (-len(data) % 4)
+
+
+def decode(data: bytes) -> tuple[dict[str, Any], list[Factors]]:
+    """What :func:`encode` packed: the header, and the factors of each scale.
+
+    Raises:
+        ValueError: the bytes are of a newer format.
+    """
     (length,) = struct.unpack_from("<I", data)
     header = json.loads(data[4 : 4 + length])
-    softmax = header["kind"] == "softmax"
-    offset, factors = 4 + length, []
-    for i, (H, W) in enumerate(header["grids"]):
-        shape = (2, header["heads"], H * W, header["width"])
-        stored = np.frombuffer(data, "<f4" if softmax else "<f2", count=int(np.prod(shape)), offset=offset)
-        unit = 1 if softmax else np.array(header["units"][i], np.float32)[..., None, None]
-        factors.append(stored.reshape(shape).astype(np.float32) * unit)
-        offset += stored.nbytes
-    return header, factors
+    if header.get("format", 1) != FORMAT:
+        raise ValueError(f"format={header.get('format', 1)}: this version of dsp_viz reads {FORMAT} only")
+    offset = 4 + length
+
+    def take(dtype: str, *shape: int) -> np.ndarray:
+        nonlocal offset
+        array = np.frombuffer(data, dtype, count=int(np.prod(shape)), offset=offset).reshape(shape)
+        offset += array.nbytes + -array.nbytes % 4
+        return array.astype(np.float32)
+
+    def read(scale: dict[str, Any]) -> Iterator[np.ndarray]:
+        heads, width = header["heads"], scale["width"]
+        for (rows, columns), unit in zip((scale["queries"], scale["keys"]), scale["units"], strict=True):
+            stored = take("<f2" if header["finish"] == "ratio" else "<f4", heads, rows * columns, width)
+            yield stored * np.array(unit, np.float32)[:, None, None]
+        if header["finish"] == "softmax":
+            rows, columns = scale["keys"]
+            yield take("<f4", heads, rows * columns)
+
+    found = [list(read(scale)) for scale in header["scales"]]
+    return header, [Factors(left, right, rest[0] if rest else None) for left, right, *rest in found]
 
 
-def restore(block: Block, data: bytes) -> Block:
-    """A block whose tensors over tokens were let go, with the factors of its maps again.
+def restore(block: Layer, data: bytes) -> Layer:
+    """A layer whose tensors over tokens were let go, with the factors of its maps again.
 
     Args:
         block: that :func:`encode` packed. data: what it returned.
-
-    Returns:
-        The block with ``features``, or with ``q`` and ``k`` of softmax attention: what its maps are made of.
     """
     _, decoded = decode(data)
-    if isinstance(block, SoftmaxBlock):
-        q, k = torch.from_numpy(decoded[0])[:, None]
-        return replace(block, q=q, k=k)
-    assert isinstance(block, LinearBlock)
-    # Of each scale the two polarities, (2, 1, h, N_s, d) each.
-    both = [torch.from_numpy(joined)[:, None].chunk(2, dim=-1) for joined in decoded]
-    return replace(block, features=tuple(torch.stack(polarities) for polarities in both))
+
+    def parts(joined: np.ndarray, like: Tensor) -> Tensor:
+        return torch.stack(torch.from_numpy(joined)[:, None].movedim(1, 0).chunk(like.shape[0], dim=-1))
+
+    scales = [
+        replace(
+            scale,
+            left=parts(found.left, scale.left),
+            right=parts(found.right, scale.right),
+            average=None if found.average is None else torch.from_numpy(found.average)[None, None],
+        )
+        for scale, found in zip(block.scales, decoded, strict=True)
+    ]
+    return replace(block, scales=tuple(scales))
+
+
+def without_tokens(block: Layer) -> Layer:
+    """A layer without what holds tokens: small, whatever the picture; :func:`restore` brings the factors back."""
+    none = torch.empty(0)
+    scales = tuple(
+        # The number of parts is kept in the shape.
+        replace(scale, left=torch.empty(len(scale.left), 0), right=torch.empty(len(scale.right), 0), values=none)
+        for scale in block.scales
+    )
+    parts = block.parts and replace(block.parts, fields=())
+    return replace(block, scales=scales, output=none, local=None, gate=None, parts=parts)

@@ -16,7 +16,7 @@ Array = NDArray[np.floating]
 #: Ends of the diverging scale, as (R, G, B).
 SAME = (15, 138, 128)
 OPPOSITE = (217, 108, 20)
-SOFTMAX = (92, 86, 178)
+ONLY = (92, 86, 178)
 INK = "#7b8794"
 
 #: Line around what is looked at, seen on light and on dark.
@@ -119,21 +119,12 @@ def density(maps: Array) -> Array:
 def shared_limit(maps: list[Array]) -> float:
     """Upper end of the colour scale that all maps of a panel share, in units of the uniform map; at least 1.
 
-    It covers :data:`COVERED` of the area of all maps. What lies above keeps the end's colour; the colour bar says so.
+    It covers :data:`COVERED` of the area of all maps, whatever their sign: a map counts alike whatever its grid. What
+    lies above keeps the end's colour; the colour bar says so.
     """
-    grid = maps[0].shape[-2:]
-    area = [
-        grow(density(m[stream, head]), grid) for m in maps for stream in range(m.shape[0]) for head in range(m.shape[1])
-    ]
-    return max(1.0, float(np.quantile(np.stack(area), COVERED)))
-
-
-def grow(panel: Array, grid: tuple[int, int]) -> Array:
-    """A coarse map ``(H_s, W_s)`` on the full grid ``(H, W)``, each value repeated over the tokens that it pools."""
-    rows, columns = panel.shape
-    # A scale pools 2^s tokens a side, the last of a row fewer: the shapes alone give the power of two that was meant.
-    factor = 1 << (max(-(-grid[0] // rows), -(-grid[1] // columns)) - 1).bit_length()
-    return panel.repeat(factor, 0).repeat(factor, 1)[: grid[0], : grid[1]]
+    values = np.concatenate([np.abs(density(m)).ravel() for m in maps])
+    area = np.concatenate([np.full(m.size, 1 / (m.shape[-2] * m.shape[-1])) for m in maps])
+    return max(1.0, float(np.quantile(values, COVERED, weights=area, method="inverted_cdf")))
 
 
 def summary_influence(values: Array, names: tuple[str, ...]) -> go.Figure:

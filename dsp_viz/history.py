@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from .files import CheckpointError, read_regular
-from .trace import dsp_layers
+from .kinds.dsp import dsp_layers
 
 #: Bounds of what is read: epochs, and numbers in all epochs together.
 MAX_EPOCHS = 10_000

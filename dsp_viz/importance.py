@@ -1,5 +1,6 @@
 """Which part matters for a picture: each head, scale and stream left out in turn."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -7,10 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .changes import changed
 from .device import device_of
+from .hooks import Change, Point, changed
+from .kinds import values
+from .kinds.kind import Values
+from .layer import Layer
 from .steps import Step, Steps, finish
-from .trace import dsp_layers
+from .trace import trace
 
 
 @dataclass(frozen=True)
@@ -20,33 +24,34 @@ class Importance:
     Attributes:
         target: index of the class.
         logit: of that class with nothing left out.
-        heads, scales, streams: ``(L, h)``, ``(L, S)``, ``(L, 2)`` for the ``L`` layers: the logit without that part of
-            that layer, minus ``logit``. Negative where the part spoke for the class.
+        heads, scales, streams: of each layer ``(h,)``, ``(S,)``, ``(T,)``: the logit without that part of that layer,
+            minus ``logit``. Negative where the part spoke for the class. Empty where a layer has one scale or stream.
     """
 
     target: int
     logit: float
-    heads: Tensor
-    scales: Tensor
-    streams: Tensor
+    heads: tuple[Tensor, ...]
+    scales: tuple[Tensor, ...]
+    streams: tuple[Tensor, ...]
 
 
 def importance(model: nn.Module, x: Tensor, *, target: int | None = None) -> Importance:
-    """Leave out every head, scale and stream of every DSP-Attention layer, one at a time.
+    """Leave out every head, scale and stream of every attention layer, one at a time.
 
-    A part is left out by a coefficient of 0, as with :class:`dsp_viz.interventions.SetCoefficient`. All parts of a
-    layer run as one batch, so that the whole costs a forward pass for each part and no more.
+    A part is left out by values of 0, which is what its maps act on: a coefficient of 0 does the same where a layer has
+    one (:class:`dsp_viz.interventions.SetCoefficient`). All parts of a layer run as one batch, so that the whole costs
+    a forward pass for each part and no more.
 
     Args:
-        model: a classifier with DSP-Attention. x: one picture as the model takes it, ``(1, 3, height, width)``,
-            on any device.
+        model: a classifier with attention that is known here. x: one picture as the model takes it,
+            ``(1, 3, height, width)``, on any device.
         target: index of the class, by default the most probable one.
 
     Returns:
         See :class:`Importance`.
 
     Raises:
-        ValueError: the model has no DSP-Attention layer, or ``x`` holds more than one picture.
+        ValueError: the model has no attention that is known here, or ``x`` holds more than one picture.
     """
     return finish(importance_steps(model, x, target=target))
 
@@ -54,37 +59,46 @@ def importance(model: nn.Module, x: Tensor, *, target: int | None = None) -> Imp
 @torch.inference_mode()
 def importance_steps(model: nn.Module, x: Tensor, *, target: int | None = None) -> Steps[Importance]:
     """:func:`importance`, layer by layer."""
-    found = dsp_layers(model)
-    if not found:
-        raise ValueError("no DSP-Attention layer: there is nothing to leave out")
     if len(x) != 1:
         raise ValueError(f"x holds {len(x)} pictures; one is needed")
     x = x.to(device_of(model))
-    plain = model(x)[0]
+    traced = trace(model, x)
+    plain = traced.output[0]
     chosen = int(plain.argmax()) if target is None else target
-    parts = []
-    for done, (path, layer) in enumerate(found.items()):
-        masks = _masks(layer.num_heads, len(layer.factors)).to(x)
-        with changed(model, {f"{path}.context".strip("."): [partial(_times, masks)]}):
-            logits = model(x.expand(len(masks), *x.shape[1:]))
-        parts.append(logits[:, chosen] - plain[chosen])
-        yield Step(done + 1, len(found), "blocks")
-    sizes = [layer.num_heads, len(layer.factors), 2]
-    heads, scales, streams = torch.stack(parts).cpu().split(sizes, dim=1)
+    where = values(model)
+    parts: list[Sequence[Tensor]] = []
+    for done, block in enumerate(traced.blocks):
+        masks = _masks(*block.coefficients.shape[1:])
+        with changed(model, _left_out(block, where[block.name], masks.to(x))):
+            logits = model(x.expand(len(masks), *x.shape[1:])).cpu()
+        sizes = [n if n > 1 or i == 0 else 0 for i, n in enumerate(block.coefficients.shape[1:])]
+        parts.append((logits[:, chosen] - plain[chosen]).split(sizes))
+        yield Step(done + 1, len(traced.blocks), "blocks")
+    heads, scales, streams = (tuple(each) for each in zip(*parts, strict=True))
     return Importance(chosen, float(plain[chosen]), heads, scales, streams)
 
 
-def _times(masks: Tensor, c: Tensor, _: tuple[Any, ...]) -> Tensor:
-    return c * masks
+def _left_out(block: Layer, where: Sequence[Values], masks: Tensor) -> dict[Point, list[Change]]:
+    """Changes that multiply the values of each sample by its mask, ``(samples, h, S, streams)``."""
+    changes: dict[Point, list[Change]] = {}
+    for s, own in enumerate(where):
+        for t, stream in enumerate(block.streams):
+            change = partial(_times, own, slice(*(stream.columns or (None,))), masks[:, :, s, t, None, None])
+            changes.setdefault(own.point, []).append(change)
+    return changes
 
 
-def _masks(heads: int, scales: int) -> Tensor:
-    """Factors of the coefficients ``(h + S + 2, h, S, 2)``: in each row one head, scale or stream is 0."""
-    rows = torch.ones(heads + scales + 2, heads, scales, 2)
-    for i in range(heads):
-        rows[i, i] = 0
-    for i in range(scales):
-        rows[heads + i, :, i] = 0
-    for i in range(2):
-        rows[heads + scales + i, ..., i] = 0
-    return rows
+def _times(own: Values, columns: slice, masks: Tensor, tensor: Tensor, _: tuple[Any, ...]) -> Tensor:
+    tensor = tensor.clone()
+    own.take(tensor)[..., columns] *= masks
+    return tensor
+
+
+def _masks(heads: int, scales: int, streams: int) -> Tensor:
+    """``(parts, h, S, streams)``: in each row one head, scale or stream is 0. The only scale or stream is no part."""
+    every = torch.ones(heads, scales, streams)
+    rows = []
+    for axis, count in enumerate(every.shape):
+        for i in range(count) if count > 1 or axis == 0 else ():
+            rows.append(every.index_fill(axis, torch.tensor(i), 0))
+    return torch.stack(rows)

@@ -7,14 +7,14 @@ from torch import Tensor
 from dsp_attention import DynamicSpectralPolarityAttention
 
 from .device import device_of
-from .trace import DSPBlock
+from .layer import Layer
 
 #: The context encoder's summaries, in the order in which it joins them.
 SUMMARIES = ("global", "lstm", "attention")
 
 
 @torch.inference_mode()
-def summary_influence(layer: DynamicSpectralPolarityAttention, block: DSPBlock) -> Tensor:
+def summary_influence(layer: DynamicSpectralPolarityAttention, block: Layer) -> Tensor:
     """How much the coefficients change when a summary is replaced by zeros, the other two as they were.
 
     Args:
@@ -23,10 +23,11 @@ def summary_influence(layer: DynamicSpectralPolarityAttention, block: DSPBlock) 
     Returns:
         ``c - c_without``, ``(3, B, h, S, 2)``, in the order of :data:`SUMMARIES`; on the CPU, as the block is.
     """
+    assert block.parts is not None
     context, device = layer.context, device_of(layer)
     differences = []
     for left_out in SUMMARIES:
-        parts = [(block.summaries[n] * (n != left_out)).to(device) for n in SUMMARIES]
+        parts = [(block.parts.summaries[n] * (n != left_out)).to(device) for n in SUMMARIES]
         without = 2 * torch.sigmoid(context.out(F.gelu(context.hidden(torch.cat(parts, dim=-1)))))
         differences.append(block.coefficients - without.cpu().view_as(block.coefficients))
     return torch.stack(differences)

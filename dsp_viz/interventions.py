@@ -1,10 +1,11 @@
 """What if a part of the model did something else: changes to one forward pass, as immutable values.
 
-No weight is changed: other outputs take the place of some submodules' (:mod:`dsp_viz.changes`), in one context.
+No weight is changed: other outputs take the place of some submodules' (:mod:`dsp_viz.hooks`), in one context.
 
 Blocks, heads and scales count from 0; ``None`` means every one.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,10 +18,9 @@ from torch import Tensor, nn
 from dsp_attention import DynamicSpectralPolarityAttention
 from dsp_attention.grid import pool
 
-from .changes import Change, changed
 from .faults import place, short
-from .maps import POLARITIES
-from .trace import dsp_layers
+from .hooks import Change, Point, changed
+from .kinds.dsp import dsp_layers
 
 #: Bounds keep what an address on the web may ask for finite.
 Amount = Annotated[float, Field(ge=0, le=1000)]
@@ -29,6 +29,7 @@ Side = Annotated[int, Field(ge=1, le=1024)]
 Position = Annotated[int, Field(ge=0, lt=1024)]
 
 _FILTERS = ("positive", "negative")
+_STREAMS = ("same", "opposite")
 
 
 class InterventionError(ValueError):
@@ -61,7 +62,7 @@ class SetCoefficient(_Value):
 
     Attributes:
         value: within 0 and 1000; coefficients of the model itself lie within 0 and 2.
-        polarity: ``"same"`` or ``"opposite"``.
+        stream: ``"same"`` or ``"opposite"``. Formerly ``polarity``, which is still read.
     """
 
     kind: Literal["set_coefficient"] = "set_coefficient"
@@ -69,14 +70,22 @@ class SetCoefficient(_Value):
     block: int | None = None
     head: int | None = None
     scale: int | None = None
-    polarity: Literal["same", "opposite"] | None = None
+    stream: Literal["same", "opposite"] | None = None
     relative: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "polarity" in given and "stream" not in given:
+            warnings.warn("polarity of set_coefficient is called stream now", DeprecationWarning, stacklevel=2)
+            return {"stream" if name == "polarity" else name: value for name, value in given.items()}
+        return given
 
     def changes(self, layer: DynamicSpectralPolarityAttention) -> dict[str, Change]:
         """What takes the place of the output of which submodule of a layer."""
         head = _part(self.head, layer.num_heads, "head")
         scale = _part(self.scale, len(layer.factors), "scale")
-        stream = _named(self.polarity, POLARITIES)
+        stream = _named(self.stream, _STREAMS)
 
         def change(c: Tensor, _: tuple[Any, ...]) -> Tensor:
             c = c.clone()
@@ -240,7 +249,7 @@ def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator
     Raises:
         InterventionError: the model has no DSP-Attention, or lacks the part that an intervention names.
     """
-    collected: dict[str, list[Change]] = {}
+    collected: dict[Point, list[Change]] = {}
     regions: dict[str, list[Restrict]] = {}
     layers = dsp_layers(model)
     for intervention in interventions:
@@ -262,9 +271,9 @@ def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator
         yield
 
 
-def _collect(collected: dict[str, list[Change]], path: str, changes: Mapping[str, Change]) -> None:
-    for point, change in changes.items():
-        collected.setdefault(f"{path}.{point}".strip("."), []).append(change)
+def _collect(collected: dict[Point, list[Change]], path: str, changes: Mapping[str, Change]) -> None:
+    for inner, change in changes.items():
+        collected.setdefault(Point(f"{path}.{inner}".strip(".")), []).append(change)
 
 
 #: Characters of JSON that are read: :class:`Restrict` with the most tokens fits in.

@@ -58,13 +58,13 @@ class Stream:
         name: what people read. role: what it stands for.
         turn: by how many of the ``P`` parts the left factor is turned for it: with 1 of 2 they change places, so that
             positive features of the query meet negative ones of the keys.
-        values: which share of a head's values it acts on, from and to, within 0 and 1.
+        columns: of a head's values that it acts on, from and to; None for all.
     """
 
     name: str
     role: Role = "only"
     turn: int = 0
-    values: tuple[float, float] = (0.0, 1.0)
+    columns: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,12 @@ class Scale:
     """The factors of a layer's maps at one scale.
 
     Attributes:
-        queries, keys: where they lie. A token of the layer asks the queries around it, by linear interpolation.
+        queries, keys: where they lie. A token of the layer asks the queries around it, by linear interpolation with
+            half-pixel centres.
         left: ``l``, ``(P, B, h, N_queries, r)``. right: ``r``, ``(P, B, h, N_keys, r)``.
         values: ``v``, ``(B, h, N_keys, d)``.
         pooled: tokens of the layer along each side of a key.
+        average: the mean of all rows, ``(streams, B, h, N_keys)``, where it was kept because it has no short cut.
     """
 
     queries: Grid
@@ -84,6 +86,7 @@ class Scale:
     right: Tensor
     values: Tensor
     pooled: int = 1
+    average: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -137,3 +140,25 @@ class Layer:
     stage: int = 0
     dynamic: bool = False
     parts: Parts | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one forward pass showed.
+
+    Attributes:
+        output: of the model, such as logits ``(B, num_classes)``.
+        blocks: its attention layers, those whose maps were verified, in order.
+        verified: how far their maps were off from what the layers put out, at most, see :mod:`dsp_viz.proof`.
+        refused: of each layer that is not shown, why.
+    """
+
+    output: Tensor
+    blocks: tuple[Layer, ...]
+    verified: float
+    refused: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> Grid:
+        """The finest grid of tokens: what a place in the picture is given on."""
+        return max((block.grid for block in self.blocks), key=lambda grid: grid.rows * grid.columns)

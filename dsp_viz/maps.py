@@ -1,14 +1,16 @@
-"""Maps of attention, exactly, from its factors: any row in ``O(N·d)``, never the ``N×N`` map.
+"""Maps of attention, exactly, from the record of a layer: any row in ``O(N·d)``, never the ``N×N`` map.
 
-For linear attention that holds for the average over all queries too; softmax attention needs every row for it.
+For the rules ``ratio`` and ``product`` that holds for the average over all queries too; ``softmax`` needs every row for
+it (:data:`dsp_viz.layer.Finish`).
 
-A *query* is a token of the full grid, given as ``(row, column)``, or ``"all"``: the average over all tokens, or shares
-of all tokens, ``(H, W)``: the sum of their rows, weighted. At a coarser scale the layer lifts its output by bilinear
-interpolation, so a token asks up to four coarse queries; their rows are added up with the same weights here, and the
-row shown is what reached the token.
+A *query* is a token of the layer's grid, given as ``(row, column)``, or ``"all"``: the average over all tokens, or
+shares of all tokens, ``(H, W)``: the sum of their rows, weighted. Where queries lie on a coarser grid, the layer lifts
+its output by bilinear interpolation, so a token asks up to four of them; their rows are added up with the same weights
+here, and the row shown is what reached the token.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -16,12 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dsp_attention.polarity import EPS
-
-from .trace import Block, DSPBlock, LinearBlock, SoftmaxBlock, Trace
-
-#: Streams of a layer of linear attention, in the order of the coefficients.
-POLARITIES = ("same", "opposite")
+from .layer import Grid, Layer, Scale, Trace
 
 #: Rows of softmax attention that are computed at a time.
 _ROWS = 256
@@ -31,116 +28,157 @@ Query = tuple[int, int] | str | Tensor
 T = TypeVar("T")
 
 
-def streams(block: Block) -> tuple[str, ...]:
-    """Names of a layer's maps: :data:`POLARITIES`, or ``("softmax",)``."""
-    return ("softmax",) if isinstance(block, SoftmaxBlock) else POLARITIES
+def streams(block: Layer) -> tuple[str, ...]:
+    """Names of the maps that each head of a layer has at each scale."""
+    return tuple(stream.name for stream in block.streams)
 
 
-def block_maps(block: Block, query: Query, *, sample: int = 0) -> list[Tensor]:
-    """Every map of one block for one query: all heads, scales and streams.
+def block_maps(block: Layer, query: Query, *, sample: int = 0) -> list[Tensor]:
+    """Every map of one layer for one query: all heads, scales and streams.
 
     Args:
-        block: of a trace. query: ``(row, column)`` on the full grid, or ``"all"``. sample: index in the batch.
+        block: of a trace. query: ``(row, column)`` on the layer's own grid, or ``"all"``. sample: index in the batch.
 
     Returns:
-        For each scale ``(streams, h, H_s, W_s)``, see :func:`streams`. Each map is non-negative and sums to 1 (up to
-        ``ε``).
+        For each scale ``(streams, h, H_keys, W_keys)``, see :func:`streams`. Of the rules ``ratio`` and ``softmax``
+        each map is non-negative and sums to 1 (up to ``ε``).
 
     Raises:
         ValueError: the query lies outside the grid.
     """
-    if isinstance(block, SoftmaxBlock):
-        return [_softmax_map(block, query, sample)]
-    assert isinstance(block, LinearBlock)
-    maps = []
-    for grid, features in zip(block.grids, block.features, strict=True):
-        phi_q, phi_k = features[:, :, sample].unbind(1)  # (2, h, N_s, d)
-        share = _query_share(query, block.grids[0], grid).to(phi_q)  # (N_s,)
-        (asking,) = share.nonzero(as_tuple=True)  # one to four tokens, unless all are asked
-        phi_q = phi_q[:, :, asking]  # (2, h, n, d)
-        mean = phi_k.mean(2)  # (2, h, d)
-        # φ(q)_opp·φ(k) exchanges the polarities of one side; for the normaliser the keys', for the row the query's.
-        normaliser = (phi_q @ torch.stack([mean, mean.flip(0)], -1)).sum(0) + EPS  # (h, n, 2)
-        asked = phi_q.mT @ (share[asking, None] / normaliser)  # (2, h, d, 2)
-        asked = torch.stack([asked[..., 0], asked[..., 1].flip(0)], -1)
-        rows = (phi_k @ asked).sum(0) / phi_k.shape[2]  # (h, N_s, 2)
-        maps.append(rows.movedim(-1, 0).unflatten(-1, grid))
-    return maps
+    return [_scale_maps(block, scale, query, sample) for scale in block.scales]
 
 
-def _softmax_map(block: SoftmaxBlock, query: Query, sample: int) -> Tensor:
-    q, k = block.q[sample], block.k[sample]  # (h, N, d)
-    share = _query_share(query, block.grids[0], block.grids[0]).to(q)
-    (asking,) = share.nonzero(as_tuple=True)
-    total = q.new_zeros(q.shape[:2])
-    for rows in asking.split(_ROWS):
-        attention = torch.softmax(q[:, rows] @ k.mT / math.sqrt(q.shape[-1]), dim=-1)  # (h, rows, N)
-        total += (share[rows, None] * attention).sum(1)
-    return total.unflatten(-1, block.grids[0])[None]
+def _scale_maps(block: Layer, scale: Scale, query: Query, sample: int) -> Tensor:
+    if scale.average is not None and isinstance(query, str) and query == "all":
+        return scale.average[:, sample].unflatten(-1, scale.keys.size)
+    left, right = scale.left[:, sample], scale.right[:, sample]  # (P, h, N, r)
+    share = _query_share(query, block.grid.size, scale.queries.size).to(left)  # (N_queries,)
+    (asking,) = share.nonzero(as_tuple=True)  # one to four queries, unless all are asked
+    left, share = left[:, :, asking], share[asking]
+    turns = [stream.turn for stream in block.streams]
+    if block.finish == "softmax":
+        rows = _softmax_rows(left, right, share, turns)
+    else:
+        # Linear in the keys: the queries are added up first, each divided by what its rule divides by.
+        mean = torch.stack([right.mean(2).roll(turn, 0) for turn in turns], -1)  # (P, h, r, streams)
+        unit = right.shape[2] * ((left @ mean).sum(0) + block.epsilon) if block.finish == "ratio" else 1.0
+        asked = left.mT @ (share[:, None] / unit).expand(right.shape[1], -1, len(turns))  # (P, h, r, streams)
+        asked = torch.stack([asked[..., t].roll(-turn, 0) for t, turn in enumerate(turns)], -1)
+        rows = (right @ asked).sum(0)  # (h, N_keys, streams)
+    return rows.movedim(-1, 0).unflatten(-1, scale.keys.size)
+
+
+def _softmax_rows(left: Tensor, right: Tensor, share: Tensor, turns: list[int]) -> Tensor:
+    """``(h, N_keys, streams)``: the exponential has no shortcut, so every row is computed, :data:`_ROWS` at a time."""
+    total = right.new_zeros(*right.shape[1:3], len(turns))
+    for rows in torch.arange(left.shape[2]).split(_ROWS):
+        for t, turn in enumerate(turns):
+            scores = (left[:, :, rows].roll(-turn, 0) @ right.mT).sum(0)  # (h, rows, N_keys)
+            total[..., t] += (share[rows, None] * torch.softmax(scores, dim=-1)).sum(1)
+    return total
 
 
 def query_map(
-    trace: Trace, *, block: int, scale: int, head: int, polarity: str, query: Query, sample: int = 0
+    trace: Trace,
+    *,
+    block: int,
+    scale: int,
+    head: int,
+    query: Query,
+    stream: str | None = None,
+    sample: int = 0,
+    polarity: str | None = None,
 ) -> Tensor:
-    """One map: where a query looks, in one block, scale, head and stream.
+    """One map: where a query looks, in one layer, scale, head and stream.
 
     Args:
         trace: of a forward pass. block, scale, head: indices from 0.
-        polarity: ``"same"`` or ``"opposite"``; ``"softmax"`` for softmax attention.
-        query: ``(row, column)`` on the full grid, ``"all"`` for the average over all queries, or shares ``(H, W)``.
-        sample: index in the batch.
+        query: ``(row, column)`` on :attr:`dsp_viz.layer.Trace.grid`, rounded to the layer's own, ``"all"`` for the
+            average over all queries, or shares ``(H, W)`` of the layer's tokens.
+        stream: its name, see :func:`streams`; a layer that has only one needs none.
+        sample: index in the batch. polarity: the former name of ``stream``.
 
     Returns:
-        ``(H_s, W_s)``, non-negative, sums to 1 (up to ``ε``).
+        ``(H_keys, W_keys)``; of the rules ``ratio`` and ``softmax`` non-negative, with sum 1 (up to ``ε``).
 
     Raises:
         ValueError: an index or a name outside its range; the message says which and what is allowed.
     """
+    if polarity is not None:
+        warnings.warn("polarity= is called stream= now", DeprecationWarning, stacklevel=2)
+        stream = polarity
     b = _item(trace.blocks, block, "block")
-    _item(b.grids, scale, "scale")
+    _item(b.scales, scale, "scale")
     _item(range(b.coefficients.shape[1]), head, "head")
     _item(range(b.coefficients.shape[0]), sample, "sample")
-    if polarity not in streams(b):
-        raise ValueError(f"polarity={polarity!r}: must be one of {', '.join(streams(b))}")
-    return block_maps(b, query, sample=sample)[scale][streams(b).index(polarity), head]
+    known = streams(b)
+    stream = known[0] if stream is None and len(known) == 1 else stream
+    if stream not in known:
+        raise ValueError(f"stream={stream!r}: must be one of {', '.join(known)}")
+    own = place(query, trace.grid, b.grid)
+    return block_maps(b, own, sample=sample)[scale][known.index(stream), head]
 
 
-def layer_map(block: Block, query: Query, *, sample: int = 0) -> Tensor:
-    r"""The effective map of a layer: every scale with its weight and coefficients, on the full grid.
+def place(query: Query, grid: Grid, other: Grid) -> Query:
+    """A query of one grid as that of another: the token there that the middle of this one lies in.
+
+    Raises:
+        ValueError: it lies outside the grid.
+    """
+    if not isinstance(query, tuple):
+        return query
+    _check(query, grid.size)
+    row, column = (((2 * at + 1) * m) // (2 * n) for at, n, m in zip(query, grid.size, other.size, strict=True))
+    return row, column
+
+
+def layer_map(block: Layer, query: Query, *, sample: int = 0) -> Tensor:
+    r"""The effective map of a layer: every scale with its weight and coefficients, on the layer's grid.
 
     .. math:: E = \sum_s w_s\,c_s\,(U_s A_s P_s)
 
     ``P_s`` is the pooling that made the keys of scale ``s``, so a coarse key's share is spread evenly over the
-    tokens it pools.
+    tokens that it covers.
 
     Args:
-        block: of a trace. query: see :func:`query_map`. sample: index in the batch.
+        block: of a trace. query: see :func:`block_maps`. sample: index in the batch.
 
     Returns:
-        ``(streams, h, H, W)``; each sums to ``Σ_s w_s c_s``.
+        ``(streams, h, H, W)``; each sums to ``Σ_s w_s c_s`` times the sum of its rows.
     """
-    H, W = block.grids[0]
-    total = None
-    for s, maps in enumerate(block_maps(block, query, sample=sample)):
-        factor = 2**s
-        weight = block.weights[sample, :, s] * block.coefficients[sample, :, s].T  # (streams, h)
-        spread = spread_evenly(maps, factor, H, W)
-        term = weight[..., None, None].to(maps) * spread
-        total = term if total is None else total + term
-    assert total is not None
-    return total
+    terms = [
+        (block.weights[sample, :, s] * block.coefficients[sample, :, s].T)[..., None, None].to(found)  # (streams, h)
+        * spread(found, scale.keys, block.grid)
+        for s, (scale, found) in enumerate(zip(block.scales, block_maps(block, query, sample=sample), strict=True))
+    ]
+    return torch.stack(terms).sum(0)
 
 
-def spread_evenly(maps: Tensor, factor: int, H: int, W: int) -> Tensor:
-    """Maps ``(…, H_s, W_s)`` on the full grid ``(…, H, W)``: each value shared out among the tokens that it pools."""
+def spread(values: Tensor, grid: Grid, other: Grid) -> Tensor:
+    """Values ``(…, H, W)`` of a grid's cells on another grid ``(…, H', W')``: each is shared out among the cells of the
+    other that it covers, in proportion to the area of each that it covers. What lies beyond the other gets nothing."""
+    if grid == other:
+        return values
     rows, columns = (
-        torch.tensor([min(factor, n - i * factor) for i in range(-(-n // factor))], device=maps.device) for n in (H, W)
+        _overlap(n, grid.box[axis::2], m, other.box[axis::2]).to(values)
+        for axis, (n, m) in enumerate(zip(grid.size, other.size, strict=True))
     )
-    shared = maps / (rows[:, None] * columns)
-    return shared.repeat_interleave(factor, -2).repeat_interleave(factor, -1)[..., :H, :W]
+    return rows.T @ values @ columns
 
 
-def same_share(block: LinearBlock, query: Query, *, sample: int = 0) -> Tensor:
+def _overlap(n: int, span: tuple[float, ...], m: int, other: tuple[float, ...]) -> Tensor:
+    """``(n, m)`` float64: which share of cell ``i`` of one axis lies in cell ``j`` of the other; rows sum to 1."""
+    # In cells of the other, where edges that meet are whole numbers but for rounding.
+    unit = (other[1] - other[0]) / m
+    edges = [round((span[0] + (span[1] - span[0]) * i / n - other[0]) / unit, 9) for i in range(n + 1)]
+    low, high = torch.tensor(edges[:-1], dtype=torch.float64), torch.tensor(edges[1:], dtype=torch.float64)
+    j = torch.arange(m, dtype=torch.float64)
+    common = (torch.minimum(high[:, None], j + 1) - torch.maximum(low[:, None], j)).clamp_min(0)
+    return common / common.sum(1, keepdim=True).clamp_min(1e-12)
+
+
+def same_share(block: Layer, query: Query, *, sample: int = 0) -> Tensor:
     r"""How much of what the features of a query and of all keys have in common is same-signed.
 
     .. math:: \frac{n_\mathrm{same}}{n_\mathrm{same} + n_\mathrm{opp}},\quad
@@ -149,18 +187,23 @@ def same_share(block: LinearBlock, query: Query, *, sample: int = 0) -> Tensor:
     Each stream is normalised by its own ``n``, so the maps do not tell. For several tokens, their mean.
 
     Args:
-        block: of a trace. query: see :func:`query_map`. sample: index in the batch.
+        block: of a trace, with a stream of either role. query: see :func:`block_maps`. sample: index in the batch.
 
     Returns:
         ``(h, S)`` within 0 and 1; ½ where a query has no features at all.
+
+    Raises:
+        ValueError: the layer has no same- and opposite-signed streams.
     """
+    turns = {stream.role: stream.turn for stream in block.streams}
+    if block.finish != "ratio" or turns.keys() != {"same", "opposite"}:
+        raise ValueError(f"{block.name} ({block.kind}) has no same- and opposite-signed streams to weigh")
     shares = []
-    for grid, features in zip(block.grids, block.features, strict=True):
-        phi_q, phi_k = features[:, :, sample].unbind(1)  # (2, h, N_s, d)
-        total = phi_k.sum(2)  # (2, h, d)
-        both = torch.stack([torch.einsum("phnd,phd->hn", phi_q, k) for k in (total, total.flip(0))])
-        part = torch.where(both.sum(0) > 0, both[0] / both.sum(0), 0.5)
-        shares.append(part @ _query_share(query, block.grids[0], grid).to(part))
+    for scale in block.scales:
+        left, total = scale.left[:, sample], scale.right[:, sample].sum(2)  # (P, h, N, r), (P, h, r)
+        same, opposite = (torch.einsum("phnr,phr->hn", left, total.roll(turns[r], 0)) for r in ("same", "opposite"))
+        part = torch.where(same + opposite > 0, same / (same + opposite), 0.5)
+        shares.append(part @ _query_share(query, block.grid.size, scale.queries.size).to(part))
     return torch.stack(shares, dim=-1)
 
 
@@ -177,75 +220,6 @@ def entropy(maps: Tensor) -> Tensor:
     return torch.where(total[..., 0] > 0, nats / math.log(n), 1.0) if n > 1 else torch.ones_like(nats)
 
 
-def full_spectrum(filters: Tensor) -> Tensor:
-    """The filters ``F = 1 + D`` over both signs of ``kx``, zero frequency in the middle.
-
-    Args:
-        filters: ``D`` ``(…, 2M-1, M)`` complex.
-
-    Returns:
-        ``(…, 2M-1, 2M-1)`` complex; the last axes are ``ky`` and ``kx``, ``-(M-1)…M-1`` cycles per image.
-    """
-    mirrored = filters[..., 1:].flip(-1).flip(-2).conj()  # D(-k) = conj D(k): the field is real
-    return 1 + torch.cat([mirrored, filters], dim=-1)
-
-
-def radial_profile(gain: Tensor) -> Tensor:
-    """Mean over directions, ``(…, 2M-1, 2M-1)`` → ``(…, M)``: entry ``r`` is that of ``|k|`` rounded to ``r``."""
-    M = (gain.shape[-1] + 1) // 2
-    k = torch.arange(1 - M, M, device=gain.device)
-    radius = torch.hypot(k[:, None].double(), k[None].double()).round().long()
-    return torch.stack([gain[..., radius == r].mean(-1) for r in range(M)], dim=-1)
-
-
-def radial_power(block: DSPBlock, *, sample: int = 0) -> Tensor:
-    r"""Power of q and k against frequency, before the filters and after each.
-
-    .. math:: P(r) = \sum_{\lvert k\rvert \approx r} \frac{1}{d}\sum_d \lvert \mathcal F q\rvert^2 / N^2
-
-    with ``|k|`` in cycles per image rounded to ``r``; by Parseval's theorem the sum over ``r`` is the mean square. What
-    a filter makes of a frequency is ``|1 + D|²`` times its power.
-
-    Args:
-        block: of a trace. sample: index in the batch.
-
-    Returns:
-        ``(3, 2, h, R)`` float64: before, after ``F⁺``, after ``F⁻``; q, k; head; ``r``.
-    """
-    field = block.fields[0][sample].double()  # (H, W, 2, h, d)
-    H, W = field.shape[:2]
-    power = torch.fft.fft2(field, dim=(0, 1)).abs().square().mean(-1).permute(2, 3, 0, 1) / (H * W) ** 2  # (2, h, H, W)
-    gain = (1 + _on_grid(block.filters, H, W)).abs().double()  # (2, h, H, W)
-    powers = torch.stack([power, power * gain[0].square(), power * gain[1].square()])
-    y, x = (torch.fft.fftfreq(n, 1 / n, dtype=torch.double, device=field.device) for n in (H, W))
-    radius = torch.hypot(y[:, None], x[None]).round().long().flatten()
-    result = powers.new_zeros(*powers.shape[:3], int(radius.max()) + 1)
-    return result.index_add_(-1, radius, powers.flatten(-2))
-
-
-def spatial_kernel(filters: Tensor, H: int, W: int) -> Tensor:
-    """What the filters add to a field around each token: the inverse transform of ``D`` on a grid.
-
-    Args:
-        filters: ``D`` ``(2, h, 2M-1, M)`` complex. H, W: of the grid.
-
-    Returns:
-        ``(2, h, H, W)``; the token itself lies at ``(H // 2, W // 2)``. The filtered field is the field plus its
-        circular convolution with this.
-    """
-    return torch.fft.ifft2(_on_grid(filters, H, W)).real.roll((H // 2, W // 2), (-2, -1))
-
-
-def _on_grid(filters: Tensor, H: int, W: int) -> Tensor:
-    """``D`` at every bin of an ``H×W`` grid's discrete Fourier transform, ``(2, h, H, W)``; zero beyond the modes."""
-    M = filters.shape[-1]
-    ky, kx = (torch.arange(-min(M - 1, (n - 1) // 2), min(M - 1, (n - 1) // 2) + 1) for n in (H, W))
-    D = full_spectrum(filters) - 1
-    result = D.new_zeros(*D.shape[:2], H, W)
-    result[:, :, (ky % H)[:, None], kx % W] = D[:, :, (ky + M - 1)[:, None], kx + M - 1]
-    return result
-
-
 def _query_share(query: Query, full: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     """How much of each token of a scale a query of the full grid asks, ``(N_s,)``; sums to 1, or as shares do."""
     rows, columns = (_interpolation(coarse, fine) for coarse, fine in zip(grid, full, strict=True))
@@ -255,14 +229,19 @@ def _query_share(query: Query, full: tuple[int, int], grid: tuple[int, int]) -> 
         return (rows.T @ query.cpu().to(rows) @ columns).flatten()
     if query == "all":
         y, x = rows.mean(0), columns.mean(0)
-    elif isinstance(query, str) or len(query) != 2:
+    elif isinstance(query, str):
         raise ValueError(f"query={query!r}: must be (row, column) or 'all'")
     else:
-        row, column = query
-        if not (0 <= row < full[0] and 0 <= column < full[1]):
-            raise ValueError(f"query={query}: the grid has rows 0…{full[0] - 1} and columns 0…{full[1] - 1}")
-        y, x = rows[row], columns[column]
+        _check(query, full)
+        y, x = rows[query[0]], columns[query[1]]
     return torch.outer(y, x).flatten()
+
+
+def _check(query: tuple[int, int], size: tuple[int, int]) -> None:
+    if len(query) != 2:
+        raise ValueError(f"query={query!r}: must be (row, column) or 'all'")
+    if not all(0 <= at < n for at, n in zip(query, size, strict=True)):
+        raise ValueError(f"query={query}: the grid has rows 0…{size[0] - 1} and columns 0…{size[1] - 1}")
 
 
 def _interpolation(coarse: int, fine: int) -> Tensor:

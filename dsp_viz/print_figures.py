@@ -5,6 +5,7 @@ that a token has the same size in every figure of a paper.
 """
 
 import warnings
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -18,7 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from .figures import OPPOSITE, SAME, SOFTMAX, Array, density, grow, shared_limit
+from .figures import ONLY, OPPOSITE, SAME, Array, density, shared_limit
+from .layer import Grid, Role, Stream
 
 #: Text stays text: SVG asks for the reader's fonts, PDF holds TrueType. The same figure gives the same bytes.
 _STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "dsp_viz", "pdf.fonttype": 42}
@@ -27,11 +29,9 @@ _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 #: matplotlib's settings are the process's.
 _writing = Lock()
 
-_INKS = {
-    name: tuple(part / 255 for part in colour)
-    for name, colour in (("same", SAME), ("opposite", OPPOSITE), ("softmax", SOFTMAX))
-}
-_RAMPS = {name: LinearSegmentedColormap.from_list(name, [(1.0, 1.0, 1.0), end]) for name, end in _INKS.items()}
+_WHITE = (1.0, 1.0, 1.0)
+_COLOURS: dict[Role, tuple[int, int, int]] = {"same": SAME, "opposite": OPPOSITE, "only": ONLY}
+_INKS = {role: tuple(part / 255 for part in colour) for role, colour in _COLOURS.items()}
 _INK, _FAINT, _EDGE = "#1f2933", "#66717d", "#c9d0d7"
 
 # All in inches. A map of 16 tokens is 1.28 wide, 12 pixels a token at 150 dpi: no token is a pixel wider than another.
@@ -47,7 +47,10 @@ def maps_sheet(
     maps: list[Array],
     query: tuple[int, int] | None,
     *,
-    streams: tuple[str, ...],
+    grid: tuple[int, int],
+    keys: Sequence[tuple[Grid, int]],
+    streams: Sequence[Stream],
+    signed: bool,
     title: str,
     caption: tuple[str, ...],
 ) -> "PrintFigure":
@@ -55,9 +58,10 @@ def maps_sheet(
 
     Args:
         picture: RGB, as the model saw it.
-        maps: for each scale ``(streams, h, H_s, W_s)``, each summing to 1; the first on the full grid.
-        query: ``(row, column)`` on the full grid, or None for the average over all queries.
-        streams: their names.
+        maps: for each scale ``(streams, h, H_keys, W_keys)``.
+        query: ``(row, column)`` on ``grid``, or None for the average over all queries.
+        grid: ``(H, W)`` tokens of the picture. keys: of each scale the grid, and how many tokens a key pools.
+        streams: of each map. signed: whether maps may be negative.
         title: of the figure. caption: lines of small print under it: what it is of; a line on the colours is added.
             Both are plain text: no ``$`` starts a formula.
 
@@ -65,7 +69,6 @@ def maps_sheet(
         A row a head, a column a scale and stream. White is 0; what lies above the shared limit keeps the end's colour,
         and the colour bar says so.
     """
-    grid = maps[0].shape[-2:]
     heads = maps[0].shape[1]
     height, width = (_MAP * tokens / max(grid) for tokens in grid)
     picture_height, picture_width = (_PICTURE * tokens / max(grid) for tokens in grid)
@@ -78,33 +81,54 @@ def maps_sheet(
     sheet = _Sheet(panels_left + panels_width + _MARGIN, top + body + _MARGIN)
 
     limit = shared_limit(maps)
-    exceeded = max(float(density(m).max()) for m in maps) > limit
+    exceeded = max(float(np.abs(density(m)).max()) for m in maps) > limit
     sheet.text(_MARGIN, 0.34, title, size=13, weight="bold")
-    for i, line in enumerate((*caption, f"white is 0, full colour is {'≥ ' * exceeded}{limit:.3g} × uniform")):
+    end = f"{'≥ ' * exceeded}{limit:.3g} × uniform"
+    law = f"white is 0, full colour is {end}" + (" either way, orange is negative" if signed else "")
+    for i, line in enumerate((*caption, law)):
         sheet.text(_MARGIN, 0.58 + i * _LINE, line, size=8.5, color=_FAINT)
     stage = sheet.axes(_MARGIN, top, picture_width, picture_height)
     stage.imshow(picture, extent=(-0.5, grid[1] - 0.5, grid[0] - 0.5, -0.5), interpolation="bicubic", aspect="auto")
     _frame(stage, query, bold=True)
 
-    for s, scale in enumerate(maps):
+    for s, (scale, (where, pooled)) in enumerate(zip(maps, keys, strict=True)):
         left = panels_left + s * (group + _SCALE_GAP)
-        keys = f"{scale.shape[-2]}×{scale.shape[-1]} keys"
-        sheet.text(left + group / 2, top - 0.26, f"scale {2**s}×  ({keys})", size=10, ha="center")
-        for stream, name in enumerate(streams):
-            middle = left + stream * column + (column - _GAP) / 2
-            style = {"color": _INKS[name], "weight": "bold"}
-            sheet.text(middle, top - 0.08, name, size=9, ha="center", **style)
+        name = f"scale {pooled}×  ({where.rows}×{where.columns} keys)"
+        sheet.text(left + group / 2, top - 0.26, name, size=10, ha="center")
+        for t, stream in enumerate(streams):
+            middle = left + t * column + (column - _GAP) / 2
+            style = {"color": _INKS[stream.role], "weight": "bold"}
+            sheet.text(middle, top - 0.08, stream.name, size=9, ha="center", **style)
             for head in range(heads):
                 axes = sheet.axes(middle - width / 2, top + head * row, width, height)
-                values = grow(density(scale[stream, head]), grid)
-                axes.imshow(values, cmap=_RAMPS[name], vmin=0, vmax=limit, interpolation="none", aspect="auto")
+                axes.imshow(
+                    density(scale[t, head]),
+                    cmap=_ramp(stream.role, signed=signed),
+                    vmin=-limit if signed else 0,
+                    vmax=limit,
+                    interpolation="none",
+                    aspect="auto",
+                    extent=_extent(where, grid),
+                )
+                axes.set(xlim=(-0.5, grid[1] - 0.5), ylim=(grid[0] - 0.5, -0.5))
                 _frame(axes, query, bold=False)
     for head in range(heads):
         y = top + head * row + height / 2
         sheet.text(panels_left - 0.1, y, f"head {head + 1}", size=10, ha="center", va="center", rotation=90)
     bar = sheet.axes(_MARGIN, top + picture_height + 0.28, _PICTURE, 2 * _STRIPE)
-    _draw_bar(bar, streams, limit, exceeded=exceeded)
+    _draw_bar(bar, streams, limit, exceeded=exceeded, signed=signed)
     return sheet.figure
+
+
+def _extent(keys: Grid, grid: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top edge of the keys, in tokens whose middles are whole numbers."""
+    top, left, bottom, right = keys.box
+    return left * grid[1] - 0.5, right * grid[1] - 0.5, bottom * grid[0] - 0.5, top * grid[0] - 0.5
+
+
+def _ramp(role: Role, *, signed: bool) -> LinearSegmentedColormap:
+    ends = [_INKS["opposite"], _WHITE, _INKS[role]] if signed else [_WHITE, _INKS[role]]
+    return LinearSegmentedColormap.from_list(role, ends)
 
 
 class PrintFigure(Figure):
@@ -151,16 +175,16 @@ def _frame(axes: Axes, query: tuple[int, int] | None, *, bold: bool) -> None:
         axes.add_patch(frame)
 
 
-def _draw_bar(axes: Axes, streams: tuple[str, ...], limit: float, *, exceeded: bool) -> None:
+def _draw_bar(axes: Axes, streams: Sequence[Stream], limit: float, *, exceeded: bool, signed: bool) -> None:
     """The streams' ramps, the first uppermost, above one axis of numbers."""
-    height = 1 / len(streams)
-    for i, name in enumerate(reversed(streams)):
-        extent = (0, limit, i * height, (i + 1) * height)
-        axes.imshow(np.linspace(0, 1, 256)[None], cmap=_RAMPS[name], extent=extent, aspect="auto")
-    ticks = np.linspace(0, limit, 5)
+    height, low = 1 / len(streams), -limit if signed else 0.0
+    for i, stream in enumerate(reversed(streams)):
+        extent = (low, limit, i * height, (i + 1) * height)
+        axes.imshow(np.linspace(0, 1, 256)[None], cmap=_ramp(stream.role, signed=signed), extent=extent, aspect="auto")
+    ticks = np.linspace(low, limit, 5)
     labels = [f"{t:.3g}" for t in ticks]
     labels[-1] = ("≥ " if exceeded else "") + labels[-1]
-    axes.set(xlim=(0, limit), ylim=(0, 1))
+    axes.set(xlim=(low, limit), ylim=(0, 1))
     axes.set_xticks(ticks, labels, fontsize=8.5, color=_INK)
     axes.tick_params(color=_EDGE, length=3)
     axes.set_xlabel("attention weight, × uniform", fontsize=8.5, color=_INK, labelpad=3)

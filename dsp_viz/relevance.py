@@ -4,23 +4,26 @@ import math
 from contextlib import AbstractContextManager
 
 import torch
-from captum.attr import IntegratedGradients, Saliency
 from torch import Tensor, nn
 
 from . import maps
 from .device import device_of
+from .hooks import reading
+from .kinds import values
+from .layer import Grid, Trace
 from .steps import Step, Steps, finish
-from .trace import Block, DSPBlock, LinearBlock, Trace, recording, trace
+from .trace import trace
 
 #: Steps of the integral of integrated gradients, from the mean colour to the picture; a power of 2.
 STEPS = 16
 
 
-def relevances(model: nn.Module, x: Tensor, target: int, patch: int) -> dict[str, Tensor]:
+def relevances(model: nn.Module, x: Tensor, target: int) -> dict[str, Tensor]:
     r"""Relevance of every token for the logit of a class.
 
-    - ``received same``, ``received opposite``, ``received``: what a token gets on average over queries, blocks and
-      heads, in the effective maps (:func:`dsp_viz.maps.layer_map`), by stream and in all;
+    - ``received``: what a token gets on average over queries, blocks and heads, in the effective maps
+      (:func:`dsp_viz.maps.layer_map`), streams added up; where all blocks have the same several streams, of each too,
+      such as ``received same``;
     - ``rollout``: :func:`rollout`; ``gradient × map``: :func:`gradient_times_map`;
     - ``gradient``: ``Σ |∂ logit/∂ pixel|`` over a token's pixels and channels (captum's Saliency);
     - ``integrated gradients``: ``Σ`` over a token's pixels and channels (captum's IntegratedGradients,
@@ -28,29 +31,30 @@ def relevances(model: nn.Module, x: Tensor, target: int, patch: int) -> dict[str
       parts of the way as memory asks for, one at 256 tokens.
 
     Args:
-        model: a classifier with linear attention of this package. x: one picture as the model takes it,
-            ``(1, 3, height, width)``, on any device. target: index of the class. patch: side of a token in pixels.
+        model: a classifier with attention that is known here. x: one picture as the model takes it,
+            ``(1, 3, height, width)``, on any device. target: index of the class.
 
     Returns:
-        By name, ``(H, W)`` on the CPU: larger is more relevant; only the last and ``gradient × map`` have a sign.
+        By name, ``(H, W)`` on the model's finest grid of tokens, on the CPU: larger is more relevant; only the last and
+        ``gradient × map`` have a sign.
 
     Raises:
-        ValueError: the model has another attention.
+        ValueError: the model has no attention that is known here.
     """
-    return finish(relevance_steps(model, x, target, patch))
+    return finish(relevance_steps(model, x, target))
 
 
-def relevance_steps(model: nn.Module, x: Tensor, target: int, patch: int) -> Steps[dict[str, Tensor]]:
+def relevance_steps(model: nn.Module, x: Tensor, target: int) -> Steps[dict[str, Tensor]]:
     """:func:`relevances`, one account after the other."""
+    from captum.attr import IntegratedGradients, Saliency  # takes a second, and only this needs it
+
     x = x.to(device_of(model))
     traced = trace(model, x)
-    if not all(isinstance(block, LinearBlock) for block in traced.blocks):
-        raise ValueError("relevances by same- and opposite-signed maps need a model with linear attention")
-    received = torch.stack([maps.layer_map(b, "all").mean(1) for b in traced.blocks]).mean(0)  # (2, H, W)
-    parts = 1 << (math.ceil(STEPS / batch_size(received[0].numel())) - 1).bit_length()
+    tokens = traced.grid.rows * traced.grid.columns
+    parts = 1 << (math.ceil(STEPS / batch_size(tokens)) - 1).bit_length()
     yield Step(1, 3 + parts, "accounts of relevance")
     with _differentiable():
-        plain = _by_token(Saliency(model).attribute(x.clone().requires_grad_(), target=target), patch)
+        plain = _by_token(Saliency(model).attribute(x.clone().requires_grad_(), target=target), traced.grid)
     yield Step(2, 3 + parts, "accounts of relevance")
     product = gradient_times_map(model, x, target)
     integrated = torch.zeros_like(x)
@@ -60,15 +64,22 @@ def relevance_steps(model: nn.Module, x: Tensor, target: int, patch: int) -> Ste
             integrated += IntegratedGradients(model).attribute(
                 x * ((i + 1) / parts), x * (i / parts), target=target, n_steps=STEPS // parts
             )
-    return {
-        "received same": received[0],
-        "received opposite": received[1],
-        "received": received.sum(0),
+    return _received(traced) | {
         "rollout": rollout(traced),
         "gradient × map": product,
         "gradient": plain,
-        "integrated gradients": _by_token(integrated, patch),
+        "integrated gradients": _by_token(integrated, traced.grid),
     }
+
+
+def _received(traced: Trace) -> dict[str, Tensor]:
+    """What each token gets, by stream where all blocks have the same, and in all."""
+    each = [maps.spread(maps.layer_map(b, "all").mean(1), b.grid, traced.grid) for b in traced.blocks]
+    names = {maps.streams(b) for b in traced.blocks}
+    by_stream: dict[str, Tensor] = {}
+    if len(names) == 1 and len(each[0]) > 1:
+        by_stream = dict(zip((f"received {n}" for n in names.pop()), torch.stack(each).mean(0), strict=True))
+    return by_stream | {"received": torch.stack([one.sum(0) for one in each]).mean(0)}
 
 
 def _differentiable() -> AbstractContextManager[None]:
@@ -81,9 +92,10 @@ def batch_size(tokens: int) -> int:
     return max(1, min(32, 8192 // tokens))
 
 
-def _by_token(pixels: Tensor, patch: int) -> Tensor:
+def _by_token(pixels: Tensor, grid: Grid) -> Tensor:
     """``(1, 3, height, width)`` → ``(H, W)`` on the CPU: sums over a token's pixels and channels."""
-    return nn.functional.avg_pool2d(pixels.detach().cpu().sum(1), patch)[0] * patch**2
+    height, width = (side // n for side, n in zip(pixels.shape[2:], grid.size, strict=True))
+    return nn.functional.avg_pool2d(pixels.detach().cpu().sum(1), (height, width))[0] * (height * width)
 
 
 def rollout(traced: Trace) -> Tensor:
@@ -94,18 +106,21 @@ def rollout(traced: Trace) -> Tensor:
     ``Ē`` is the mean of a layer's effective maps over heads, both streams added, its rows scaled to sum 1 (Abnar and
     Zuidema, 2020, arXiv 2005.00928). Row vectors alone are multiplied, each from the factors: ``O(L·N·d)``.
 
+    Between blocks of different grids what flows is spread over the finer one's tokens, or gathered.
+
     Returns:
-        ``(H, W)``, sums to 1.
+        ``(H, W)`` on the finest grid, sums to 1.
     """
-    H, W = traced.blocks[0].grids[0]
-    r = torch.full((H, W), 1 / (H * W), dtype=traced.blocks[0].coefficients.dtype)
+    grid = traced.blocks[-1].grid
+    r = torch.full(grid.size, 1 / (grid.rows * grid.columns), dtype=traced.blocks[0].coefficients.dtype)
     for block in reversed(traced.blocks):
+        r, grid = maps.spread(r, grid, block.grid), block.grid
         seen = maps.layer_map(block, r).sum(0).mean(0)
         # Every row of a layer has the same sum, Σ_s w_s c_s over both streams, so the whole may be scaled at once.
         # Where a layer's attention is left out, that sum is 0, and what flows is the residual alone.
         total = seen.sum()
         r = (r + seen / total) / 2 if total > 0 else r
-    return r
+    return maps.spread(r, grid, traced.grid)
 
 
 def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
@@ -121,29 +136,16 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
         ``(H, W)``, signed, on the CPU.
     """
     x = x.to(device_of(model))
-    layers = trace(model, x).blocks
-    points = [[_values(block, s) for s in range(len(block.grids))] for block in layers]
-    with (
-        torch.enable_grad(),
-        _differentiable(),
-        recording(model, [name for names in points for name in names]) as calls,
-    ):
+    traced = trace(model, x)
+    where = values(model)
+    points = [own.point for block in traced.blocks for own in where[block.name]]
+    with torch.enable_grad(), _differentiable(), reading(model, points) as calls:
         logit = model(x.clone().requires_grad_())[0, target]
-    values = {name: _tensor(calls[name][-1]) for names in points for name in names}
-    gradients = dict(zip(values, torch.autograd.grad(logit, list(values.values())), strict=True))
-    H, W = layers[0].grids[0]
-    total = torch.zeros(H, W, dtype=x.dtype)
-    for block, names in zip(layers, points, strict=True):
-        for s, (grid, name) in enumerate(zip(block.grids, names, strict=True)):
-            relevance = (values[name] * gradients[name]).sum((0, 1, 3)).detach().cpu().view(grid)
-            total += maps.spread_evenly(relevance, 2**s, H, W)
+    found = [calls[point][-1] for point in points]
+    gradients = dict(zip(points, torch.autograd.grad(logit, found), strict=True))
+    total = torch.zeros(traced.grid.size, dtype=x.dtype)
+    for block in traced.blocks:
+        for scale, (point, take) in zip(block.scales, where[block.name], strict=True):
+            relevance = (take(calls[point][-1]) * take(gradients[point])).sum((0, 1, 3)).detach().cpu()
+            total += maps.spread(relevance.view(scale.keys.size), scale.keys, traced.grid)
     return total
-
-
-def _values(block: Block, scale: int) -> str:
-    own = f"attention.{scale}" if isinstance(block, DSPBlock) else "attention"
-    return f"{block.name}.{own}".strip(".")
-
-
-def _tensor(recorded: Tensor | tuple[Tensor, ...]) -> Tensor:
-    return recorded if isinstance(recorded, Tensor) else recorded[1]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 import torch
-from scipy.stats import t as students_t
 from torch import Tensor, nn
 
 from .device import device_of
@@ -45,25 +44,26 @@ class Curves:
         return deletion, insertion
 
 
-def curves(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, patch: int) -> Curves:
+def curves(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, grid: tuple[int, int]) -> Curves:
     """Deletion and insertion curves of some orders of the tokens of one picture.
 
     Args:
         score: of pictures ``(n, 3, height, width)``, ``(n,)``. x: ``(1, 3, height, width)``, 0 is the mean colour.
         orders: ``(orders, N)``: indices of the tokens, row-major on the grid, the most relevant first.
-        patch: side of a token in pixels.
+        grid: ``(H, W)`` tokens, which divide the picture evenly.
 
     Returns:
         See :class:`Curves`. The two ends of a curve, which no order changes, are computed once.
     """
-    return finish(curve_steps(score, x, orders, patch))
+    return finish(curve_steps(score, x, orders, grid))
 
 
 @torch.no_grad()
-def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, patch: int) -> Steps[Curves]:
+def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, grid: tuple[int, int]) -> Steps[Curves]:
     """:func:`curves`, batch by batch."""
-    H, W = x.shape[2] // patch, x.shape[3] // patch
+    H, W = grid
     N = H * W
+    height, width = x.shape[2] // H, x.shape[3] // W  # of a token in pixels
     orders = orders.to(x.device)
     rank = torch.empty_like(orders).scatter_(1, orders, torch.arange(N, device=orders.device).expand_as(orders))
     counts = [round(N * i / POINTS) for i in range(1, POINTS)]
@@ -73,7 +73,7 @@ def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, pa
     scores: list[Tensor] = []
     done = 0
     for part in kept.split(batch_size(N)):
-        mask = part.view(-1, 1, H, W).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+        mask = part.view(-1, 1, H, W).repeat_interleave(height, 2).repeat_interleave(width, 3)
         scores.append(score(x * mask))
         done += len(part)
         yield Step(done, len(kept), "pictures")
@@ -102,7 +102,7 @@ class Trust:
 
         ``mean ± t·s·√(1 + 1/n)`` of the ``n`` random orders at hand, within 0 and 1.
         """
-        spread = float(students_t.ppf((1 + LEVEL) / 2, RANDOM - 1)) * math.sqrt(1 + 1 / RANDOM)
+        spread = _students_t(RANDOM - 1) * math.sqrt(1 + 1 / RANDOM)
 
         def edge(curves: Tensor, sign: int) -> Tensor:
             random = curves[-RANDOM:]
@@ -127,34 +127,35 @@ class Trust:
         return result | {"random order": float(change[count:].mean())}
 
 
-def trust(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> Trust:
+def trust(model: nn.Module, x: Tensor, *, seed: int = 0) -> Trust:
     """How far each account of relevance tells the truth about one picture.
 
     Args:
-        model: a classifier with linear attention of this package. x: ``(1, 3, height, width)``, on any device.
-        patch: side of a token in pixels. seed: of the random orders.
+        model: a classifier with attention that is known here. x: ``(1, 3, height, width)``, on any device.
+        seed: of the random orders.
 
     Raises:
-        ValueError: the model has another attention.
+        ValueError: the model has no attention that is known here.
     """
-    return finish(trust_steps(model, x, patch, seed=seed))
+    return finish(trust_steps(model, x, seed=seed))
 
 
-def trust_steps(model: nn.Module, x: Tensor, patch: int, *, seed: int = 0) -> Steps[Trust]:
+def trust_steps(model: nn.Module, x: Tensor, *, seed: int = 0) -> Steps[Trust]:
     """:func:`trust`, step by step."""
     x = x.to(device_of(model))
     with torch.no_grad():
         target = int(model(x)[0].argmax())
-    relevance = yield from relevance_steps(model, x, target, patch)
+    relevance = yield from relevance_steps(model, x, target)
     generator = torch.Generator().manual_seed(seed)
-    N = next(iter(relevance.values())).numel()
+    grid = next(iter(relevance.values())).shape
+    N = grid.numel()
     random = [torch.randperm(N, generator=generator) for _ in range(RANDOM)]
     orders = torch.stack([*(r.flatten().argsort(descending=True) for r in relevance.values()), *random])
 
     def score(pictures: Tensor) -> Tensor:
         return torch.softmax(model(pictures).float(), -1)[:, target]
 
-    found = yield from curve_steps(score, x, orders, patch)
+    found = yield from curve_steps(score, x, orders, (grid[0], grid[1]))
     return Trust(target, relevance, found)
 
 
@@ -203,6 +204,13 @@ def interval(values: list[float], *, mark: bool = False, sign: bool = False) -> 
     text = f"{mean:{'+' if mark or sign else ''}.3f}"
     if n < 2:
         return text
-    half = float(students_t.ppf((1 + LEVEL) / 2, n - 1)) * stdev(values) / math.sqrt(n)
+    half = _students_t(n - 1) * stdev(values) / math.sqrt(n)
     text += f" ± {half:.3f}"
     return f"**{text}**" if mark and abs(mean) > half else text
+
+
+def _students_t(degrees: int) -> float:
+    """Half-width of the interval of :data:`LEVEL`, in standard errors."""
+    from scipy.stats import t  # takes half a second, and only this needs it
+
+    return float(t.ppf((1 + LEVEL) / 2, degrees))

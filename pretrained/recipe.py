@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dsp_viz.config import Build
-from dsp_viz.trace import dsp_layers
+from dsp_viz.kinds.dsp import dsp_layers
 
 #: Side of a token in pixels, and attention heads, of every model.
 PATCH, HEADS = 8, 4

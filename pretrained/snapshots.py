@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dsp_viz.checkpoint import write_atomically
-from dsp_viz.trace import dsp_layers, recording
+from dsp_viz.kinds.dsp import dsp_layers
+from dsp_viz.trace import recording
 
 
 def snapshot(model: nn.Module, pictures: Tensor) -> dict[str, Tensor]:

@@ -18,13 +18,16 @@ from dsp_viz.ui import views
 def test_decodes_to_the_features(model: dsp_viz.LoadedModel) -> None:
     for block in dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks:
         header, decoded = factors.decode(factors.encode(block))
-        assert header["grids"] == [[16, 16], [8, 8], [4, 4]]
+        assert header["format"] == 2
+        assert header["grid"] == [16, 16]
+        assert [scale["keys"] for scale in header["scales"]] == [[16, 16], [8, 8], [4, 4]]
+        assert [scale["pooled"] for scale in header["scales"]] == [1, 2, 4]
         np.testing.assert_allclose(header["coefficients"], block.coefficients[0])
         np.testing.assert_allclose(header["weights"], block.weights[0])
-        for got, features in zip(decoded, block.features, strict=True):
-            want = torch.cat([features[0, :, 0], features[1, :, 0]], -1).numpy()
-            top = want.max((2, 3), keepdims=True)
-            np.testing.assert_allclose(got, want, rtol=2**-11, atol=0.0 + 2e-12 * top.max())
+        for got, scale in zip(decoded, block.scales, strict=True):
+            for mine, factor in ((got.left, scale.left), (got.right, scale.right)):
+                want = torch.cat([factor[0, 0], factor[1, 0]], -1).numpy()
+                np.testing.assert_allclose(mine, want, rtol=2**-11, atol=2e-12 * want.max())
 
 
 @pytest.mark.parametrize("name", dsp_viz.available())
@@ -47,11 +50,12 @@ def test_what_a_server_keeps_draws_the_same_figure(name: str) -> None:
 def test_maps_from_the_factors_are_close(model: dsp_viz.LoadedModel) -> None:
     block = dsp_viz.analyse(model, EXAMPLES[3]).trace.blocks[4]
     header, decoded = factors.decode(factors.encode(block))
-    width = header["width"]
+    (_, other) = (stream["turn"] for stream in header["streams"])
+    assert other == header["scales"][0]["width"] // 2
     for query in range(0, 256, 5):
         exact = maps.block_maps(block, (query // 16, query % 16))[0]
-        q, k = decoded[0].astype(float)
-        swapped = np.roll(q, width // 2, -1)
+        q, k = decoded[0].left.astype(float), decoded[0].right
+        swapped = np.roll(q, -other, -1)
         for stream, side in enumerate((q, swapped)):
             scores = np.einsum("hw,hnw->hn", side[:, query], k)
             rows = scores / (scores.mean(1, keepdims=True) + header["epsilon"]) / 256
@@ -61,7 +65,9 @@ def test_maps_from_the_factors_are_close(model: dsp_viz.LoadedModel) -> None:
 
 def test_bytes_are_those_of_float16_factors(model: dsp_viz.LoadedModel) -> None:
     block = dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[0]
-    assert len(factors.encode(block)) <= 1.02 * 2 * sum(f.numel() for f in block.features)
+    assert len(factors.encode(block)) <= 1.02 * 2 * sum(
+        scale.left.numel() + scale.right.numel() for scale in block.scales
+    )
 
 
 def test_grids_need_not_be_square_and_dead_heads_are_finite() -> None:
@@ -69,10 +75,11 @@ def test_grids_need_not_be_square_and_dead_heads_are_finite() -> None:
     with torch.no_grad():
         layer.qkv[0].weight.zero_()
     header, decoded = factors.decode(factors.encode(trace(layer, torch.randn(1, 15, 6), 3, 5).blocks[0]))
-    assert header["grids"] == [[3, 5], [2, 3]]
-    assert [d.shape for d in decoded] == [(2, 3, 15, 4), (2, 3, 6, 4)]
-    assert not decoded[0].any()
-    assert decoded[1].any()
+    assert [scale["keys"] for scale in header["scales"]] == [[3, 5], [2, 3]]
+    assert [(d.left.shape, d.right.shape) for d in decoded] == [((3, 15, 4),) * 2, ((3, 6, 4),) * 2]
+    assert not decoded[0].left.any()
+    assert not decoded[0].right.any()
+    assert decoded[1].right.any()
 
 
 def test_store_forgets_what_was_used_longest_ago() -> None:

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from dsp_attention import DSPImageClassifier
+from dsp_viz import hooks
 from dsp_viz import trace as tracing
+from dsp_viz.layer import Grid
 
 SMALL = {
     "image_size": 40,
@@ -63,15 +65,23 @@ def test_trace_holds_what_the_layer_computed(model: DSPImageClassifier) -> None:
         torch.testing.assert_close(result.output, model(x), rtol=0, atol=0)
     block = result.blocks[1]
     assert block.name == "model.blocks.1.attn"
-    assert block.grids == ((5, 3), (3, 2))
-    assert [tuple(f.shape) for f in block.features] == [(2, 2, 2, 3, 15, 4), (2, 2, 2, 3, 6, 4)]
-    assert [tuple(f.shape) for f in block.fields] == [(2, 5, 3, 2, 3, 4), (2, 3, 2, 2, 3, 4)]
-    assert [tuple(v.shape) for v in block.values] == [(2, 3, 15, 4), (2, 3, 6, 4)]
+    assert block.grid == result.grid == Grid(5, 3)
+    assert [scale.queries.size for scale in block.scales] == [(5, 3), (3, 2)]
+    assert [scale.keys.size for scale in block.scales] == [(5, 3), (3, 2)]
+    assert block.scales[1].keys.box == pytest.approx((0, 0, 6 / 5, 4 / 3))  # the last row and column are cut
+    assert [scale.pooled for scale in block.scales] == [1, 2]
+    for name in ("left", "right"):
+        assert [tuple(getattr(s, name).shape) for s in block.scales] == [(2, 2, 3, 15, 4), (2, 2, 3, 6, 4)]
+    assert [tuple(s.values.shape) for s in block.scales] == [(2, 3, 15, 4), (2, 3, 6, 4)]
+    assert block.parts is not None
+    assert [tuple(f.shape) for f in block.parts.fields] == [(2, 5, 3, 2, 3, 4), (2, 3, 2, 2, 3, 4)]
     assert block.coefficients.shape == (2, 3, 2, 2)
     assert block.weights.shape == (2, 3, 2)
-    assert block.filters.shape == (2, 3, 5, 3)
-    assert set(block.summaries) == {"global", "lstm", "attention"}
-    assert block.mixed.shape == block.local.shape == (2, 15, 12)
+    assert block.parts.filters.shape == (2, 3, 5, 3)
+    assert set(block.parts.summaries) == {"global", "lstm", "attention"}
+    assert block.local is not None
+    assert block.output.shape == block.local.shape == (2, 15, 12)
+    assert (block.kind, block.finish, block.dynamic, block.gate) == ("DSP-Attention", "ratio", True, None)
 
 
 def test_tracing_changes_nothing(model: DSPImageClassifier) -> None:
@@ -97,7 +107,8 @@ def test_hook_that_never_fired_is_an_error(model: DSPImageClassifier) -> None:
 
 def test_model_without_the_layer_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="Linear has no DynamicSpectralPolarityAttention, PolaFormerAttention, SoftmaxA"
+        ValueError,
+        match="Linear has no attention layer that is known here; known are DynamicSpectralPolarityAttention, ",
     ):
         tracing.trace(torch.nn.Linear(12, 3), torch.randn(1, 4, 12))
 
@@ -117,7 +128,7 @@ def test_nothing_is_recorded_after_an_error(model: DSPImageClassifier) -> None:
     assert recorded
     model(torch.randn(1, 3, 40, 40))
     assert {name: len(c) for name, c in kept[0].items()} == recorded
-    assert tracing._current.get() is None
+    assert hooks._reads.get() is None
 
 
 def test_hooks_are_installed_once_and_survive_a_copy(model: DSPImageClassifier) -> None:
@@ -149,7 +160,7 @@ def test_two_threads_never_mix(model: DSPImageClassifier) -> None:
         for _ in range(25):
             got = tracing.trace(model, pictures[i])
             same = all(
-                torch.equal(a.features[0], b.features[0]) and torch.equal(a.coefficients, b.coefficients)
+                torch.equal(a.scales[0].left, b.scales[0].left) and torch.equal(a.coefficients, b.coefficients)
                 for a, b in zip(got.blocks, alone[i].blocks, strict=True)
             )
             if not (same and torch.equal(got.output, alone[i].output)):

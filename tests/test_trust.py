@@ -12,15 +12,16 @@ import dsp_viz
 from dsp_attention import DSPImageClassifier
 from dsp_viz import images, maps, relevance
 from dsp_viz.interventions import SetCoefficient
+from dsp_viz.layer import Layer, Scale
 from dsp_viz.relevance import gradient_times_map, relevances, rollout
 from dsp_viz.steps import finish
-from dsp_viz.trace import DSPBlock, LinearBlock, trace
+from dsp_viz.trace import trace
 from dsp_viz.trust import POINTS, RANDOM, Curves, Trust, curve_steps, curves, interval, table, trust, trust_steps
 
 H, W = 5, 3
 
 
-@pytest.fixture(scope="module", params=["dsp", "polaformer"])
+@pytest.fixture(scope="module", params=["dsp", "polaformer", "softmax"])
 def small(request: pytest.FixtureRequest) -> DSPImageClassifier:
     torch.manual_seed(3)
     options = {"spectral_modes": 2, "num_scales": 2} if request.param == "dsp" else {}
@@ -38,11 +39,13 @@ def x() -> Tensor:
     return torch.randn(1, 3, 8 * H, 8 * W, dtype=torch.double, generator=torch.Generator().manual_seed(1))
 
 
-def dense(features: Tensor) -> Tensor:
-    """Maps ``(2, h, N_s, N_s)`` by definition."""
-    phi = features[:, :, 0]
-    q, k = torch.cat([phi[0, 0], phi[1, 0]], -1), torch.cat([phi[0, 1], phi[1, 1]], -1)
-    products = torch.stack([q @ k.mT, torch.cat([phi[1, 0], phi[0, 0]], -1) @ k.mT])
+def dense(scale: Scale) -> Tensor:
+    """Maps ``(streams, h, N_s, N_s)`` by definition, of the rule ``ratio`` or, with one part, ``softmax``."""
+    left, right = scale.left[:, 0], scale.right[:, 0]
+    if len(left) == 1:
+        return torch.softmax(left @ right.mT, -1)
+    q, k = torch.cat([left[0], left[1]], -1), torch.cat([right[0], right[1]], -1)
+    products = torch.stack([q @ k.mT, torch.cat([left[1], left[0]], -1) @ k.mT])
     return products / (products.sum(-1, keepdim=True) + products.shape[-1] * 1e-6)
 
 
@@ -70,12 +73,12 @@ def spread(coarse: tuple[int, int], factor: int) -> Tensor:
     return result / result.sum(1, keepdim=True)
 
 
-def effective(block: LinearBlock) -> Tensor:
-    """``(2, h, N, N)``, explicitly."""
+def effective(block: Layer) -> Tensor:
+    """``(streams, h, N, N)``, explicitly."""
     total = torch.zeros((), dtype=torch.double)
-    for s, (grid, features) in enumerate(zip(block.grids, block.features, strict=True)):
-        weight = block.weights[0, :, s] * block.coefficients[0, :, s].T  # (2, h)
-        total = total + weight[..., None, None] * (lift(grid) @ dense(features) @ spread(grid, 2**s))
+    for s, scale in enumerate(block.scales):
+        grid, weight = scale.keys.size, block.weights[0, :, s] * block.coefficients[0, :, s].T  # (streams, h)
+        total = total + weight[..., None, None] * (lift(grid) @ dense(scale) @ spread(grid, 2**s))
     return total
 
 
@@ -83,7 +86,6 @@ def test_effective_maps_and_rollout_are_the_explicit_ones(small: DSPImageClassif
     traced = trace(small, x)
     joint = torch.eye(H * W, dtype=torch.double)
     for block in traced.blocks:
-        assert isinstance(block, LinearBlock)
         E = effective(block)
         for row, column in ((0, 0), (4, 2), (2, 1)):
             got = maps.layer_map(block, (row, column)).flatten(2)
@@ -108,8 +110,7 @@ def test_gradient_times_map_is_the_explicit_one(small: DSPImageClassifier, x: Te
     """
     traced = trace(small, x)
     block = traced.blocks[-1]
-    assert isinstance(block, LinearBlock)
-    leaves = [dense(features).clone().requires_grad_() for features in block.features]
+    leaves = [dense(scale).clone().requires_grad_() for scale in block.scales]
     handles = []
     for s, leaf in enumerate(leaves):
 
@@ -120,7 +121,7 @@ def test_gradient_times_map_is_the_explicit_one(small: DSPImageClassifier, x: Te
             c = c[..., None, None, :]
             return torch.cat([same * c[..., 0], opposite * c[..., 1]], -1)
 
-        name = f"attention.{s}" if isinstance(block, DSPBlock) else "attention"
+        name = f"attention.{s}" if block.parts is not None else "attention"
         handles.append(small.get_submodule(f"{block.name}.{name}").register_forward_hook(attend))
     logit = small(x)[0, 2]
     for handle in handles:
@@ -128,8 +129,8 @@ def test_gradient_times_map_is_the_explicit_one(small: DSPImageClassifier, x: Te
     assert logit.item() == pytest.approx(traced.output[0, 2].item(), rel=1e-10)
     gradients = torch.autograd.grad(logit, leaves)
     explicit = sum(
-        (leaf * gradient).sum((0, 1, 2)).detach() @ spread(grid, 2**s)
-        for s, (leaf, gradient, grid) in enumerate(zip(leaves, gradients, block.grids, strict=True))
+        (leaf * gradient).sum((0, 1, 2)).detach() @ spread(scale.keys.size, 2**s)
+        for s, (leaf, gradient, scale) in enumerate(zip(leaves, gradients, block.scales, strict=True))
     )
     assert explicit.abs().max() > 1e-4
     alone = gradient_times_map(_LastBlock(small), x, 2).flatten()
@@ -162,7 +163,7 @@ def test_curves_by_hand() -> None:
     x = torch.ones(1, 3, 10, 8)
     best = torch.tensor([0, 5, 3, *[i for i in range(20) if i not in (0, 5, 3)]])
     orders = torch.stack([best, best.flip(0)])
-    found = curves(Toy(), x, orders, 2)  # 20 tokens in 10 steps: two at a time
+    found = curves(Toy(), x, orders, (5, 4))  # 20 tokens in 10 steps: two at a time
     down = [1.0, 0.2, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     up = [0, 0.8, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     torch.testing.assert_close(found.deletion[0], torch.tensor(down))
@@ -180,20 +181,20 @@ def test_pictures_run_in_parts_and_tell_how_far(monkeypatch: pytest.MonkeyPatch)
     orders = torch.stack([torch.randperm(20) for _ in range(3)])
     count = 2 * 3 * (POINTS - 1) + 2
     told = [(32, count, "pictures"), (count, count, "pictures")]
-    assert list(curve_steps(Toy(), torch.rand(1, 3, 10, 8), orders, 2)) == told
+    assert list(curve_steps(Toy(), torch.rand(1, 3, 10, 8), orders, (5, 4))) == told
     monkeypatch.setattr("dsp_viz.trust.batch_size", lambda tokens: 7)
     torch.manual_seed(0)
     x = torch.rand(1, 3, 10, 8)
-    again = curves(Toy(), x, orders, 2)
+    again = curves(Toy(), x, orders, (5, 4))
     monkeypatch.setattr("dsp_viz.trust.batch_size", lambda tokens: 100)
-    torch.testing.assert_close(again.deletion, curves(Toy(), x, orders, 2).deletion)
+    torch.testing.assert_close(again.deletion, curves(Toy(), x, orders, (5, 4)).deletion)
     assert again.deletion.shape == (3, POINTS + 1)
 
 
 def test_a_real_picture(model: dsp_viz.LoadedModel) -> None:
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
     x = images.to_tensor(cut, model.config.mean, model.config.std)
-    result = trust(model, x, 8)
+    result = trust(model, x)
     with torch.no_grad():
         p = torch.softmax(model(x)[0], 0)
     assert result.target == int(p.argmax())
@@ -219,7 +220,7 @@ def test_integrated_gradients_in_parts_are_those_in_one(monkeypatch: pytest.Monk
     whole = IntegratedGradients(model).attribute(x, target=4, n_steps=64).sum(1)
     want = torch.nn.functional.avg_pool2d(whole, 8)[0] * 64
     monkeypatch.setattr(relevance, "batch_size", lambda tokens: 3)
-    steps = relevance.relevance_steps(model, x, 4, 8)
+    steps = relevance.relevance_steps(model, x, 4)
     told = [next(steps) for _ in range(10)]
     assert [(step.done, step.total) for step in told] == [(i, 11) for i in range(1, 11)]
     got = finish(steps)["integrated gradients"]
@@ -262,12 +263,18 @@ def test_rollout_passes_where_attention_is_left_out(model: dsp_viz.LoadedModel) 
 
 
 def test_what_judging_tells_before_its_pictures(model: dsp_viz.LoadedModel) -> None:
-    steps = trust_steps(model, torch.zeros(1, 3, 32, 32), 8)
+    steps = trust_steps(model, torch.zeros(1, 3, 32, 32))
     assert [next(steps)[2] for _ in range(3)] == ["accounts of relevance"] * 3
     assert next(steps)[2] == "pictures"
 
 
-def test_softmax_is_refused(x: Tensor) -> None:
-    model = DSPImageClassifier(image_size=40, attention="softmax", depth=1, num_classes=4).double().eval()
-    with pytest.raises(ValueError, match="linear attention"):
-        relevances(model, x, 0, 8)
+def test_what_a_model_is_judged_by(small: DSPImageClassifier, x: Tensor) -> None:
+    """Streams by their names where there are some; the sum is what all are told of."""
+    found = relevances(small, x, 1)
+    streams = [f"received {name}" for name in maps.streams(trace(small, x).blocks[0])]
+    others = ["received", "rollout", "gradient × map", "gradient", "integrated gradients"]
+    assert list(found) == (streams if len(streams) > 1 else []) + others
+    if len(streams) > 1:
+        torch.testing.assert_close(found["received same"] + found["received opposite"], found["received"])
+    every = [effective(block).sum(0).mean((0, 1)) for block in trace(small, x).blocks]
+    torch.testing.assert_close(found["received"].flatten(), torch.stack(every).mean(0), rtol=1e-9, atol=1e-12)

@@ -100,9 +100,10 @@ class Results:
 
         Returns:
             What the tabs show, and the manifest: ``token`` under which the pieces lie; ``blocks``, how many; ``grid``
-            ``[H, W]``; ``name`` of the picture, ``example`` (or None), ``model``, ``digest``, ``attention``, ``side``,
-            ``whole``, ``stretch``: how it came about; ``note`` on the file, or ""; ``best``: most probable class and
-            its probability; ``changed``: whether anything was intervened on.
+            ``[H, W]``; ``name`` of the picture, ``example`` (or None), ``model``, ``digest``, ``side``, ``whole``,
+            ``stretch``: how it came about; ``verified`` and ``refused``: see :class:`dsp_viz.layer.Trace`; ``note`` on
+            the file, or ""; ``best``: most probable class and its probability; ``changed``: whether anything was
+            intervened on.
 
         Raises:
             ImageError: the picture cannot be read.
@@ -121,7 +122,8 @@ class Results:
             "example": name if self.examples.get(name) == source.path else None,
             "model": full.model,
             "digest": full.digest,
-            "attention": model.config.model.get("attention", "dsp"),
+            "verified": full.trace.verified,
+            "refused": full.trace.refused,
             "side": source.side,
             "whole": source.whole,
             "stretch": source.stretch,

@@ -9,44 +9,29 @@ from html import escape
 from typing import Any
 from urllib.parse import parse_qs
 
-import numpy as np
-
 from .. import export, factors, maps
-from ..trace import DSPBlock, SoftmaxBlock
+from ..analysis import Analysis
 from . import views
 from .theme import MARKUP, VIEW_JAVASCRIPT, css
 
 
 def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> bytes:
-    """The numbers of a result: what the browser got, and what the other tabs show; settings as JSON in ``settings``.
-
-    Returns:
-        An NPZ with the names and layouts of :func:`dsp_viz.export.numbers`: ``features`` of each block and
-        scale (as precise as float16) or ``q`` and ``k`` for softmax attention, ``coefficients`` and ``mixing_weights``
-        of each block, ``filters`` where it has some.
-    """
-    about = {**export.settings(kept.result), **{key: manifest[key] for key in ("name", "side", "whole")}}
-    arrays: dict[str, Any] = {"settings": np.array(json.dumps(about, ensure_ascii=False))}
-    for b, block in enumerate(kept.result.trace.blocks):
-        _, decoded = factors.decode(pieces[str(b)])
-        arrays[f"block{b}/coefficients"] = block.coefficients[0].numpy()
-        arrays[f"block{b}/mixing_weights"] = block.weights[0].numpy()
-        if isinstance(block, DSPBlock):
-            arrays[f"block{b}/filters"] = block.filters.numpy()
-        if isinstance(block, SoftmaxBlock):
-            arrays[f"block{b}/q"], arrays[f"block{b}/k"] = decoded[0]
-            continue
-        for s, joined in enumerate(decoded):  # (2, h, N_s, 2d): q and k, both polarities in the last axis
-            arrays[f"block{b}/scale{s}/features"] = np.stack(np.split(joined, 2, axis=-1))
+    """The numbers of a result, see :func:`dsp_viz.export.numbers`; factors are as precise as what the browser got."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)  # float16 features hardly get smaller
+    export.save_npz(_restored(kept, pieces), buffer, compressed=False)  # float16 features hardly get smaller
     return buffer.getvalue()
+
+
+def _restored(kept: views.Kept, pieces: dict[str, bytes]) -> Analysis:
+    """The result with the factors of its maps again."""
+    blocks = tuple(factors.restore(b, pieces[str(i)]) for i, b in enumerate(kept.result.trace.blocks))
+    return replace(kept.result, trace=replace(kept.result.trace, blocks=blocks))
 
 
 def pdf(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes], view: str = "") -> bytes:
     """The maps of one block for print; ``view`` says which, as a link does: ``block=2&query=8,8``, from 0."""
     asked = {key: found[0] for key, found in parse_qs(view[:1000]).items()}
-    result, grid = kept.result, kept.result.frame.grid
+    grid = kept.result.frame.grid
     block, query = export.default_view(manifest["blocks"], grid)
     if re.fullmatch("[0-9]{1,5}", asked.get("block", "")):
         block = min(int(asked["block"]), manifest["blocks"] - 1)
@@ -56,11 +41,8 @@ def pdf(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes], vi
     elif re.fullmatch("[0-9]{1,5},[0-9]{1,5}", asked.get("query", "")):
         row, column = (min(int(at), side - 1) for at, side in zip(asked["query"].split(","), grid, strict=True))
         where = row, column
-    blocks = list(result.trace.blocks)
-    blocks[block] = factors.restore(blocks[block], pieces[str(block)])
-    whole = replace(result, trace=replace(result.trace, blocks=tuple(blocks)))
     buffer = io.BytesIO()
-    export.maps_figure(whole, block=block, query=where).savefig(buffer, format="pdf")
+    export.maps_figure(_restored(kept, pieces), block=block, query=where).savefig(buffer, format="pdf")
     return buffer.getvalue()
 
 
@@ -110,10 +92,11 @@ def _tables(kept: views.Kept) -> str:
     blocks = views.dsp_blocks(kept)
     if not blocks:
         return ""
-    heads, scales, _ = blocks[0].coefficients.shape[1:]
-    names = [f"{kind} {2**s}×" for s in range(scales) for kind in (*maps.POLARITIES, "weight")]
+    first, _ = blocks[0]
+    heads, scales, _ = first.coefficients.shape[1:]
+    names = [f"{kind} {scale.pooled}×" for scale in first.scales for kind in (*maps.streams(first), "weight")]
     rows = []
-    for b, block in enumerate(blocks):
+    for b, (block, _) in enumerate(blocks):
         for h in range(heads):
             numbers = [
                 value

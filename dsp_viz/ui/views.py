@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-import torch
 
-from dsp_attention import SoftmaxAttention
-
-from .. import factors, figures, filter_figures, maps
+from .. import factors, figures, filter_figures, spectrum
 from ..analysis import Analysis
 from ..checkpoint import LoadedModel
 from ..influence import summary_influence
-from ..trace import Block, DSPBlock, LinearBlock, SoftmaxBlock, dsp_layers, layers
+from ..kinds.dsp import dsp_layers
+from ..layer import Layer, Parts
 from ..trust import Trust
 
 
@@ -63,11 +61,6 @@ def is_dsp(model: LoadedModel) -> bool:
     return bool(dsp_layers(model))
 
 
-def is_linear(model: LoadedModel) -> bool:
-    """Whether all maps are those of linear attention."""
-    return not any(isinstance(layer, SoftmaxAttention) for layer in layers(model).values())
-
-
 def pieces(result: Analysis) -> dict[str, bytes]:
     """What the polarity view fetches: the factors of each block, by its index, and the picture as the model saw it."""
     buffer = io.BytesIO()
@@ -82,7 +75,7 @@ class Kept:
     """What is kept for every visitor: small, whatever the number of tokens.
 
     Attributes:
-        result: without the tensors that hold tokens. powers: of each block, see :func:`dsp_viz.maps.radial_power`.
+        result: without the tensors that hold tokens. powers: of each block, see :func:`dsp_viz.spectrum.radial_power`.
         influence: ``(blocks, 3)``, mean change of the coefficients without each summary. Both are empty or None for a
             model without DSP-Attention.
     """
@@ -94,27 +87,16 @@ class Kept:
 
 def keep(result: Analysis, model: LoadedModel) -> Kept:
     """Take from a result what the tabs show."""
-    blocks = [b for b in result.trace.blocks if isinstance(b, DSPBlock)]
+    blocks = [b for b in result.trace.blocks if b.parts is not None]
     changes = [
         summary_influence(layer, b).abs().mean((1, 2, 3, 4)).numpy()
         for layer, b in zip(dsp_layers(model).values(), blocks, strict=True)
     ]
     return Kept(
-        replace(result, trace=replace(result.trace, blocks=tuple(map(_small, result.trace.blocks)))),
-        tuple(maps.radial_power(b).numpy() for b in blocks),
+        replace(result, trace=replace(result.trace, blocks=tuple(map(factors.without_tokens, result.trace.blocks)))),
+        tuple(spectrum.radial_power(b).numpy() for b in blocks),
         np.stack(changes) if changes else None,
     )
-
-
-def _small(block: Block) -> Block:
-    """Without what holds tokens."""
-    none = torch.empty(0)
-    if isinstance(block, SoftmaxBlock):
-        return replace(block, values=(), q=none, k=none)
-    if isinstance(block, DSPBlock):
-        return replace(block, fields=(), features=(), values=(), local=none, mixed=none)
-    assert isinstance(block, LinearBlock)
-    return replace(block, values=(), features=())
 
 
 def which(block: int, head: int) -> str:
@@ -122,28 +104,28 @@ def which(block: int, head: int) -> str:
     return f'<div class="facts">Block {block + 1}, head {head + 1}, as chosen on the first tab.</div>'
 
 
-def dsp_blocks(kept: Kept) -> list[DSPBlock]:
-    """The blocks with DSP-Attention: all, or none."""
-    return [b for b in kept.result.trace.blocks if isinstance(b, DSPBlock)]
+def dsp_blocks(kept: Kept) -> list[tuple[Layer, Parts]]:
+    """The blocks with DSP-Attention, and what only they have."""
+    return [(b, b.parts) for b in kept.result.trace.blocks if b.parts is not None]
 
 
 def filters(kept: Kept, block: int, head: int) -> tuple[go.Figure, ...]:
     """Filters of one block: gain, radial profile, phase, spatial kernel; and what they did to q and k of one head."""
-    traced = dsp_blocks(kept)[block]
-    spectrum = maps.full_spectrum(traced.filters)
-    gain, phase = spectrum.abs(), spectrum.angle().numpy()
+    traced, parts = dsp_blocks(kept)[block]
+    spectra = spectrum.full_spectrum(parts.filters)
+    gain, phase = spectra.abs(), spectra.angle().numpy()
     return (
         filter_figures.filter_gain(gain.numpy(), phase, head=head),
-        filter_figures.radial_gain(maps.radial_profile(gain).numpy(), head=head),
+        filter_figures.radial_gain(spectrum.radial_profile(gain).numpy(), head=head),
         filter_figures.power_spectrum(kept.powers[block], head),
         filter_figures.filter_phase(phase, head=head),
-        filter_figures.filter_kernel(maps.spatial_kernel(traced.filters, *traced.grids[0]).numpy(), head=head),
+        filter_figures.filter_kernel(spectrum.spatial_kernel(parts.filters, *traced.grid.size).numpy(), head=head),
     )
 
 
 def coefficients(kept: Kept, block: int, head: int) -> go.Figure:
     """Dynamic coefficients of every block, head, scale and stream for this picture."""
-    values = np.stack([b.coefficients[0].float().numpy() for b in dsp_blocks(kept)])
+    values = np.stack([b.coefficients[0].float().numpy() for b, _ in dsp_blocks(kept)])
     return figures.coefficients(values, chosen=(block, head))
 
 
@@ -151,8 +133,8 @@ def weights(kept: Kept, block: int, head: int) -> go.Figure:
     """Mixing weights of every block, head and scale, with the tracked gradients."""
     blocks = dsp_blocks(kept)
     return figures.mixer_weights(
-        np.stack([b.weights[0].float().numpy() for b in blocks]),
-        np.stack([b.ema.float().numpy() for b in blocks]),
+        np.stack([b.weights[0].float().numpy() for b, _ in blocks]),
+        np.stack([parts.ema.float().numpy() for _, parts in blocks]),
         chosen=(block, head),
     )
 

@@ -10,7 +10,7 @@ import gradio as gr
 
 from ...checkpoint import LoadedModel
 from ...interventions import Intervention, InterventionError, Restrict, from_json, to_json
-from ...trace import dsp_layers
+from ...kinds.dsp import dsp_layers
 from ..results import Results
 from ..theme import REGION_JAVASCRIPT, REGION_MARKUP
 from . import Values
@@ -88,7 +88,7 @@ class InterventionControls:
 
     def _stream(self, text: str, block: str, head: str, scale: str, stream: str, value: float, relative: bool) -> Any:
         size = None if scale == EVERY else int(scale[:-1]).bit_length() - 1
-        where = {"block": _index(block), "head": _index(head), "scale": size, "polarity": _name(stream)}
+        where = {"block": _index(block), "head": _index(head), "scale": size, "stream": _name(stream)}
         return _append(text, "set_coefficient", value=value, relative=relative, **where)
 
     def _filter(self, text: str, page: str, block: str, head: str, polarity: str, low: int, high: int) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 import torch
 
-from ... import figures, filter_figures, maps
+from ... import figures, filter_figures, spectrum
 from ...checkpoint import LoadedModel
 from ..results import Results
 from . import Shown, Values
@@ -59,7 +59,7 @@ class History:
         """The figures after an epoch, counted from 1."""
         past = self._results.models[shown.source.model].history
         i = min(max(int(values[self.epoch]), 1), len(past["filters"])) - 1
-        spectra = maps.full_spectrum(torch.view_as_complex(torch.from_numpy(past["filters"][:, shown.block])))
+        spectra = spectrum.full_spectrum(torch.view_as_complex(torch.from_numpy(past["filters"][:, shown.block])))
         gains = spectra.abs().numpy()
         made: tuple[Any, ...] = (
             filter_figures.filter_gain(gains[i], spectra[i].angle().numpy(), among=gains),

@@ -10,8 +10,9 @@ import numpy as np
 from ... import figures
 from ...checkpoint import LoadedModel
 from ...images import ImageError
-from ...importance import importance_steps
+from ...importance import Importance, importance_steps
 from ...interventions import InterventionError, Restrict, from_json, to_json
+from ...layer import Layer
 from ...steps import Steps
 from ...trust import trust_steps
 from .. import views
@@ -30,8 +31,11 @@ STEPS = "steps"
 
 ABOUT = """<div class="aside">What if a part of the model did something else? Nothing of the model is changed: the
 interventions below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it
-multiplies: a head's maps, a scale, a stream; the convolution on the values stays. Which part matters, and whether maps
-tell the truth, is asked of the model as it is.</div>"""
+multiplies: a head's maps, a scale, a stream; the convolution on the values stays.</div>"""
+
+ABOUT_MATTER = """<div class="aside"><b>Which part matters?</b> Each head, scale and stream of each block is left out in
+turn, and what that does to the class that the model chose is measured. This, and whether maps tell the truth, is asked
+of the model as it is, without the interventions.</div>"""
 
 ABOUT_TRUST = """<div class="aside"><b>Does a map tell the truth?</b> Attention is not explanation. Here tokens of the
 picture are replaced by the mean colour, or given back to an empty picture, in the order of a map: where it knows what
@@ -63,11 +67,13 @@ class WhatIf:
             with gr.Row():
                 self.run = gr.Button("Run", variant="primary", elem_id="run")
                 self.clear = gr.Button("Clear")
-                self.rank = gr.Button("Which part matters here?", elem_id="rank")
             self.message = gr.HTML(elem_id="whatif-message")
             self.bars = gr.Plot(label="Prediction before and after", visible=False, elem_id="before-after")
             self.view = CompareView(elem_id="whatif", visible=False)
-            self.matter = MatterView(elem_id="matter")
+        gr.HTML(ABOUT_MATTER)
+        self.rank = gr.Button("Which part matters here?", elem_id="rank")
+        self.unranked = gr.HTML()
+        self.matter = MatterView(elem_id="matter")
         gr.HTML(ABOUT_TRUST)
         with gr.Row():
             self.judge = gr.Button("Judge the maps of this picture", elem_id="judge")
@@ -80,8 +86,8 @@ class WhatIf:
         self.outputs = [self.changes, *self.controls.offered, self.controls.region, self.controls.text]
 
     def fits(self, model: LoadedModel) -> bool:
-        """Maps of linear attention can be judged; parts of DSP-Attention can be left out, too."""
-        return views.is_linear(model)
+        """Maps can be judged and parts be ranked whatever the attention; DSP-Attention can be changed, too."""
+        return True
 
     def follow(self, model: LoadedModel) -> Values:
         return {self.changes: gr.update(visible=views.is_dsp(model)), **self.controls.follow(model)}
@@ -134,7 +140,7 @@ class WhatIf:
             return
         model = self._results.models[current.model]
         try:
-            steps = trust_steps(model, self._results.input(current), model.classifier.patch)
+            steps = trust_steps(model, self._results.input(current))
             found = yield from self._told(steps, progress, 3)
         except ValueError as error:
             yield views.notice(str(error)), gr.skip(), gr.skip()
@@ -172,9 +178,9 @@ class WhatIf:
         except ValueError as error:
             yield views.notice(str(error)), gr.skip()
             return
-        parts = {"heads": found.heads, "scales": found.scales, "streams": found.streams}
+        blocks = self._results.of(current)[0].result.trace.blocks
         told = {"target": model.config.classes[found.target], "logit": found.logit}
-        yield "", told | {name: values.tolist() for name, values in parts.items()}
+        yield "", told | {"rows": [_row(found, i, block) for i, block in enumerate(blocks)]}
 
     def listen(self, page: gr.Textbox, busy: dict[str, Any]) -> None:
         """Connect the controls; ``page`` holds what is on the screen, ``busy`` options of what may run a model."""
@@ -186,7 +192,7 @@ class WhatIf:
         # They take turns with everybody else's requests, step by step, so they need no place in that queue.
         shown = own | {"show_progress": "full", "concurrency_id": STEPS, "concurrency_limit": 1}
         ranking = self.rank.click(
-            self.matters, page, [self.message, self.matter], show_progress_on=[self.matter], **shown
+            self.matters, page, [self.unranked, self.matter], show_progress_on=[self.matter], **shown
         )
         verdict = [self.verdict, self.deletion, self.insertion]
         judging = self.judge.click(self.judged, page, verdict, show_progress_on=[self.verdict], **shown)
@@ -195,6 +201,27 @@ class WhatIf:
         emptied: Values = {self.message: "", self.bars: hidden, self.view: hidden}
         self.clear.click(lambda: emptied, None, told, **own)
         # Another picture, size or model is on the screen: what was told of the last goes, and what is being worked out.
-        gone = emptied | {self.matter: None, self.verdict: "", self.deletion: hidden, self.insertion: hidden}
+        gone = emptied | {
+            self.unranked: "",
+            self.matter: None,
+            self.verdict: "",
+            self.deletion: hidden,
+            self.insertion: hidden,
+        }
         stale: list[Any] = [running, ranking, judging]
         page.change(lambda: gone, None, list(gone), cancels=stale, **own)
+
+
+def _row(found: Importance, index: int, block: Layer) -> list[dict[str, Any]]:
+    """The parts of a block, each with its name and what leaving it out changes."""
+    names = {
+        "head": [f"head {h + 1}" for h in range(block.coefficients.shape[1])],
+        "scale": [f"{scale.pooled}×" for scale in block.scales],
+        "stream": [stream.name for stream in block.streams],
+    }
+    changes = {"head": found.heads[index], "scale": found.scales[index], "stream": found.streams[index]}
+    return [
+        {"part": part, "index": i, "name": names[part][i], "change": change}
+        for part, values in changes.items()
+        for i, change in enumerate(values.tolist())
+    ]

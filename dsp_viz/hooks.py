@@ -1,0 +1,113 @@
+"""Read and replace what named submodules take and put out, in one context. Knows no attention.
+
+Hooks are registered once per module and stay: each does nothing unless the current context asks for it. What a context
+asks for lives in a ``ContextVar``, so threads and tasks that run the same model never see each other's tensors or
+changes, and nothing outlives the context, whatever happens in it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import Lock
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+#: All positional inputs of a call, as a tuple.
+ALL = -1
+
+
+class Point(NamedTuple):
+    """A place in a model: a submodule's output, or its positional input of that index (:data:`ALL`: all of them)."""
+
+    path: str
+    input: int | None = None
+
+
+#: Turns a tensor at a point into what takes its place; it is given the call's inputs, too.
+Change = Callable[[Tensor, tuple[Any, ...]], Tensor]
+
+#: What was read at each point, call by call.
+Calls = dict[Point, list[Any]]
+
+_Key = tuple[nn.Module, int | None]
+_reads: ContextVar[Mapping[nn.Module, Sequence[tuple[int | None, list[Any]]]] | None] = ContextVar(
+    "dsp_viz_reads", default=None
+)
+_changes: ContextVar[Mapping[_Key, Sequence[Change]] | None] = ContextVar("dsp_viz_changes", default=None)
+_installing = Lock()
+
+
+def _before(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    changes = _changes.get()
+    if not changes:
+        return None
+    return tuple(_changed(changes.get((module, i), ()), value, inputs) for i, value in enumerate(inputs))
+
+
+def _after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    changes = _changes.get()
+    if changes:
+        output = _changed(changes.get((module, None), ()), output, inputs)
+    # What is read is what the model goes on with.
+    for which, kept in (_reads.get() or {}).get(module, ()):
+        kept.append(output if which is None else inputs if which == ALL else inputs[which])
+    return output
+
+
+def _changed(changes: Sequence[Change], value: Any, inputs: tuple[Any, ...]) -> Any:
+    for change in changes:
+        value = change(value, inputs)
+    return value
+
+
+def _install(module: nn.Module) -> None:
+    # Looked up on the modules themselves, so that a deep copy of a model, which carries its hooks, is not hooked twice.
+    with _installing:
+        if _after not in module._forward_hooks.values():
+            module.register_forward_pre_hook(_before)
+            module.register_forward_hook(_after)
+
+
+@contextmanager
+def reading(model: nn.Module, points: Sequence[Point]) -> Iterator[Calls]:
+    """Read at some points while the body runs, in this context alone.
+
+    Yields:
+        What is read, call by call, filled while the body runs.
+
+    Raises:
+        RuntimeError: a submodule was never called.
+    """
+    calls: Calls = {point: [] for point in points}
+    wanted: dict[nn.Module, list[tuple[int | None, list[Any]]]] = {}
+    for point, kept in calls.items():
+        module = model.get_submodule(point.path)
+        _install(module)
+        wanted.setdefault(module, []).append((point.input, kept))
+    token = _reads.set(wanted)
+    try:
+        yield calls
+    finally:
+        _reads.reset(token)
+    silent = sorted(point.path for point, kept in calls.items() if not kept)
+    if silent:
+        raise RuntimeError(f"hook {silent[0]!r} never fired (and {len(silent) - 1} more): was the model run?")
+
+
+@contextmanager
+def changed(model: nn.Module, changes: Mapping[Point, Sequence[Change]]) -> Iterator[None]:
+    """Run what the body runs with changes at some points, in this context alone.
+
+    Contexts nest: an inner one's changes act on the outer one's result.
+    """
+    every = dict(_changes.get() or {})
+    for point, more in changes.items():
+        module = model.get_submodule(point.path)
+        _install(module)
+        every[module, point.input] = [*every.get((module, point.input), ()), *more]
+    token = _changes.set(every)
+    try:
+        yield
+    finally:
+        _changes.reset(token)

@@ -1,0 +1,51 @@
+"""Which attentions are known, and where a model has them: one dictionary, one small reader for each.
+
+A reader says where in a layer to look, makes a :class:`~dsp_viz.layer.Layer` of what was seen, and says where the
+values lie. All else (rows, bytes, figures, relevance) follows from the record. docs/extending.md adds one step by step.
+"""
+
+from torch import nn
+
+from ..hooks import Point
+from . import dsp, polaformer, softmax
+from .kind import Kind, Values
+
+#: Every kind that is known, by the qualified name of the layer's class, so that no library is imported to know it.
+KINDS: dict[str, Kind] = {
+    "dsp_attention.attention.DynamicSpectralPolarityAttention": dsp,
+    "dsp_attention.baselines.PolaFormerAttention": polaformer,
+    "dsp_attention.baselines.SoftmaxAttention": softmax,
+}
+
+
+def kind_of(module: nn.Module) -> Kind | None:
+    """The reader of a layer; a subclass has that of its nearest base. None where there is none."""
+    names = (f"{base.__module__}.{base.__qualname__}" for base in type(module).__mro__)
+    return next((KINDS[name] for name in names if name in KINDS), None)
+
+
+def layers(model: nn.Module) -> dict[str, tuple[nn.Module, Kind]]:
+    """The attention layers of a model with their readers, by module path, in the order in which they were defined.
+
+    Raises:
+        ValueError: there is none that is known.
+    """
+    every = ((name, module, kind_of(module)) for name, module in model.named_modules())
+    found = {name: (module, kind) for name, module, kind in every if kind is not None}
+    if not found:
+        known = ", ".join(name.rsplit(".", 1)[-1] for name in KINDS)
+        raise ValueError(f"{type(model).__name__} has no attention layer that is known here; known are {known}")
+    return found
+
+
+def joined(path: str, point: Point) -> Point:
+    """A point within a layer as one of the model that holds the layer at ``path``."""
+    return point._replace(path=f"{path}.{point.path}".strip("."))
+
+
+def values(model: nn.Module) -> dict[str, list[Values]]:
+    """Where the values of each scale of each layer come from, by the layer's path; points are those of the model."""
+    return {
+        name: [Values(joined(name, point), take) for point, take in kind.values(layer)]
+        for name, (layer, kind) in layers(model).items()
+    }

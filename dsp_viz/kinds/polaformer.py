@@ -1,0 +1,50 @@
+"""PolaFormer's attention: two streams of linear attention, a convolution of the values, a gate."""
+
+from dsp_attention import PolaFormerAttention
+from dsp_attention.grid import as_tokens, grid_size
+from dsp_attention.polarity import EPS
+
+from ..hooks import ALL, Point
+from ..layer import Grid, Layer, Scale, Stream
+from .kind import Seen, Values
+
+
+def streams(d: int) -> tuple[Stream, ...]:
+    """Same-signed attention on the first half of a head's ``d`` values, opposite-signed on the second."""
+    first = (d + 1) // 2
+    return (
+        Stream("same", role="same", columns=(0, first)),
+        Stream("opposite", role="opposite", turn=1, columns=(first, d)),
+    )
+
+
+def points(layer: PolaFormerAttention) -> list[Point]:
+    """See :class:`dsp_viz.kinds.kind.Kind`."""
+    return [Point("", ALL), Point("qg"), Point("dwc"), Point("attention", ALL), Point("proj", 0)]
+
+
+def read(name: str, layer: PolaFormerAttention, seen: Seen) -> Layer:
+    """See :class:`dsp_viz.kinds.kind.Kind`."""
+    x, *size = seen("")
+    B, N, C = x.shape
+    grid = Grid(*grid_size(N, *size))
+    features, v, ones = seen("attention")  # (2, 2, B, h, N, d), (B, h, N, d), (B, h, 2)
+    return Layer(
+        name=name,
+        kind="PolaFormer attention",
+        grid=grid,
+        streams=streams(v.shape[-1]),
+        finish="ratio",
+        epsilon=EPS,
+        scales=(Scale(grid, grid, features[:, 0], features[:, 1], v),),
+        coefficients=ones[:, :, None],
+        weights=ones.new_ones(*ones.shape[:2], 1),
+        output=seen("proj"),
+        local=as_tokens(seen("dwc").reshape(B, C, *grid.size)),
+        gate=seen("qg").chunk(2, dim=-1)[1],
+    )
+
+
+def values(layer: PolaFormerAttention) -> list[Values]:
+    """See :class:`dsp_viz.kinds.kind.Kind`."""
+    return [Values(Point("attention", 1), lambda v: v)]
