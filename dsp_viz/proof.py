@@ -8,6 +8,7 @@ model's first picture of each size, every layer is asked for some queries ``i`` 
 is what its output projection was given. No map of a layer that fails is ever shown.
 """
 
+import math
 from collections.abc import Sequence
 from importlib.metadata import packages_distributions, version
 from threading import Lock
@@ -45,19 +46,21 @@ def prove(model: nn.Module, x: Tensor, records: Sequence[Layer]) -> tuple[float,
         known = _found.setdefault(model, {})
         key = x.shape, x.dtype
         if key not in known:
-            errors = {record.name: _error(record, len(x)) for record in records}
-            refused = {name: fault for name, (_, fault) in errors.items() if fault}
-            found = (
-                max((e for e, fault in errors.values() if not fault), default=0.0),
-                {
-                    name: f"{name} is not shown: {fault}{_made_by(model.get_submodule(name))}"
-                    for name, fault in refused.items()
-                },
-            )
             if not all(torch.isfinite(record.output).all() for record in records):
-                return found  # an intervention went too far: this says nothing about the model
-            known[key] = found
+                return math.nan, {}  # an intervention went too far: this says nothing about the maps
+            known[key] = _proved(model, records, len(x))
         return known[key]
+
+
+def _proved(model: nn.Module, records: Sequence[Layer], samples: int) -> tuple[float, dict[str, str]]:
+    largest, refused = 0.0, {}
+    for record in records:
+        off, fault = _error(record, samples)
+        if fault:
+            refused[record.name] = f"{record.name} is not shown: {fault}{_made_by(model.get_submodule(record.name))}"
+        else:
+            largest = max(largest, off)
+    return largest, refused
 
 
 def _error(record: Layer, samples: int) -> tuple[float, str]:

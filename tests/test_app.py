@@ -63,7 +63,7 @@ def test_api_takes_the_name_of_a_model(client: Client) -> None:
 
 
 def test_api_takes_interventions(client: Client, model: dsp_viz.LoadedModel) -> None:
-    text = '[{"kind": "set_coefficient", "value": 0, "polarity": "opposite"}]'
+    text = '[{"kind": "set_coefficient", "value": 0, "stream": "opposite"}]'
     answer = client.predict(handle_file(EXAMPLES[1]), "dsp_tiny", text, api_name="/analyse")
     assert (
         client.predict(handle_file(EXAMPLES[1]), "dsp_tiny", json.loads(text), api_name="/analyse")["top"]

@@ -40,51 +40,56 @@ def loaded(result: dsp_viz.Analysis, tmp_path_factory: pytest.TempPathFactory) -
         return dict(file)
 
 
-def dense(features: np.ndarray, *, opposite: bool) -> np.ndarray:
+def dense(loaded: dict[str, np.ndarray], scale: str, *, opposite: bool) -> np.ndarray:
     """``(h, N, N)`` from the definition, in float64."""
-    phi = features.astype(np.float64)  # (2, 2, h, N, d)
-    queries, keys = phi[::-1, 0] if opposite else phi[:, 0], phi[:, 1]
+    queries, keys = (loaded[f"{scale}/{side}"].astype(np.float64) for side in ("left", "right"))  # (2, h, N, d)
+    queries = queries[::-1] if opposite else queries
     products = np.einsum("phid,phjd->hij", queries, keys)
     return products / (products.sum(-1, keepdims=True) + products.shape[-1] * EPS)
 
 
-@pytest.mark.parametrize("polarity", ["same", "opposite"])
+@pytest.mark.parametrize("stream", ["same", "opposite"])
 def test_saved_features_rebuild_a_row_of_every_map(
-    result: dsp_viz.Analysis, loaded: dict[str, np.ndarray], polarity: str
+    result: dsp_viz.Analysis, loaded: dict[str, np.ndarray], stream: str
 ) -> None:
     query, (H, W) = (3, 11), result.frame.grid
     for b in range(len(result.trace.blocks)):
-        rows = dense(loaded[f"block{b}/scale0/features"], opposite=polarity == "opposite")[:, query[0] * W + query[1]]
+        rows = dense(loaded, f"block{b}/scale0", opposite=stream == "opposite")[:, query[0] * W + query[1]]
         for head, row in enumerate(rows):
             shown = dsp_viz.maps.query_map(
-                result.trace, block=b, scale=0, head=head, polarity=polarity, query=query
+                result.trace, block=b, scale=0, head=head, stream=stream, query=query
             ).numpy()
             np.testing.assert_allclose(row.reshape(H, W), shown, rtol=1e-4, atol=1e-8)
 
 
 def test_saved_averages_are_the_mean_of_all_rows(loaded: dict[str, np.ndarray]) -> None:
     for stream in (0, 1):
-        want = dense(loaded["block4/scale0/features"], opposite=stream == 1).mean(1)
+        want = dense(loaded, "block4/scale0", opposite=stream == 1).mean(1)
         got = loaded["block4/scale0/maps"][stream]
         np.testing.assert_allclose(got.reshape(want.shape), want, rtol=1e-4, atol=1e-8)
 
 
 def test_everything_is_there_as_it_was_traced(result: dsp_viz.Analysis, loaded: dict[str, np.ndarray]) -> None:
     blocks = result.trace.blocks
-    assert len(loaded) == 2 + len(blocks) * (5 + 4 * len(blocks[0].grids))
+    assert len(loaded) == 2 + len(blocks) * (5 + 7 * len(blocks[0].scales))
     assert np.array_equal(loaded["probabilities"], result.probabilities)
     for b, block in enumerate(blocks):
         assert np.array_equal(loaded[f"block{b}/coefficients"], block.coefficients[0])
         assert np.array_equal(loaded[f"block{b}/mixing_weights"], block.weights[0])
-        assert np.array_equal(loaded[f"block{b}/ema"], block.ema)
-        assert np.array_equal(loaded[f"block{b}/filters"], block.filters)
+        assert np.array_equal(loaded[f"block{b}/ema"], block.parts.ema)
+        assert np.array_equal(loaded[f"block{b}/filters"], block.parts.filters)
         assert loaded[f"block{b}/filters"].dtype == np.complex64
-        assert loaded[f"block{b}/grids"].tolist() == [list(grid) for grid in block.grids]
-        for s, grid in enumerate(block.grids):
-            features = loaded[f"block{b}/scale{s}/features"]
-            assert features.dtype == np.float32
-            assert np.array_equal(features, block.features[s][:, :, 0])
-            assert np.array_equal(loaded[f"block{b}/scale{s}/values"], block.values[s][0])
+        assert loaded[f"block{b}/grid"].tolist() == [16, 16]
+        for s, scale in enumerate(block.scales):
+            for side, factor in (("left", scale.left), ("right", scale.right)):
+                stored = loaded[f"block{b}/scale{s}/{side}"]
+                assert stored.dtype == np.float32
+                assert np.array_equal(stored, factor[:, 0])
+            assert np.array_equal(loaded[f"block{b}/scale{s}/values"], scale.values[0])
+            grid = scale.keys.size
+            assert (
+                loaded[f"block{b}/scale{s}/queries"].tolist() == loaded[f"block{b}/scale{s}/keys"].tolist() == [*grid]
+            )
             p = loaded[f"block{b}/scale{s}/maps"].astype(np.float64)
             assert p.shape[2:] == grid
             p /= p.sum((2, 3), keepdims=True)
@@ -105,6 +110,10 @@ def test_settings_travel_as_json(result: dsp_viz.Analysis, loaded: dict[str, np.
     assert [c["class"] for c in settings["classes"]] == list(result.classes)
     assert sum(c["probability"] for c in settings["classes"]) == pytest.approx(1, abs=1e-9)
     assert settings["seconds"] > 0
+    assert 0 < settings["verified"] < 1e-5
+    assert settings["refused"] == []
+    assert [layer["name"] for layer in settings["layers"]] == [block.name for block in result.trace.blocks]
+    assert settings["layers"][2]["streams"][1] == {"name": "opposite", "role": "opposite", "turn": 1}
 
 
 def test_the_version_is_the_one_that_is_installed() -> None:

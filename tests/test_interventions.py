@@ -97,8 +97,8 @@ def test_leaving_out_a_scale_is_a_mixing_weight_of_zero(
     ("where", "intervention"),
     [
         ((1, slice(None), slice(None)), SetCoefficient(value=0, head=1)),
-        ((slice(None), slice(None), 1), SetCoefficient(value=0, polarity="opposite")),
-        ((2, 0, 0), SetCoefficient(value=1.75, head=2, scale=0, polarity="same", block=0)),
+        ((slice(None), slice(None), 1), SetCoefficient(value=0, stream="opposite")),
+        ((2, 0, 0), SetCoefficient(value=1.75, head=2, scale=0, stream="same", block=0)),
         ((0, 2, slice(None)), SetCoefficient(value=0.5, head=0, scale=2, relative=True)),
     ],
 )
@@ -270,7 +270,7 @@ def test_two_threads_never_mix(layer: DynamicSpectralPolarityAttention, x: Tenso
 
 def test_json_goes_there_and_back() -> None:
     interventions = (
-        SetCoefficient(value=0.25, block=1, polarity="same"),
+        SetCoefficient(value=0.25, block=1, stream="same"),
         LeaveOutFilter(high=3),
         LeaveOutSummary(summary="lstm"),
         SetMixingWeights(weights=(1, 0, 0)),
@@ -298,11 +298,11 @@ def test_what_is_no_value_is_named(given: Any) -> None:
         ('[{"kind": "drop_head"}]', "'set_coefficient', 'leave_out_filter', 'leave_out_summary', 'set_mixing_weights'"),
         (
             '[{"kind": "set_coefficient", "value": 0, "heads": 1}]',
-            "heads: Extra inputs are not permitted; fields are kind, value, block, head, scale, polarity, relative",
+            "heads: Extra inputs are not permitted; fields are kind, value, block, head, scale, stream, relative",
         ),
         ('[{"kind": "set_coefficient"}]', "0.set_coefficient.value: Field required"),
         ('[{"kind": "set_coefficient", "value": -1}]', "greater than or equal to 0"),
-        ('[{"kind": "set_coefficient", "value": 1, "polarity": "negative"}]', "'same' or 'opposite'"),
+        ('[{"kind": "set_coefficient", "value": 1, "stream": "negative"}]', "'same' or 'opposite'"),
         ('[{"kind": "leave_out_summary", "summary": "mean"}]', "'global', 'lstm' or 'attention'"),
         ('[{"kind": "restrict", "grid": [4], "tokens": []}]', "grid"),
         (
@@ -353,3 +353,9 @@ def test_models_without_the_layer_are_refused(x: Tensor) -> None:
 def test_values_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         SetCoefficient(value=0).value = 1  # type: ignore[misc]
+
+
+def test_the_former_name_of_a_stream_is_read() -> None:
+    text = '[{"kind": "set_coefficient", "value": 0, "polarity": "opposite"}]'
+    with pytest.warns(DeprecationWarning, match="called stream now"):
+        assert from_json(text) == (SetCoefficient(value=0, stream="opposite"),)

@@ -112,7 +112,13 @@ def test_gradient_times_map_is_the_explicit_one(small: DSPImageClassifier, x: Te
     block = traced.blocks[-1]
     leaves = [dense(scale).clone().requires_grad_() for scale in block.scales]
     handles = []
-    for s, leaf in enumerate(leaves):
+    if block.finish == "softmax":
+
+        def attended(module: nn.Module, inputs: tuple) -> tuple:
+            return ((leaves[0][0] @ block.scales[0].values).transpose(1, 2).flatten(2),)
+
+        handles.append(small.get_submodule(f"{block.name}.proj").register_forward_pre_hook(attended))
+    for s, leaf in enumerate(leaves if block.finish == "ratio" else ()):
 
         def attend(module: nn.Module, inputs: tuple, output: Tensor, leaf: Tensor = leaf) -> Tensor:
             _, v, c = inputs

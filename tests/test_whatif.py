@@ -47,7 +47,7 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.LoadedModel
     add(page, "Mixing weights", 4)
     interventions = written(page)
     assert interventions == (
-        SetCoefficient(value=0, block=2, polarity="opposite"),
+        SetCoefficient(value=0, block=2, stream="opposite"),
         LeaveOutFilter(block=2, head=1),
         LeaveOutSummary(summary="global", block=2),
         SetMixingWeights(weights=(1, 0, 0), block=2, head=1),
@@ -145,7 +145,7 @@ def test_another_picture_takes_what_was_told_of_the_last(page: Page) -> None:
     page.get_by_label("Whole picture, not only its middle").check()
     expect(page.locator(".dm button")).to_have_count(0, timeout=READY)
     expect(page.locator("#before-after .js-plotly-plot")).to_have_count(0, timeout=READY)
-    assert written(page) == (SetCoefficient(value=0, polarity="opposite"),)
+    assert written(page) == (SetCoefficient(value=0, stream="opposite"),)
     page.get_by_role("tab", name="Region").click()
     page.wait_for_function("(c => c.height < 0.9 * c.width)(document.querySelector('.dr canvas'))", timeout=READY)
     canvas.press(" ")
