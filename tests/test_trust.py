@@ -115,7 +115,7 @@ def test_gradient_times_map_is_the_explicit_one(small: DSPImageClassifier, x: Te
     if block.finish == "softmax":
 
         def attended(module: nn.Module, inputs: tuple) -> tuple:
-            return ((leaves[0][0] @ block.scales[0].values).transpose(1, 2).flatten(2),)
+            return ((leaves[0][0] @ block.scales[0].values.clone()).transpose(1, 2).flatten(2),)
 
         handles.append(small.get_submodule(f"{block.name}.proj").register_forward_pre_hook(attended))
     for s, leaf in enumerate(leaves if block.finish == "ratio" else ()):
