@@ -9,6 +9,8 @@ import inline
 import numpy as np
 import pytest
 import torch
+from golden import FOLDER, records
+from PIL import Image
 from torch import Tensor, nn
 
 from dsp_attention import SoftmaxAttention
