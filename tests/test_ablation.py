@@ -10,10 +10,11 @@ import pytest
 import torch
 from accelerate import PartialState
 
-from dsp_attention.model import DSPImageClassifier, parameter_groups
+from dsp_attention import DSPImageClassifier
+from dsp_attention.optim import parameter_groups
 from dsp_viz.trace import trace
-from pretrained import ablate
-from pretrained.recipe import PARTS, Recipe, take_away
+from training import ablate
+from training.recipe import PARTS, Recipe, take_away
 
 
 @pytest.mark.parametrize("part", PARTS)

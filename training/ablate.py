@@ -1,4 +1,4 @@
-"""What each part of DSP-Attention is worth: ``python -m pretrained.ablate --data DIR --out DIR``.
+"""What each part of DSP-Attention is worth: ``python -m training.ablate --data DIR --out DIR``.
 
 Trains the whole, the whole without each part and without all of them, both baselines, and the baselines widened to as
 many parameters as the whole has, all with the same recipe, several seeds each, and writes one CSV. A run that is done
