@@ -1,11 +1,14 @@
 """The DSP-Attention layer: the parts, wired."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from .context import DynamicContextEncoder
 from .convolution import MultiModalConvolution
 from .grid import check_tokens, pool, pooled_size
 from .mixing import GradientInformedMixer
+from .optim import Role
 from .polarity import HierarchicalPolarityProcessor, PolarityLinearAttention
 from .spectral import SpectralPolarityMixer
 
@@ -45,6 +48,8 @@ class DynamicSpectralPolarityAttention(nn.Module):
     Raises:
         ValueError: an argument is outside its range.
     """
+
+    roles: ClassVar[dict[str, Role]] = {"qkv": "hidden", "proj": "hidden"}
 
     def __init__(
         self,
@@ -112,7 +117,8 @@ class DynamicSpectralPolarityAttention(nn.Module):
                 local = self.convolution(v, H, W)
         mixed = self.mixer(outputs, grids).flatten(2) + local  # (B, N, C)
         # The attention runs in float32 whatever the layer's dtype.
-        return self.proj_drop(self.proj(self.norm(mixed.to(self.norm.weight.dtype))))
+        y: Tensor = self.proj_drop(self.proj(self.norm(mixed.to(self.norm.weight.dtype))))
+        return y
 
 
 def check_heads(dim: int, num_heads: int) -> int:

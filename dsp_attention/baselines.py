@@ -1,6 +1,7 @@
 """The two attentions that DSP-Attention is compared with, behind the same call signature."""
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from .attention import check_dropout, check_heads
 from .grid import as_image, as_tokens, check_tokens, resize_positions
+from .optim import Role
 from .polarity import PolarityLinearAttention, polarity_features
 
 
@@ -34,6 +36,15 @@ class PolaFormerAttention(nn.Module):
     Raises:
         ValueError: an argument is outside its range.
     """
+
+    roles: ClassVar[dict[str, Role]] = {
+        "qg": "hidden",
+        "kv": "hidden",
+        "proj": "hidden",
+        "power": "structure",
+        "scale": "exempt",
+        "positional_encoding": "exempt",
+    }
 
     def __init__(
         self,
@@ -86,7 +97,8 @@ class PolaFormerAttention(nn.Module):
         out = out.transpose(1, 2).flatten(2)  # (B, N, C)
         local = self.dwc(as_image(v, H, W).reshape(B * self.num_heads, -1, H, W))
         out = (out + as_tokens(local.reshape(B, C, H, W))) * g  # float32 from the attention, whatever the layer's dtype
-        return self.proj_drop(self.proj(out.to(self.proj.weight.dtype)))
+        y: Tensor = self.proj_drop(self.proj(out.to(self.proj.weight.dtype)))
+        return y
 
     def _positions(self, N: int, H: int, W: int) -> Tensor:
         built = self.positional_encoding.shape[1]
@@ -115,6 +127,8 @@ class SoftmaxAttention(nn.Module):
         ValueError: an argument is outside its range.
     """
 
+    roles: ClassVar[dict[str, Role]] = {"qkv": "hidden", "proj": "hidden"}
+
     def __init__(
         self,
         dim: int,
@@ -139,8 +153,10 @@ class SoftmaxAttention(nn.Module):
         check_tokens(x, self.dim, H, W)
         q, k, v = self.heads(self.qkv(x))
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop if self.training else 0.0)
-        return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
+        y: Tensor = self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
+        return y
 
     def heads(self, projected: Tensor) -> tuple[Tensor, ...]:
         """``q, k, v``, each ``(B, h, N, d)``, of what ``qkv`` puts out, ``(B, N, 3C)``."""
-        return projected.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        heads: tuple[Tensor, ...] = projected.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return heads

@@ -64,7 +64,8 @@ class SelfAttentionSummary(nn.Module):
         # Maps of at most 64 tokens are small enough to form; unlike the fused attention's, their gradient can be
         # differentiated again. The mean over queries commutes with what follows, so that runs on one token, not on T.
         maps = torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=-1)  # (B, heads, T, T)
-        return self.proj((maps.mean(2, keepdim=True) @ v).flatten(1))
+        summary: Tensor = self.proj((maps.mean(2, keepdim=True) @ v).flatten(1))
+        return summary
 
 
 class DynamicContextEncoder(nn.Module):
@@ -107,4 +108,5 @@ class DynamicContextEncoder(nn.Module):
         side = (min(H, POOLED_SIDE), min(W, POOLED_SIDE))
         tokens = x if side == (H, W) else as_tokens(F.adaptive_avg_pool2d(as_image(x, H, W), side))
         joined = torch.cat([self.global_summary(x), self.lstm_summary(tokens), self.attention_summary(tokens)], dim=-1)
-        return 2 * torch.sigmoid(self.out(F.gelu(self.hidden(joined)))).unflatten(-1, self.shape)
+        c: Tensor = 2 * torch.sigmoid(self.out(F.gelu(self.hidden(joined)))).unflatten(-1, self.shape)
+        return c

@@ -1,10 +1,13 @@
 """The local path beside the attention."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .grid import as_image, as_tokens
+from .optim import Role
 
 
 class MultiModalConvolution(nn.Module):
@@ -24,6 +27,8 @@ class MultiModalConvolution(nn.Module):
     Raises:
         ValueError: ``kernel_size`` is even or below 1.
     """
+
+    roles: ClassVar[dict[str, Role]] = {"mix": "structure"}
 
     def __init__(self, dim: int, *, kernel_size: int = 5, num_kernels: int = 3) -> None:
         super().__init__()

@@ -54,7 +54,8 @@ def check_tokens(x: Tensor, dim: int, H: int | None, W: int | None) -> tuple[int
 
 def as_image(x: Tensor, H: int, W: int) -> Tensor:
     """Tokens ``(B, N, C)`` as a channels-last image ``(B, C, H, W)``, without a copy."""
-    return x.unflatten(1, (H, W)).permute(0, 3, 1, 2)
+    image: Tensor = x.unflatten(1, (H, W)).permute(0, 3, 1, 2)
+    return image
 
 
 def as_tokens(x: Tensor) -> Tensor:

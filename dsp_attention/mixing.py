@@ -1,11 +1,13 @@
 """How the scales are added up, informed by what the loss asks of each."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from .grid import lift
+from .optim import Role
 
 #: Share that is spread evenly over the scales, so that none starves.
 FLOOR = 0.05
@@ -31,6 +33,7 @@ class MixingWeights(nn.Module):
         ValueError: ``adaptive_beta`` is outside [0, 1].
     """
 
+    roles: ClassVar[dict[str, Role]] = {"theta": "structure"}
     ema: Tensor
 
     def __init__(self, num_heads: int, num_scales: int, adaptive_beta: float = 0.1) -> None:
@@ -89,7 +92,7 @@ class GradientInformedMixer(nn.Module):
             ``(B, N, h, d)`` in the dtype of ``outputs``.
         """
         B = outputs[0].shape[0]
-        w = self.weights(B).to(outputs[0].dtype)[..., None, None]  # (B, h, S, 1, 1)
+        w: Tensor = self.weights(B).to(outputs[0].dtype)[..., None, None]  # (B, h, S, 1, 1)
         full = outputs[0].transpose(1, 2)  # (B, N, h, d)
         if len(outputs) == 1:
             return full * w[:, :, 0].transpose(1, 2)

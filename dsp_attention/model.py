@@ -1,6 +1,6 @@
 """Transformers built from the attentions: blocks, a token classifier, an image classifier."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .attention import DynamicSpectralPolarityAttention
 from .baselines import PolaFormerAttention, SoftmaxAttention
 from .grid import as_tokens, check_tokens, resize_positions
+from .optim import Role
 
 #: Attentions that a model can be built with.
 ATTENTIONS = ("dsp", "polaformer", "softmax")
@@ -25,6 +26,8 @@ class DSPTransformerBlock(nn.Module):
         ValueError: ``mlp_ratio`` leaves no hidden unit.
     """
 
+    roles: ClassVar[dict[str, Role]] = {"mlp": "hidden"}
+
     def __init__(self, attn: nn.Module, dim: int, *, mlp_ratio: float = 4.0) -> None:
         super().__init__()
         hidden = int(dim * mlp_ratio)
@@ -41,7 +44,8 @@ class DSPTransformerBlock(nn.Module):
         Under autocast the residual path keeps the dtype of ``x`` if that is float32.
         """
         x = x + self.attn(self.norm1(x), H, W)
-        return x + self.mlp(self.norm2(x))
+        y: Tensor = x + self.mlp(self.norm2(x))
+        return y
 
 
 class DSPModel(nn.Module):
@@ -100,7 +104,8 @@ class DSPModel(nn.Module):
         H, W = check_tokens(x, self.dim, H, W)
         for block in self.blocks:
             x = block(x, H, W)
-        return self.head(self.norm(x.mean(1)))
+        logits: Tensor = self.head(self.norm(x.mean(1)))
+        return logits
 
 
 def create_dsp_model(
@@ -154,7 +159,8 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """``(B, 3, height, width) -> (B, C, H, W)``."""
-        return self.layers(image.contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.layers(image.contiguous(memory_format=torch.channels_last))
+        return features
 
 
 class DSPImageClassifier(nn.Module):
@@ -172,6 +178,8 @@ class DSPImageClassifier(nn.Module):
     Raises:
         ValueError: an argument is outside its range.
     """
+
+    roles: ClassVar[dict[str, Role]] = {"positions": "exempt"}
 
     def __init__(
         self,
@@ -219,43 +227,5 @@ class DSPImageClassifier(nn.Module):
         x = self.embed(image)
         H, W = x.shape[2:]
         x = as_tokens(x) + resize_positions(self.positions, (self.side, self.side), (H, W))
-        return self.model(x, H, W)
-
-
-def parameter_groups(
-    model: nn.Module, weight_decay: float, *, matrix_rate: float = 1.0, structure_rate: float = 1.0
-) -> list[dict[str, Any]]:
-    """Parameter groups for an optimiser, or for two: the first group holds the matrices of the blocks alone.
-
-    Those matrices can be given to :class:`torch.optim.Muon`, which takes nothing else. Weight decay is for the matrices
-    and kernels of linear maps. Exempt are biases, norms, position embeddings, and what has a meaning at zero: powers,
-    spectral filters, θ, the softmax weights of the kernels. Of these, the last four are few numbers that shape
-    everything else; each gets the gradient of all tokens, and hardly moves at the rate of the matrices.
-
-    Args:
-        model: any model of this package.
-        weight_decay: per unit of the learning rate, whatever the group's own rate.
-        matrix_rate: learning rate of the matrices of the blocks in units of the others'.
-        structure_rate: learning rate of powers, filters, θ and kernel weights in units of the others'.
-
-    Returns:
-        Four groups that hold each trainable parameter once, each with its ``rate`` in units of the learning rate.
-    """
-    matrices, decayed, exempt, structure = [], [], [], []
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if name.endswith(("filters.weight", "power", "theta", "mix")):
-            structure.append(parameter)
-        elif parameter.dim() < 2 or name.endswith(("positions", "positional_encoding", "scale")):
-            exempt.append(parameter)
-        elif parameter.dim() == 2 and "blocks." in name and ".context." not in name:
-            matrices.append(parameter)
-        else:
-            decayed.append(parameter)
-    return [
-        {"params": matrices, "weight_decay": weight_decay / matrix_rate, "rate": matrix_rate},
-        {"params": decayed, "weight_decay": weight_decay, "rate": 1.0},
-        {"params": exempt, "weight_decay": 0.0, "rate": 1.0},
-        {"params": structure, "weight_decay": 0.0, "rate": structure_rate},
-    ]
+        logits: Tensor = self.model(x, H, W)
+        return logits

@@ -1,9 +1,11 @@
 """Polarity features and the linear attention between them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from .optim import Role
 
 #: Added to the mean of the normaliser, as in PolaFormer.
 EPS = 1e-6
@@ -76,7 +78,8 @@ def polarity_features(x: Tensor, power: Tensor, alpha: float) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(dtype)
         sign = x.new_tensor([1.0, -1.0]).view(2, 1, 1, 1, 1, 1)
-        return PolarityPower.apply(x, sign, 1 + alpha * torch.sigmoid(power.to(dtype)))[0]
+        features: Tensor = PolarityPower.apply(x, sign, 1 + alpha * torch.sigmoid(power.to(dtype)))[0]
+        return features
 
 
 class HierarchicalPolarityProcessor(nn.Module):
@@ -95,6 +98,8 @@ class HierarchicalPolarityProcessor(nn.Module):
     Raises:
         ValueError: ``alpha`` is not positive or ``scale_factor`` is below 1.
     """
+
+    roles: ClassVar[dict[str, Role]] = {"power": "structure"}
 
     def __init__(self, num_heads: int, head_dim: int, *, alpha: float = 4.0, scale_factor: int = 1) -> None:
         super().__init__()

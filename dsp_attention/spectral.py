@@ -1,7 +1,11 @@
 """Two learnable spectral filters per head, one for each polarity, applied over the token grid."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
+
+from .optim import Role
 
 
 def kept_frequencies(size: int, modes: int) -> int:
@@ -23,6 +27,8 @@ class SpectralFilters(nn.Module):
         num_heads: ``h``.
         modes: ``M ≥ 1``; ``|ky| < M`` and ``0 ≤ kx < M`` are learnable.
     """
+
+    roles: ClassVar[dict[str, Role]] = {"weight": "structure"}
 
     def __init__(self, num_heads: int, modes: int) -> None:
         super().__init__()
@@ -103,7 +109,7 @@ class SpectralPolarityMixer(nn.Module):
         # Back by the transposed matrices; the last product leaves the real part.
         Y = rows.mT @ Z.flatten(-2).flatten(-3, -2)  # (2, F, B, h, 2H, Kx·d)
         Y = Y.unflatten(-2, (H, 2)).unflatten(-1, (Kx, d)).flatten(-3, -2)  # (2, F, B, h, H, 2Kx, d)
-        y = columns.mT @ Y  # (2, F, B, h, H, W, d)
+        y: Tensor = columns.mT @ Y  # (2, F, B, h, H, W, d)
         # In place: the product needs nothing of its own output for its gradient.
         return y.add_(field.permute(3, 0, 4, 1, 2, 5)).flatten(4, 5)
 

@@ -40,7 +40,7 @@ class LoadedModel(torch.nn.Module):
     Attributes:
         classifier: the network. config: see :class:`Config`. name: file name without its ending.
         digest: first 12 hex digits of the SHA-256 of the weights file. history: how filters, coefficients and mixing
-        weights evolved in training, an array each with the epochs first (see :func:`pretrained.snapshots.snapshot`);
+        weights evolved in training, an array each with the epochs first (see :func:`training.snapshots.snapshot`);
         empty where ``NAME.snapshots.npz`` does not lie beside the weights.
     """
 

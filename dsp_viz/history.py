@@ -23,7 +23,7 @@ def read_history(path: Path, model: nn.Module) -> dict[str, np.ndarray]:
         path: of the ``.npz``. model: whose training it tells; only its shapes matter.
 
     Returns:
-        float32, epochs first: what :func:`pretrained.snapshots.snapshot` says, for every epoch.
+        float32, epochs first: what :func:`training.snapshots.snapshot` says, for every epoch.
 
     Raises:
         CheckpointError: it cannot be read, or does not fit the model.

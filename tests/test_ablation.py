@@ -10,10 +10,12 @@ import pytest
 import torch
 from accelerate import PartialState
 
-from dsp_attention.model import DSPImageClassifier, parameter_groups
+from dsp_attention import DSPImageClassifier
+from dsp_attention.optim import parameter_groups
+from dsp_viz.checkpoint import PRETRAINED
 from dsp_viz.trace import trace
-from pretrained import ablate
-from pretrained.recipe import PARTS, Recipe, take_away
+from training import ablate
+from training.recipe import PARTS, Recipe, take_away
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -69,14 +71,45 @@ def test_ablation_pairs_by_seed_and_skips_what_is_done(
     assert len([line for line in table if line.startswith(("| dsp", "| pola", "| soft"))]) == len(ablate.ROWS)
 
 
+def test_the_card_shows_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    ablate.main(["--table", str(PRETRAINED / "logs" / "ablation.csv")])
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 2 + len(ablate.ROWS)
+    assert f"\n\n{printed}\n" in (PRETRAINED / "README.md").read_text()
+
+
+def test_the_runs_of_the_card_end_as_their_logs_do() -> None:
+    for run in ablate.read_results(PRETRAINED / "logs" / "ablation.csv"):
+        with (PRETRAINED / "logs" / "ablation" / f"{run['row']}-{run['seed']}.csv").open() as log:
+            assert float(list(csv.DictReader(log))[-1]["top1"]) == run["top1"]
+
+
+@pytest.mark.parametrize("content", [None, "row,seed\ndsp,0\n", "row,seed,parameters,top1\ndsp,0,many,70\n"])
+def test_a_file_that_is_no_grid_is_named(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "ablation.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit, match=r"error: .*ablation\.csv is not the ablation\.csv of a grid"):
+        ablate.main(["--table", str(path)])
+
+
 def test_ablation_table_by_hand() -> None:
     results = [
-        {"row": row, "seed": seed, "top1": top1, "seconds": 10.0, "parameters": 415_286}
-        for row, seed, top1 in (("dsp", 0, 70.0), ("dsp", 1, 72.0), ("softmax", 0, 69.0), ("softmax", 1, 69.0))
+        {"row": row, "seed": seed, "top1": top1, "parameters": 415_286}
+        for row, seed, top1 in (
+            ("dsp", 0, 70.0),
+            ("dsp", 1, 72.0),
+            ("softmax", 0, 69.0),
+            ("softmax", 1, 69.0),
+            ("polaformer-wide", 0, 73.0),
+            ("polaformer-wide", 1, 75.0),
+        )
     ]
     lines = ablate.table(results).splitlines()
-    assert lines[2] == "| dsp | 415 k | 2 | 71.00 ± 1.41 |  | 10 |"
-    assert lines[3] == "| softmax | 415 k | 2 | 69.00 ± 0.00 | -2.00 ± 1.41 | 10 |"
+    assert lines[2] == "| dsp | 415 k | 2 | 71.00 ± 1.41 |  |  |"
+    # With two seeds, t is tan(0.475π) = 12.71 and s/√n is 1.
+    assert lines[3] == "| softmax | 415 k | 2 | 69.00 ± 0.00 | -2.00 ± 1.41 | -14.71 … +10.71 |"
+    assert lines[4] == "| polaformer-wide | 415 k | 2 | 74.00 ± 1.41 | +3.00 ± 0.00 | **+3.00 … +3.00** |"
 
 
 def _ablate_in_two_processes(rank: int, folder: str, data: str) -> None:

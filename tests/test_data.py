@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pretrained import data as data_module
-from pretrained import evaluate
-from pretrained.data import Augmentation, DataError, Split, read_split, resolve
+from training import data as data_module
+from training import evaluate
+from training.data import Augmentation, DataError, Split, read_split, resolve
 
 DATA = Path(__file__).parent / "data"
 

@@ -14,7 +14,7 @@ import dsp_viz
 from dsp_viz import images, maps
 from dsp_viz.checkpoint import PRETRAINED
 from dsp_viz.trace import dsp_layers
-from pretrained.snapshots import snapshot, write
+from training.snapshots import snapshot, write
 
 
 @pytest.fixture(scope="module")

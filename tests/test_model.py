@@ -1,14 +1,13 @@
-"""The models: Quick Start, public names, resolutions, weight decay groups."""
+"""The models: Quick Start, public names, resolutions."""
 
 import inspect
 
 import pytest
 import torch
-from torch import nn
 
 import dsp_attention
 from dsp_attention import DSPImageClassifier, DSPModel, DynamicSpectralPolarityAttention, create_dsp_model
-from dsp_attention.model import ATTENTIONS, parameter_groups
+from dsp_attention.model import ATTENTIONS
 
 
 def test_quick_start() -> None:
@@ -106,56 +105,3 @@ def test_bad_pictures_say_what_is_allowed(shape: tuple[int, ...]) -> None:
     model = DSPImageClassifier(image_size=64, dim=16, num_heads=2, depth=1)
     with pytest.raises(ValueError, match=r"expected \(B, 3, height, width\) with height and width multiples of 8"):
         model(torch.randn(shape))
-
-
-def test_each_parameter_is_in_one_group() -> None:
-    model = nn.ModuleList(
-        DSPImageClassifier(image_size=64, dim=16, num_heads=2, depth=1, attention=a) for a in ATTENTIONS
-    )
-    groups = parameter_groups(model, 0.1, matrix_rate=4.0, structure_rate=3.0)
-    assert [(group["weight_decay"], group["rate"]) for group in groups] == [
-        (0.025, 4.0),  # decay times rate is the same for every matrix
-        (0.1, 1.0),
-        (0.0, 1.0),
-        (0.0, 3.0),
-    ]
-    matrices, decayed, exempt, structure = (group["params"] for group in groups)
-    assert sorted(map(id, matrices + decayed + exempt + structure)) == sorted(map(id, model.parameters()))
-    names = {id(p): n for n, p in model.named_parameters()}
-    free = {names[id(p)] for p in exempt + structure}
-    for ending in ("power", "filters.weight", "theta", "norm.weight", "positions", "scale", "positional_encoding"):
-        own = [n for n in names.values() if n.endswith(ending)]
-        assert own
-        assert free.issuperset(own)
-    assert free.issuperset(n for n in names.values() if "bias" in n)
-    endings = {names[id(p)].rpartition(".attn.")[2] for p in structure}
-    assert endings == {
-        "power",
-        "spectral.filters.weight",
-        "polarity.0.power",
-        "polarity.1.power",
-        "polarity.2.power",
-        "mixer.weights.theta",
-        "convolution.mix",
-    }
-    assert {names[id(p)].partition("blocks.0.")[2] for p in matrices} == {
-        "attn.qkv.weight",
-        "attn.qkv.0.weight",
-        "attn.qkv.1.weight",
-        "attn.qkv.2.weight",
-        "attn.qg.weight",
-        "attn.kv.weight",
-        "attn.proj.weight",
-        "mlp.0.weight",
-        "mlp.2.weight",
-    }
-    kept = {names[id(p)] for p in decayed}
-    assert any("convolution.kernels" in n for n in kept)
-    assert any("context" in n for n in kept)
-    assert any(n.endswith("head.weight") for n in kept)
-
-
-def test_frozen_parameters_are_in_no_group() -> None:
-    model = DSPModel(16, 2, depth=1, num_classes=3)
-    frozen = model.blocks[0].attn.spectral.filters.weight.requires_grad_(False)
-    assert all(p is not frozen for group in parameter_groups(model, 0.1) for p in group["params"])

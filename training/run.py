@@ -23,7 +23,8 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dsp_attention.model import DSPImageClassifier, parameter_groups
+from dsp_attention import DSPImageClassifier
+from dsp_attention.optim import parameter_groups
 from dsp_viz.checkpoint import CheckpointError, save, write_atomically
 from dsp_viz.config import Config, told
 

@@ -14,10 +14,10 @@ import torch
 from dsp_attention.model import DSPImageClassifier
 from dsp_viz.checkpoint import load, write_atomically
 from dsp_viz.trace import trace
-from pretrained import evaluate, train
-from pretrained.data import DataError, Split, read_splits, resolve
-from pretrained.recipe import Recipe
-from pretrained.run import Run, _averaging
+from training import evaluate, train
+from training.data import DataError, Split, read_splits, resolve
+from training.recipe import Recipe
+from training.run import Run, _averaging
 
 
 def run(data: Path, out: Path, *extra: str) -> list[dict[str, str]]:
@@ -60,7 +60,7 @@ def test_a_run_killed_before_its_state_is_kept_writes_everything_again(
         write_atomically(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pretrained.run.write_atomically", killed)
+        patch.setattr("training.run.write_atomically", killed)
         with pytest.raises(KeyboardInterrupt):
             run(data, tmp_path, "--sizes", "16x2")
     for path in tmp_path.glob("dsp_tiny*"):
@@ -214,7 +214,7 @@ def test_a_full_disk_leaves_the_last_good_files(data: Path, tmp_path: Path) -> N
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     program = (
         "import resource, signal, sys\n"
-        "from pretrained import train\n"
+        "from training import train\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))\n"
         "train.main(sys.argv[1:])\n"

@@ -1,4 +1,4 @@
-"""How good a model is on a validation split: ``python -m pretrained.evaluate --model NAME --data DIR``.
+"""How good a model is on a validation split: ``python -m training.evaluate --model NAME --data DIR``.
 
 Prints the confusion matrix, the calibration error, and the top-1 accuracy last.
 """

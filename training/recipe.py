@@ -30,7 +30,7 @@ class Recipe:
     Attributes:
         sizes: side in pixels of each epoch. attention: see ``ATTENTIONS``. dim: channels. depth: blocks.
         without: names of :data:`PARTS` to leave out, for ``attention="dsp"``. batch: pictures per step.
-        lr: peak learning rate. matrix_rate, structure_rate: see :func:`dsp_attention.model.parameter_groups`.
+        lr: peak learning rate. matrix_rate, structure_rate: see :func:`dsp_attention.optim.parameter_groups`.
         weight_decay: of matrices and kernels. warmup: epochs of linear warm-up.
         ema: decay of the averaged weights per step, reached gradually. smoothing: label smoothing.
         seed: of everything random.

@@ -1,4 +1,4 @@
-"""Train an image classifier: ``python -m pretrained.train --data DIR --out DIR [--resume]``.
+"""Train an image classifier: ``python -m training.train --data DIR --out DIR [--resume]``.
 
 Progressive resizing, Muon for the matrices of the blocks and AdamW for the rest, warm-up and a cosine, exponential
 moving average of the weights. The same command runs on several devices or machines under ``accelerate launch -m``.

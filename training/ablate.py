@@ -1,26 +1,29 @@
-"""What each part of DSP-Attention is worth: ``python -m pretrained.ablate --data DIR --out DIR``.
+"""What each part of DSP-Attention is worth: ``python -m training.ablate --data DIR --out DIR``.
 
 Trains the whole, the whole without each part and without all of them, both baselines, and the baselines widened to as
 many parameters as the whole has, all with the same recipe, several seeds each, and writes one CSV. A run that is done
 is skipped, so the command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put
-their folders into one, and run the command on that with all seeds; it then only writes the CSV and the table.
+their folders into one, and run the command on that with all seeds; it then only writes the CSV and prints the table.
+``--table CSV`` prints the table of a CSV that is there: the model card's is that of ``pretrained/logs/ablation.csv``.
 """
 
 import argparse
 import csv
 import io
+import math
 import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.stats import t as students_t
 
 from dsp_attention import DSPImageClassifier
 from dsp_viz.checkpoint import CheckpointError, write_atomically
 from dsp_viz.memory import keep_freed_memory
 
-from .data import make_folder, read_splits, resolve
+from .data import DataError, make_folder, read_splits, resolve
 from .recipe import HEADS, PARTS, Recipe
 from .run import Run
 
@@ -50,28 +53,70 @@ def _parameters(recipe: Recipe, num_classes: int) -> int:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """Mean and standard deviation of each row, and of its difference from ``dsp`` under the same seed, as Markdown."""
+    """The grid in numbers, as Markdown.
+
+    Args:
+        results: a dict for each run, with ``row``, ``seed``, ``parameters`` and ``top1``.
+
+    Returns:
+        A line for each row: mean and standard deviation over the seeds, of top-1 and of its difference from ``dsp``
+        under the same seed; and the 95 % interval of that difference's mean, ``d ± t·s/√n`` (Student's t), bold where
+        it leaves out zero.
+    """
     whole = {r["seed"]: r["top1"] for r in results if r["row"] == "dsp"}
     lines = [
-        "| row | parameters | seeds | top-1 % | minus dsp, paired by seed | seconds |",
+        "| row | parameters | seeds | top-1 % | minus dsp | interval |",
         "|---|---|---|---|---|---|",
     ]
     for row in ROWS:
         own = [r for r in results if r["row"] == row]
         if own:
+            top1 = [r["top1"] for r in own]
             paired = [r["top1"] - whole[r["seed"]] for r in own if r["seed"] in whole and row != "dsp"]
-            seconds = statistics.mean(r["seconds"] for r in own)
-            lines.append(
-                f"| {row} | {own[0]['parameters'] / 1e3:.0f} k | {len(own)} | {_spread([r['top1'] for r in own])} | "
-                f"{_spread(paired)} | {seconds:.0f} |"
-            )
+            size = f"{own[0]['parameters'] / 1e3:.0f} k"
+            cells = (row, size, str(len(own)), _spread(top1), _spread(paired, sign="+"), _interval(paired))
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _spread(values: list[float]) -> str:
+def _spread(values: list[float], *, sign: str = "") -> str:
     if len(values) < 2:
-        return f"{values[0]:.2f}" if values else ""
-    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+        return f"{values[0]:{sign}.2f}" if values else ""
+    return f"{statistics.mean(values):{sign}.2f} ± {statistics.stdev(values):.2f}"
+
+
+def _interval(values: list[float]) -> str:
+    n = len(values)
+    if n < 2:
+        return ""
+    mean = statistics.mean(values)
+    half = float(students_t.ppf(0.975, n - 1)) * statistics.stdev(values) / math.sqrt(n)
+    text = f"{mean - half:+.2f} … {mean + half:+.2f}"
+    return f"**{text}**" if abs(mean) > half else text
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The runs in a CSV that the grid wrote.
+
+    Raises:
+        DataError: the file cannot be read, or is not such a CSV.
+    """
+    try:
+        with path.open(newline="") as file:
+            return [
+                {
+                    "row": run["row"],
+                    "seed": int(run["seed"]),
+                    "parameters": int(run["parameters"]),
+                    "top1": float(run["top1"]),
+                }
+                for run in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"{path} is not the ablation.csv of a grid, with row, seed, parameters and top1: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _seeds(text: str) -> list[int]:
@@ -80,8 +125,11 @@ def _seeds(text: str) -> list[int]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder with train/ and val/, or 'imagenette' to download it")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the runs and ablation.csv")
+    parser.add_argument("--data", help="folder with train/ and val/, or 'imagenette' to download it")
+    parser.add_argument("--out", type=Path, help="folder for the runs and ablation.csv")
+    parser.add_argument(
+        "--table", type=Path, metavar="CSV", help="print the table of an ablation.csv that is there, and train nothing"
+    )
     parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels (default %(default)s)")
     parser.add_argument("--dim", type=int, default=64, help="channels (default %(default)s)")
     parser.add_argument("--depth", type=int, default=4, help="blocks (default %(default)s)")
@@ -90,6 +138,14 @@ def main(arguments: list[str] | None = None) -> None:
         "--seeds", type=_seeds, default="0,1,2", help="one run of each row for each (default %(default)s)"
     )
     args = parser.parse_args(arguments)
+    if args.table:
+        try:
+            print(table(read_results(args.table)))
+        except DataError as error:
+            raise SystemExit(f"error: {error}") from error
+        return
+    if not args.data or not args.out:
+        parser.error("give --data and --out to run the grid, or --table to print what a grid has put out")
     keep_freed_memory()
     results: list[dict[str, Any]] = []
     try:

@@ -1,0 +1,17 @@
+"""The public names, so that none comes or goes unseen."""
+
+import dsp_attention
+import dsp_viz
+
+LAYER = """
+    DSPImageClassifier DSPModel DSPTransformerBlock DynamicContextEncoder DynamicSpectralPolarityAttention
+    GradientInformedMixer HierarchicalPolarityProcessor MultiModalConvolution PolaFormerAttention
+    PolarityLinearAttention SoftmaxAttention SpectralPolarityMixer create_dsp_model
+"""
+EXPLORER = "Analysis CheckpointError ImageError LoadedModel analyse available images load maps trace"
+
+
+def test_the_public_names_are_these() -> None:
+    for package, names in ((dsp_attention, LAYER), (dsp_viz, EXPLORER)):
+        assert package.__all__ == names.split()
+        assert all(hasattr(package, name) for name in package.__all__)
