@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from dsp_attention import DSPImageClassifier
-from dsp_viz.checkpoint import CheckpointError, write_atomically
+from dsp_viz.files import CheckpointError, write_atomically
 from dsp_viz.memory import keep_freed_memory
 
 from .data import make_folder, read_splits, resolve

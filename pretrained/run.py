@@ -24,8 +24,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dsp_attention.model import DSPImageClassifier, parameter_groups
-from dsp_viz.checkpoint import CheckpointError, save, write_atomically
 from dsp_viz.config import Config, told
+from dsp_viz.files import CheckpointError, write_atomically
+from dsp_viz.sources.checkpoint import save
 
 from .data import Augmentation, DataError, Split
 from .evaluate import logits, preprocess, top1

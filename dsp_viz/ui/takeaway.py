@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -14,10 +15,11 @@ import numpy as np
 from .. import export, factors, maps
 from ..trace import DSPBlock, SoftmaxBlock
 from . import views
+from .kept import Kept, dsp_blocks
 from .theme import MARKUP, VIEW_JAVASCRIPT, css
 
 
-def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> bytes:
+def npz(kept: Kept, pieces: Mapping[str, bytes]) -> bytes:
     """The numbers of a result: what the browser got, and what the other tabs show; settings as JSON in ``settings``.
 
     Returns:
@@ -25,7 +27,8 @@ def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) ->
         scale (as precise as float16) or ``q`` and ``k`` for softmax attention, ``coefficients`` and ``mixing_weights``
         of each block, ``filters`` where it has some.
     """
-    about = {**export.settings(kept.result), **{key: manifest[key] for key in ("name", "side", "whole")}}
+    manifest = kept.manifest
+    about = export.settings(kept.result) | {"name": manifest.name, "side": manifest.side, "whole": manifest.whole}
     arrays: dict[str, Any] = {"settings": np.array(json.dumps(about, ensure_ascii=False))}
     for b, block in enumerate(kept.result.trace.blocks):
         _, decoded = factors.decode(pieces[str(b)])
@@ -43,13 +46,13 @@ def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) ->
     return buffer.getvalue()
 
 
-def pdf(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes], view: str = "") -> bytes:
+def pdf(kept: Kept, pieces: Mapping[str, bytes], view: str = "") -> bytes:
     """The maps of one block for print; ``view`` says which, as a link does: ``block=2&query=8,8``, from 0."""
     asked = {key: found[0] for key, found in parse_qs(view[:1000]).items()}
     result, grid = kept.result, kept.result.frame.grid
-    block, query = export.default_view(manifest["blocks"], grid)
+    block, query = export.default_view(kept.manifest.blocks, grid)
     if re.fullmatch("[0-9]{1,5}", asked.get("block", "")):
-        block = min(int(asked["block"]), manifest["blocks"] - 1)
+        block = min(int(asked["block"]), kept.manifest.blocks - 1)
     where: maps.Query = query
     if asked.get("query") == "all":
         where = "all"
@@ -64,19 +67,19 @@ def pdf(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes], vi
     return buffer.getvalue()
 
 
-def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> str:
+def page(kept: Kept, pieces: Mapping[str, bytes]) -> str:
     """One HTML page with the prediction, the polarity view as it lives in the app, and tables; it loads nothing.
 
     Its ``data-view`` is empty: there the browser writes the settings of the view that the page opens with.
     """
     inline = {name: base64.b64encode(data).decode() for name, data in pieces.items()}
-    value = json.dumps(manifest | {"pieces": inline}).replace("</", "<\\/")
+    value = json.dumps(kept.manifest.json(pieces=inline)).replace("</", "<\\/")
     settings = json.dumps(export.settings(kept.result), indent=2, ensure_ascii=False)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(manifest["name"])} – DSP-Attention</title>
+<title>{escape(kept.manifest.name)} – DSP-Attention</title>
 <style>{css()}{_STYLE}</style></head>
-<body><main><h1>{escape(manifest["name"])}</h1>{views.prediction(kept.result)}
+<body><main><h1>{escape(kept.manifest.name)}</h1>{views.prediction(kept.result)}
 <h2>Polarity maps</h2><div id="view" data-view="">{MARKUP}</div>
 {_tables(kept)}
 <h2>Settings</h2><pre>{escape(settings)}</pre></main>
@@ -106,8 +109,8 @@ pre { font: 12px/1.5 var(--font-mono); white-space: pre-wrap; }
 """
 
 
-def _tables(kept: views.Kept) -> str:
-    blocks = views.dsp_blocks(kept)
+def _tables(kept: Kept) -> str:
+    blocks = dsp_blocks(kept.result)
     if not blocks:
         return ""
     heads, scales, _ = blocks[0].coefficients.shape[1:]
