@@ -88,6 +88,7 @@ def _serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from dsp_viz.device import resolve_device
     from dsp_viz.memory import share_freed_memory
     from dsp_viz.store import Store
+    from dsp_viz.ui.kept import Kept
 
     share_freed_memory()
     if "OMP_NUM_THREADS" not in os.environ:
@@ -104,7 +105,7 @@ def _serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if twice:
         parser.error(f"--model: two models are called {twice}, as their files are; rename one of the files")
     examples = sorted((Path(__file__).parent / "examples").glob("*.jpg"))
-    store = Store(max_bytes=512 * 2**20)
+    store = Store[Kept](max_bytes=512 * 2**20)
     app = ui.create_app(ui.build(models, examples, store), store, root_path=args.root_path, mcp=args.mcp)
     print(f"* Running on http://{args.host}:{listening.getsockname()[1]}", flush=True)
     gc.freeze()  # what is loaded stays: the collector need not look through it, least of all at the end

@@ -114,7 +114,7 @@ def browse(address: str) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     model = dsp_viz.load("dsp_tiny")
-    x = torch.randn(1, 3, model.config.image_size, model.config.image_size)
+    x = torch.randn(1, 3, model.preparation.side, model.preparation.side)
 
     def plain() -> torch.Tensor:
         with torch.inference_mode():

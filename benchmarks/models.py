@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import dsp_viz
-from dsp_viz.checkpoint import LoadedModel
+from dsp_viz import Subject
 from dsp_viz.memory import keep_freed_memory
 
 from .attention import rounds
@@ -65,9 +65,9 @@ def _infer(model: nn.Module, x: Tensor) -> None:
     model(x)
 
 
-def table(models: list[LoadedModel], turns: int) -> str:
+def table(models: list[Subject], turns: int) -> str:
     """The comparison as Markdown; ratios are to the last model."""
-    side = models[0].config.image_size
+    side = models[0].preparation.side
     one, many, labels = torch.randn(1, 3, side, side), torch.randn(64, 3, side, side), torch.arange(64) % 10
     single = rounds({m.name: lambda m=m: _infer(m, one) for m in models}, 4 * turns)  # type: ignore[misc]
     batch = rounds({m.name: lambda m=m: _infer(m, many) for m in models}, turns)  # type: ignore[misc]
@@ -82,7 +82,7 @@ def table(models: list[LoadedModel], turns: int) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for m in models:
-        card, size = m.config.card, sum(p.numel() for p in m.parameters())
+        card, size = m.config.card if m.config else {}, sum(p.numel() for p in m.parameters())
         lines.append(
             f"| {m.name} | {card.get('top1', math.nan):.2f} | {size / 1e6:.2f} M | {work[m.name]:.0f} M | "
             f"{card.get('seconds', math.nan):.0f} | {single[m.name]:.1f} | {batch[m.name]:.0f} | {step[m.name]:.0f} | "

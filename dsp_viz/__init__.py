@@ -8,16 +8,20 @@
 
 __version__ = "0.1.0"
 
+import warnings as _warnings
+
 from . import images, layer, maps, trace
 from .analysis import Analysis, analyse
-from .checkpoint import CheckpointError, LoadedModel, available, load
+from .files import CheckpointError
 from .images import ImageError
+from .sources.checkpoint import available, load
+from .subject import Subject
 
 __all__ = [
     "Analysis",
     "CheckpointError",
     "ImageError",
-    "LoadedModel",
+    "Subject",
     "analyse",
     "available",
     "images",
@@ -26,3 +30,11 @@ __all__ = [
     "maps",
     "trace",
 ]
+
+
+def __getattr__(name: str) -> type[Subject]:
+    """What had another name until 0.1."""
+    if name == "LoadedModel":
+        _warnings.warn("dsp_viz.LoadedModel is called dsp_viz.Subject now", DeprecationWarning, stacklevel=2)
+        return Subject
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

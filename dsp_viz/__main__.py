@@ -9,14 +9,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from . import export
-from .analysis import Analysis, analyse, fitted, input_side, model_input
-from .checkpoint import CheckpointError, LoadedModel, load
+from .analysis import Analysis, analyse
 from .device import DEVICES, resolve_device
+from .files import CheckpointError
 from .images import ImageError
 from .interventions import Intervention, InterventionError, applied, from_json
 from .kinds import layers
 from .maps import Query
 from .print_figures import PrintFigure
+from .sources.checkpoint import load
+from .subject import Subject
 from .trust import table, trust
 
 #: Endings of the files that ``trust`` takes for pictures.
@@ -47,7 +49,7 @@ def _analyse(args: argparse.Namespace) -> int:
         model, side = _model(args)
         block = _block_of(model, args.block)
         if not args.whole:  # then every picture has the same grid
-            _query_of(args.query, (side // model.classifier.patch,) * 2)
+            _query_of(args.query, (side // model.preparation.patch,) * 2)
         interventions = _interventions(model, args.interventions)
         targets = _targets(args.pictures, args.out)
         if not args.force:
@@ -92,7 +94,7 @@ def _trust(args: argparse.Namespace) -> int:
     found, status = [], 0
     for number, path in enumerate(tqdm(chosen, desc="judging maps", unit="picture", disable=None)):
         try:
-            x = model_input(model, fitted(model, path, side=side, whole=args.whole)[0])
+            x = model.prepare(path, side=side, whole=args.whole).input
         except ImageError as error:
             tqdm.write(f"{path}: {error}", file=sys.stderr)
             status = 1
@@ -171,10 +173,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _model(args: argparse.Namespace) -> tuple[LoadedModel, int]:
+def _model(args: argparse.Namespace) -> tuple[Subject, int]:
     """The model on its device and the side of its input; ValueError where there is none such."""
     model = load(args.model, device=resolve_device(args.device))
-    return model, input_side(model, args.side)
+    return model, model.preparation.checked(args.side)
 
 
 def _count(text: str) -> int:
@@ -212,7 +214,7 @@ def _query(text: str) -> Query:
     return int(row) - 1, int(column) - 1
 
 
-def _block_of(model: LoadedModel, block: int | None) -> int:
+def _block_of(model: Subject, block: int | None) -> int:
     """Block from 0, the default where none was given; ValueError where the model has none such."""
     depth = len(layers(model))
     if block is None:
@@ -233,7 +235,7 @@ def _query_of(query: Query | None, grid: tuple[int, int]) -> Query:
     return query
 
 
-def _interventions(model: LoadedModel, text: str) -> tuple[Intervention, ...]:
+def _interventions(model: Subject, text: str) -> tuple[Intervention, ...]:
     """From JSON or a file of it; InterventionError where the model lacks a part."""
     try:
         path = Path(text)

@@ -1,4 +1,4 @@
-"""One picture and one model → everything the screen shows."""
+"""One picture and one subject → everything that the screen shows."""
 
 import os
 import time
@@ -8,16 +8,11 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from . import images
-from .checkpoint import LoadedModel
-from .device import device_of
 from .interventions import Intervention, InterventionError, applied
+from .subject import Prepared, Subject
 from .trace import Trace, trace
-
-#: Longest side of a model's input in pixels; with a patch of 8 that is 65,536 tokens.
-MAX_SIDE = 2048
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Analysis:
 
 
 def analyse(
-    model: LoadedModel,
+    model: Subject,
     picture: images.Source,
     *,
     side: int | None = None,
@@ -74,7 +69,7 @@ def analyse(
         model: from :func:`dsp_viz.load`.
         picture: a path, the bytes of a file, an open binary file, a PIL image, an array or a tensor, see
             :func:`dsp_viz.images.read_image`.
-        side: of the model's input in pixels, see :func:`input_side`; by default what it was trained for.
+        side: of the model's input in pixels, a multiple of its patch; by default what it was made for.
         whole: keep all of a picture that is not square, instead of its middle.
         stretch: of a dark 16-bit picture, see :func:`dsp_viz.images.read_image`.
         interventions: changes to the pass, in this order; none by default.
@@ -87,45 +82,36 @@ def analyse(
         ValueError: the model takes no such ``side``.
         InterventionError: the model has no such part, or what comes out is not finite.
     """
-    cut, frame = fitted(model, picture, side=side, whole=whole, stretch=stretch)
+    prepared = model.prepare(picture, side=side, whole=whole, stretch=stretch)
     name = Path(picture).name if isinstance(picture, str | os.PathLike) else ""
-    return analyse_fitted(model, cut, frame, interventions=interventions, name=name)
+    return analyse_prepared(model, prepared, interventions=interventions, name=name)
 
 
-def analyse_fitted(
-    model: LoadedModel,
-    cut: Image.Image,
-    frame: images.Frame,
-    *,
-    interventions: Iterable[Intervention] = (),
-    name: str = "",
+def analyse_prepared(
+    model: Subject, prepared: Prepared, *, interventions: Iterable[Intervention] = (), name: str = ""
 ) -> Analysis:
-    """:func:`analyse` of a picture that is cut out already, by :func:`fitted` or :class:`dsp_viz.decoding.Decoder`.
+    """:func:`analyse` of a picture that is the model's input already.
 
     Args:
-        model: from :func:`dsp_viz.load`. cut, frame: RGB of ``frame.input_size``, and how it came about.
+        model: from :func:`dsp_viz.load`. prepared: by its own :meth:`Subject.prepare`.
         interventions: as of :func:`analyse`. name: of the picture's file.
 
     Raises:
-        ValueError: it was made for another patch than the model's. InterventionError: as of :func:`analyse`.
+        InterventionError: as of :func:`analyse`.
     """
-    if frame.patch != model.classifier.patch:
-        raise ValueError(
-            f"the picture was cut for patches of {frame.patch} pixels, the model's are {model.classifier.patch}"
-        )
-    x = model_input(model, cut)
     interventions = tuple(interventions)
+    x = prepared.input.to(model.device)
     with applied(model, interventions):
         start = time.perf_counter()
-        result = trace(model, x.to(device_of(model)))
+        result = trace(model, x)
         seconds = time.perf_counter() - start
     if interventions and not torch.isfinite(result.output).all():
         raise InterventionError("the interventions lead to numbers too large to go on with: use smaller values")
     return Analysis(
-        picture=cut,
-        frame=frame,
+        picture=prepared.picture,
+        frame=prepared.frame,
         trace=result,
-        classes=model.config.classes,
+        classes=model.classes,
         probabilities=tuple(torch.softmax(result.output[0].double(), 0).tolist()),
         model=model.name,
         digest=model.digest,
@@ -133,31 +119,3 @@ def analyse_fitted(
         interventions=interventions,
         name=name,
     )
-
-
-def fitted(
-    model: LoadedModel, picture: images.Source, *, side: int | None = None, whole: bool = False, stretch: bool = False
-) -> tuple[Image.Image, images.Frame]:
-    """A picture as the model sees it, and how it was cut out; arguments and errors as for :func:`analyse`."""
-    side = input_side(model, side)
-    read = images.read_image(picture, stretch=stretch)
-    return images.fit(read, side=side, patch=model.classifier.patch, whole=whole)
-
-
-def model_input(model: LoadedModel, cut: Image.Image) -> Tensor:
-    """What the model takes of a picture that is cut out, ``(1, 3, height, width)`` on the CPU."""
-    return images.to_tensor(cut, model.config.mean, model.config.std)
-
-
-def input_side(model: LoadedModel, side: int | None) -> int:
-    """The longer side of a model's input in pixels, by default the one it was trained for.
-
-    Raises:
-        ValueError: ``side`` is no multiple of the patch, or larger than :data:`MAX_SIDE`.
-    """
-    patch = model.classifier.patch
-    if side is None:
-        return model.config.image_size
-    if not patch <= side <= MAX_SIDE or side % patch:
-        raise ValueError(f"side={side}: must be a multiple of the model's patch, {patch} pixels, up to {MAX_SIDE}")
-    return side

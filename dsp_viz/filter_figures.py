@@ -53,7 +53,7 @@ def filter_kernel(kernel: Array, *, head: int | None = None) -> go.Figure:
     """What each filter adds to a token from those around it, the token itself in the middle.
 
     Args:
-        kernel: ``(2, h, H, W)``, polarity (+, -), see :func:`dsp_viz.maps.spatial_kernel`.
+        kernel: ``(2, h, H, W)``, polarity (+, -), see :func:`dsp_viz.spectrum.spatial_kernel`.
         head: see :func:`filter_gain`.
     """
     H, W = kernel.shape[-2:]
@@ -105,7 +105,7 @@ def power_spectrum(powers: Array, head: int) -> go.Figure:
     """Power of q and k of one head for this picture, before the filters and after each.
 
     Args:
-        powers: ``(3, 2, h, R)``, see :func:`dsp_viz.maps.radial_power`. head: from 0.
+        powers: ``(3, 2, h, R)``, see :func:`dsp_viz.spectrum.radial_power`. head: from 0.
     """
     figure = go.Figure(layout=layout(300, hovermode="x unified"))
     colours = ("#7b8794", f"rgb{SAME}", f"rgb{OPPOSITE}")

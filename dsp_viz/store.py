@@ -2,11 +2,20 @@
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping
 from threading import Lock
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
-class Store:
-    """Pieces of results under unguessable tokens; the least recently used result goes first when bytes run out.
+def new_token() -> str:
+    """A name that nobody can guess."""
+    return secrets.token_urlsafe(16)
+
+
+class Store(Generic[T]):
+    """Pieces of results, and a small thing that goes with each; the least recently used go first when bytes run out.
 
     Args:
         max_bytes: of all pieces together. A result larger than this is kept alone.
@@ -14,28 +23,18 @@ class Store:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self._results: OrderedDict[str, tuple[dict[str, bytes], object]] = OrderedDict()
+        self._results: OrderedDict[str, tuple[Mapping[str, bytes], T]] = OrderedDict()
         self._lock = Lock()
 
-    def put(self, pieces: dict[str, bytes], result: object = None) -> str:
-        """Keep the pieces of one result, and whatever small thing goes with them; returns their token."""
-        token = secrets.token_urlsafe(16)
+    def put(self, token: str, pieces: Mapping[str, bytes], result: T) -> None:
+        """Keep a result: its pieces, and whatever small thing goes with them."""
         with self._lock:
             self._results[token] = (pieces, result)
             while len(self._results) > 1 and self.size() > self.max_bytes:
                 self._results.popitem(last=False)
-        return token
 
-    def get(self, token: str, piece: str) -> bytes | None:
-        """A piece, or None if its result is unknown or gone."""
-        with self._lock:
-            if token not in self._results:
-                return None
-            self._results.move_to_end(token)
-            return self._results[token][0].get(piece)
-
-    def result(self, token: str) -> tuple[dict[str, bytes], object] | None:
-        """All pieces of a result and what was kept with them, or None if it is unknown or gone."""
+    def get(self, token: str) -> tuple[Mapping[str, bytes], T] | None:
+        """The pieces of a result and what goes with them; None if it is unknown or gone."""
         with self._lock:
             if token not in self._results:
                 return None

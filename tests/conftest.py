@@ -31,7 +31,7 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
 
 
 @pytest.fixture(scope="session")
-def model() -> dsp_viz.LoadedModel:
+def model() -> dsp_viz.Subject:
     return dsp_viz.load("dsp_tiny")
 
 
@@ -69,7 +69,7 @@ def private(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(models: list[dsp_viz.LoadedModel], **options: Any) -> Iterator[str]:
+def serving(models: list[dsp_viz.Subject], **options: Any) -> Iterator[str]:
     """The app, running with these models; yields its address."""
     store = Store(max_bytes=64 * 2**20)
     with ui.serving(ui.create_app(ui.build(models, EXAMPLES, store), store, **options)) as address:

@@ -10,8 +10,8 @@ import pytest
 
 import dsp_viz
 from dsp_attention import DSPImageClassifier
-from dsp_viz.checkpoint import save
 from dsp_viz.config import Config
+from dsp_viz.sources.checkpoint import save
 
 BUILD: Any = {
     "image_size": 24,

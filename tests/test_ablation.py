@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import PartialState
+from dsp_viz.checkpoint import PRETRAINED
 
 from dsp_attention import DSPImageClassifier
 from dsp_attention.optim import parameter_groups
-from dsp_viz.checkpoint import PRETRAINED
 from dsp_viz.trace import trace
 from training import ablate
 from training.recipe import PARTS, Recipe, take_away
@@ -40,8 +40,8 @@ def test_a_part_that_is_left_out_stays_out(part: str) -> None:
         absent = {
             "spectral": not block.filters.any(),
             "coefficients": (block.coefficients == 1).all(),
-            "scales": len(block.grids) == 1,
-            "mixing": torch.allclose(block.weights, torch.tensor(1 / len(block.grids))),
+            "scales": len(block.scales) == 1,
+            "mixing": torch.allclose(block.weights, torch.tensor(1 / len(block.scales))),
             "kernels": torch.allclose(convolution.merged_kernel(), smallest),
         }
         implied = {"scales": {"scales", "mixing", "kernels"}}.get(part, {part})

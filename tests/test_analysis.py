@@ -10,6 +10,8 @@ from PIL import Image
 
 import dsp_viz
 from dsp_viz import images
+from dsp_viz.config import read_config
+from dsp_viz.sources.checkpoint import PRETRAINED
 
 
 def test_public_names() -> None:
@@ -17,7 +19,7 @@ def test_public_names() -> None:
         "Analysis",
         "CheckpointError",
         "ImageError",
-        "LoadedModel",
+        "Subject",
         "analyse",
         "available",
         "images",
@@ -43,20 +45,20 @@ def test_public_names() -> None:
     assert named[:5] == ["block", "scale", "head", "polarity", "query"]
 
 
-def test_analysis_is_the_plain_forward_pass(model: dsp_viz.LoadedModel) -> None:
+def test_analysis_is_the_plain_forward_pass(model: dsp_viz.Subject) -> None:
     result = dsp_viz.analyse(model, EXAMPLES[0])
-    config = model.config
+    config = read_config(PRETRAINED / "dsp_tiny.json")
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=config.image_size, patch=8)
     with torch.inference_mode():
-        logits = model(images.to_tensor(cut, config.mean, config.std))[0]
+        logits = model.network(images.to_tensor(cut, config.mean, config.std))[0]
     torch.testing.assert_close(
         torch.tensor(result.probabilities).double(), logits.double().softmax(0), rtol=1e-6, atol=1e-9
     )
-    assert result.frame.grid == result.trace.blocks[0].grids[0]
+    assert result.frame.grid == result.trace.blocks[0].grid.size
     assert len(result.trace.blocks) == config.model["depth"]
 
 
-def test_best_classes_come_first(model: dsp_viz.LoadedModel) -> None:
+def test_best_classes_come_first(model: dsp_viz.Subject) -> None:
     result = dsp_viz.analyse(model, EXAMPLES[0])
     top = result.top(10)
     assert [p for _, p in top] == sorted(result.probabilities, reverse=True)
@@ -64,14 +66,14 @@ def test_best_classes_come_first(model: dsp_viz.LoadedModel) -> None:
     assert result.top() == top[:5]
 
 
-def test_path_bytes_and_picture_give_the_same(model: dsp_viz.LoadedModel) -> None:
+def test_path_bytes_and_picture_give_the_same(model: dsp_viz.Subject) -> None:
     data = EXAMPLES[2].read_bytes()
     with Image.open(io.BytesIO(data)) as picture:
         results = [dsp_viz.analyse(model, source) for source in (EXAMPLES[2], str(EXAMPLES[2]), data, picture)]
     assert len({r.probabilities for r in results}) == 1
 
 
-def test_maps_of_a_real_picture_are_distributions(model: dsp_viz.LoadedModel) -> None:
+def test_maps_of_a_real_picture_are_distributions(model: dsp_viz.Subject) -> None:
     result = dsp_viz.analyse(model, EXAMPLES[0])
     for block in result.trace.blocks:
         for maps in dsp_viz.maps.block_maps(block, (3, 12)):
@@ -81,7 +83,7 @@ def test_maps_of_a_real_picture_are_distributions(model: dsp_viz.LoadedModel) ->
             assert sums.min() > 0.9  # ε in the normaliser takes the rest
 
 
-def test_a_picture_that_cannot_be_read_is_an_image_error(model: dsp_viz.LoadedModel) -> None:
+def test_a_picture_that_cannot_be_read_is_an_image_error(model: dsp_viz.Subject) -> None:
     with pytest.raises(dsp_viz.ImageError):
         dsp_viz.analyse(model, b"no picture")
 
@@ -90,15 +92,15 @@ def test_a_picture_that_cannot_be_read_is_an_image_error(model: dsp_viz.LoadedMo
     ("side", "whole", "grid"), [(256, False, (32, 32)), (64, True, (5, 8)), (None, True, (11, 16))]
 )
 def test_other_sizes_and_whole_pictures(
-    model: dsp_viz.LoadedModel, side: int | None, whole: bool, grid: tuple[int, int]
+    model: dsp_viz.Subject, side: int | None, whole: bool, grid: tuple[int, int]
 ) -> None:
     picture = Image.open(EXAMPLES[0]).resize((300, 200))
     result = dsp_viz.analyse(model, picture, side=side, whole=whole)
-    assert result.frame.grid == result.trace.blocks[0].grids[0] == grid
+    assert result.frame.grid == result.trace.blocks[0].grid.size == grid
     assert result.picture.size == (8 * grid[1], 8 * grid[0])
 
 
 @pytest.mark.parametrize("side", [0, 100, -8])
-def test_sides_must_be_whole_patches(model: dsp_viz.LoadedModel, side: int) -> None:
+def test_sides_must_be_whole_patches(model: dsp_viz.Subject, side: int) -> None:
     with pytest.raises(ValueError, match=f"side={side}: must be a multiple of the model's patch, 8 pixels"):
         dsp_viz.analyse(model, EXAMPLES[0], side=side)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -27,7 +26,8 @@ import dsp_viz
 from dsp_attention.model import DSPImageClassifier
 from dsp_viz.interventions import SetMixingWeights, from_json
 from dsp_viz.store import Store
-from dsp_viz.ui.results import Results, Source
+from dsp_viz.ui.kept import Source
+from dsp_viz.ui.results import Results
 from dsp_viz.ui.tabs.controls import InterventionControls
 
 DATA = Path(__file__).parent / "data"
@@ -42,7 +42,7 @@ def test_api_offers_analyse_alone(client: Client) -> None:
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/analyse"]
 
 
-def test_api_gives_what_python_gives(client: Client, model: dsp_viz.LoadedModel) -> None:
+def test_api_gives_what_python_gives(client: Client, model: dsp_viz.Subject) -> None:
     answer = client.predict(handle_file(EXAMPLES[1]), api_name="/analyse")
     direct = dsp_viz.analyse(model, EXAMPLES[1])
     assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
@@ -62,7 +62,7 @@ def test_api_takes_the_name_of_a_model(client: Client) -> None:
         client.predict(handle_file(EXAMPLES[1]), "resnet", api_name="/analyse")
 
 
-def test_api_takes_interventions(client: Client, model: dsp_viz.LoadedModel) -> None:
+def test_api_takes_interventions(client: Client, model: dsp_viz.Subject) -> None:
     text = '[{"kind": "set_coefficient", "value": 0, "stream": "opposite"}]'
     answer = client.predict(handle_file(EXAMPLES[1]), "dsp_tiny", text, api_name="/analyse")
     assert (
@@ -104,14 +104,14 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
-def test_first_screen_shows_the_first_example_analysed(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_first_screen_shows_the_first_example_analysed(page: Page, model: dsp_viz.Subject) -> None:
     best, p = dsp_viz.analyse(model, EXAMPLES[0]).top(1)[0]
     first = page.locator("#prediction .row").first
     expect(first).to_contain_text(best, timeout=READY)
     expect(first).to_contain_text(f"{100 * p:.1f} %")
     expect(page.locator("#prediction .row")).to_have_count(5)
     ready(page)
-    for name in model.config.classes:
+    for name in model.classes:
         expect(page.get_by_text(re.compile("knows 10 classes"))).to_contain_text(name)
 
 
@@ -128,7 +128,7 @@ def test_every_tab_shows_its_figure(page: Page) -> None:
             expect(page.locator(f"#{plot} .js-plotly-plot")).to_be_visible()
 
 
-def test_upload_changes_the_prediction(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_upload_changes_the_prediction(page: Page, model: dsp_viz.Subject) -> None:
     ready(page)
     chosen = max(EXAMPLES[1:], key=lambda path: dsp_viz.analyse(model, path).top(1)[0][1])
     best, p = dsp_viz.analyse(model, chosen).top(1)[0]
@@ -222,18 +222,21 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
         assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
 
 
-def test_an_upload_named_like_an_example_is_not_taken_for_it(model: dsp_viz.LoadedModel, tmp_path: Path) -> None:
+def test_an_upload_named_like_an_example_is_not_taken_for_it(model: dsp_viz.Subject, tmp_path: Path) -> None:
     shutil.copy(EXAMPLES[2], tmp_path / EXAMPLES[0].name)
     results = Results([model], EXAMPLES, Store(max_bytes=2**26))
-    told = [results.of(Source(str(p), 128, False, model.name))[1] for p in (EXAMPLES[0], tmp_path / EXAMPLES[0].name)]
-    assert [manifest["name"] for manifest in told] == [EXAMPLES[0].stem] * 2
-    assert [manifest["example"] for manifest in told] == [EXAMPLES[0].stem, None]
+    told = [
+        results.of(Source(str(p), 128, False, model.name)).manifest for p in (EXAMPLES[0], tmp_path / EXAMPLES[0].name)
+    ]
+    assert [manifest.name for manifest in told] == [EXAMPLES[0].stem] * 2
+    assert [manifest.example for manifest in told] == [EXAMPLES[0].stem, None]
 
 
-def test_mixing_weights_are_as_many_as_the_model_has_scales(model: dsp_viz.LoadedModel) -> None:
+def test_mixing_weights_are_as_many_as_the_model_has_scales(model: dsp_viz.Subject) -> None:
     """The sliders are those of the model with the most scales."""
-    small = {**model.config.model, "num_scales": 2}
-    other = dsp_viz.LoadedModel(DSPImageClassifier(**small), replace(model.config, model=small), "small", "0")
+    assert model.config
+    network = DSPImageClassifier(**model.config.model | {"num_scales": 2})
+    other = dsp_viz.Subject(network, model.preparation, classes=model.classes, name="small", digest="0")
     results = Results([model, other], EXAMPLES, Store(max_bytes=2**26))
     with gr.Blocks():
         controls = InterventionControls(results)

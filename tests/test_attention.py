@@ -46,7 +46,7 @@ def test_every_map_is_the_reference_map() -> None:
     )
     np.testing.assert_allclose(block.coefficients[0], expected["c"], rtol=0, atol=1e-12)
     np.testing.assert_allclose(block.weights[0], expected["w"], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(block.mixed[0], expected["mixed"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(block.output[0], expected["mixed"], rtol=0, atol=1e-10)
     for scale, (coarse, size) in enumerate((((5, 7), 35), ((3, 4), 12))):
         U = reference.lift_matrix(coarse, (5, 7))
         for row, column in ((0, 0), (2, 3), (4, 6)):
@@ -78,7 +78,7 @@ def test_contains_polaformer(dtype: torch.dtype, tolerance: float, grid: tuple[i
         pola.proj.weight.copy_(torch.eye(dim))
         pola.proj.bias.zero_()
     x = torch.randn(2, N, dim, dtype=dtype)
-    mixed = trace(dsp, x, *grid).blocks[0].mixed
+    mixed = trace(dsp, x, *grid).blocks[0].output
     torch.testing.assert_close(mixed, pola(x, *grid), rtol=0, atol=tolerance)
 
 
@@ -107,7 +107,7 @@ def test_maps_rebuild_what_the_layer_computed(dtype: torch.dtype, tolerance: flo
             rebuilt[:, :4] += w * c[:, 0] * torch.einsum("hn,hnd->hd", same, v[..., :4])
             rebuilt[:, 4:] += w * c[:, 1] * torch.einsum("hn,hnd->hd", opposite, v[..., 4:])
         torch.testing.assert_close(
-            rebuilt.flatten(), block.mixed[sample, row * W + column], rtol=tolerance, atol=tolerance
+            rebuilt.flatten(), block.output[sample, row * W + column], rtol=tolerance, atol=tolerance
         )
 
 

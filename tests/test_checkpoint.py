@@ -19,8 +19,8 @@ from dsp_attention import (
     PolaFormerAttention,
     SoftmaxAttention,
 )
-from dsp_viz.checkpoint import save
 from dsp_viz.config import FORMAT, Build, Config, read_config, to_json
+from dsp_viz.sources.checkpoint import PRETRAINED, save
 
 BUILD: Any = {
     "image_size": 24,
@@ -43,12 +43,12 @@ def saved(tmp_path: Path) -> Path:
 
 def test_round_trip(saved: Path) -> None:
     model = dsp_viz.load(saved)
-    assert (model.name, model.config.classes, model.config.mean) == ("small", ("cat", "dog"), (0.4, 0.5, 0.6))
+    assert (model.name, model.classes, model.config.mean) == ("small", ("cat", "dog"), (0.4, 0.5, 0.6))
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
     torch.manual_seed(0)
     original = DSPImageClassifier(**BUILD).state_dict()
-    for key, value in model.classifier.state_dict().items():
+    for key, value in model.network.state_dict().items():
         assert value.dtype == original[key].dtype
         torch.testing.assert_close(value, original[key], rtol=1e-3, atol=1e-5)  # stored as float16
 
@@ -56,12 +56,12 @@ def test_round_trip(saved: Path) -> None:
 def test_what_ships_loads_by_name() -> None:
     assert "dsp_tiny" in dsp_viz.available()
     model = dsp_viz.load("dsp_tiny")
-    assert len(model.config.classes) == 10
+    assert len(model.classes) == 10
     assert sum(p.numel() for p in model.parameters()) < 3.2e6
 
 
 def test_files_that_ship_are_small() -> None:
-    sizes = [p.stat().st_size for p in dsp_viz.checkpoint.PRETRAINED.glob("*.safetensors")]
+    sizes = [p.stat().st_size for p in PRETRAINED.glob("*.safetensors")]
     assert max(sizes) < 8e6
 
 
@@ -125,7 +125,7 @@ def test_a_device_that_is_not_there_is_named(device: str) -> None:
 
 def test_the_format_is_written(saved: Path) -> None:
     assert json.loads(saved.with_suffix(".json").read_text())["format"] == FORMAT == 1
-    for path in dsp_viz.checkpoint.PRETRAINED.glob("*.json"):
+    for path in PRETRAINED.glob("*.json"):
         assert json.loads(path.read_text())["format"] == FORMAT
         assert to_json(read_config(path)) == path.read_bytes()
 
@@ -173,7 +173,7 @@ def test_shapes_take_no_memory() -> None:
         held.append(sum(t.nbytes for t in real) / each.model["depth"])
     assert max(held) < 200
     assert sum(t.numel() for t in large.shapes().state_dict().values()) > 2e8
-    loaded = dsp_viz.load("dsp_tiny").classifier.state_dict()
+    loaded = dsp_viz.load("dsp_tiny").network.state_dict()
     assert {k: t.shape for k, t in config.shapes().state_dict().items()} == {k: t.shape for k, t in loaded.items()}
     assert not any(t.is_meta for t in loaded.values())
 

@@ -22,7 +22,6 @@ from PIL import Image
 import dsp_viz
 from dsp_viz import export
 from dsp_viz.__main__ import _write, main
-from dsp_viz.analysis import fitted, model_input
 from dsp_viz.interventions import from_json
 from dsp_viz.trust import table, trust
 
@@ -71,7 +70,7 @@ def test_what_cannot_be_read_is_reported_and_the_rest_goes_on(
 
 @pytest.mark.parametrize(("index", "stem"), [(0, "view.2"), (3, "VIEW.2-2"), (4, "last")])
 def test_files_hold_what_python_gives(
-    model: dsp_viz.LoadedModel,
+    model: dsp_viz.Subject,
     pictures: list[Path],
     done: tuple[Path, subprocess.CompletedProcess[str]],
     index: int,
@@ -98,7 +97,7 @@ def test_files_hold_what_python_gives(
 
 
 def test_the_figure_shows_the_chosen_block_and_query(
-    model: dsp_viz.LoadedModel, pictures: list[Path], done: tuple[Path, subprocess.CompletedProcess[str]]
+    model: dsp_viz.Subject, pictures: list[Path], done: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     out, _ = done
     figure = export.maps_figure(dsp_viz.analyse(model, pictures[4]), block=5, query=(0, 15))
@@ -170,7 +169,7 @@ def test_bad_arguments_say_what_is_allowed(
 
 
 def test_side_and_whole_change_the_grid_of_each_picture(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: dsp_viz.LoadedModel
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: dsp_viz.Subject
 ) -> None:
     """A query is looked for in the grid that a picture has: row 7 of a wide one is beyond it, not of a tall one."""
     with Image.open(EXAMPLES[0]) as picture:
@@ -225,7 +224,7 @@ def test_the_model_runs_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest
     assert main([*arguments, "--out", str(tmp_path / "near"), "--device", "cpu"]) == 0
     seen, model = [], moved(dsp_viz.load("dsp_tiny"))
 
-    def far(name: str, *, device: torch.device) -> dsp_viz.LoadedModel:
+    def far(name: str, *, device: torch.device) -> dsp_viz.Subject:
         seen.append(device)
         return model
 
@@ -245,10 +244,9 @@ def test_trust_takes_side_and_whole(tmp_path: Path, capsys: pytest.CaptureFixtur
     model = dsp_viz.load("polaformer_tiny")
     given = ["--model", "polaformer_tiny", "--side", "64", "--whole", "--device", "cpu"]
     assert main(["trust", str(tmp_path), *given]) == 0
-    cut, frame = fitted(model, EXAMPLES[1], side=64, whole=True)
-    x = model_input(model, cut)
-    assert frame.grid != (8, 8)
-    assert table([trust(model, x, 8)]) in capsys.readouterr().out
+    prepared = model.prepare(EXAMPLES[1], side=64, whole=True)
+    assert prepared.frame.grid != (8, 8)
+    assert table([trust(model, prepared.input, 8)]) in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["trust", str(tmp_path), "--side", "65"])
     assert "side=65: must be a multiple of the model's patch, 8 pixels" in capsys.readouterr().err
@@ -291,7 +289,7 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(choice in shown for choice in (*choices, "--figures", "--dpi"))
 
 
-def test_interventions_from_text_and_file(tmp_path: Path, model: dsp_viz.LoadedModel) -> None:
+def test_interventions_from_text_and_file(tmp_path: Path, model: dsp_viz.Subject) -> None:
     text = '[{"kind": "set_coefficient", "value": 0, "scale": 0}]'
     (tmp_path / "changes.json").write_text(text)
     want = dsp_viz.analyse(model, EXAMPLES[0], interventions=from_json(text))
@@ -325,7 +323,7 @@ def test_interventions_that_do_not_fit_a_picture_name_it(tmp_path: Path, capsys:
     assert list(out.iterdir()) == []
 
 
-def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: dsp_viz.LoadedModel) -> None:
+def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: dsp_viz.Subject) -> None:
     for i, path in enumerate(EXAMPLES[:5]):
         (tmp_path / f"class{i % 2}").mkdir(exist_ok=True)
         shutil.copy(path, tmp_path / f"class{i % 2}")
@@ -336,8 +334,7 @@ def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     chosen = sorted(tmp_path.rglob("*.jpg"))
     found = []
     for number, path in enumerate((chosen[0], chosen[2])):
-        x = model_input(model, fitted(model, path)[0])
-        found.append(trust(model, x, 8, seed=number))
+        found.append(trust(model, model.prepare(path).input, 8, seed=number))
     assert table(found) in out
     (tmp_path / "class0" / "broken.jpg").write_bytes(b"no picture either")
     for path in tmp_path.rglob("*.jpg"):
@@ -366,7 +363,7 @@ def test_trust_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str], argum
     assert message in capsys.readouterr().err
 
 
-def test_a_name_that_is_no_utf8_is_written_too(tmp_path: Path, model: dsp_viz.LoadedModel) -> None:
+def test_a_name_that_is_no_utf8_is_written_too(tmp_path: Path, model: dsp_viz.Subject) -> None:
     odd = Path(os.fsdecode(b"caf\xe9.jpg"))  # as Python tells of such a file; macOS would not make one
     result = dataclasses.replace(dsp_viz.analyse(model, EXAMPLES[0]), name=str(odd))
     figure = export.maps_figure(result, block=0, query=(0, 0))

@@ -28,7 +28,7 @@ EPS = 1e-6  # of the normaliser's mean, as in the layer
 
 
 @pytest.fixture(scope="module")
-def result(model: dsp_viz.LoadedModel) -> dsp_viz.Analysis:
+def result(model: dsp_viz.Subject) -> dsp_viz.Analysis:
     return dsp_viz.analyse(model, EXAMPLES[0])
 
 
@@ -169,7 +169,7 @@ def test_the_figure_draws_every_map_on_one_scale(result: dsp_viz.Analysis) -> No
     assert [w for w in words if w.startswith("head")] == ["head 1", "head 2", "head 3", "head 4"]
 
 
-def test_a_caption_tells_what_was_changed_and_fits(model: dsp_viz.LoadedModel) -> None:
+def test_a_caption_tells_what_was_changed_and_fits(model: dsp_viz.Subject) -> None:
     changes = [SetCoefficient(value=0, head=1), SetCoefficient(value=1, scale=0)]
     name = f"{'a very long name ' * 12}.jpeg"
     for given, count, words in ((changes, 3, "2 interventions"), (changes[:1], 3, "1 intervention")):
@@ -195,7 +195,7 @@ def test_the_average_frames_no_token(result: dsp_viz.Analysis) -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 30), (120, 480), (300, 200)])
-def test_maps_keep_the_shape_of_the_picture(model: dsp_viz.LoadedModel, size: tuple[int, int]) -> None:
+def test_maps_keep_the_shape_of_the_picture(model: dsp_viz.Subject, size: tuple[int, int]) -> None:
     whole = dsp_viz.analyse(model, Image.open(EXAMPLES[0]).resize(size), whole=True)
     figure = export.maps_figure(whole, block=0, query=(0, 0))
     H, W = whole.frame.grid

@@ -10,12 +10,12 @@ from conftest import EXAMPLES
 import dsp_viz
 from dsp_attention import DynamicSpectralPolarityAttention
 from dsp_viz import export, factors, maps
-from dsp_viz.store import Store
 from dsp_viz.trace import trace
-from dsp_viz.ui import views
+from dsp_viz.ui.kept import pieces as kept_pieces
+from dsp_viz.ui.kept import without_tokens
 
 
-def test_decodes_to_the_features(model: dsp_viz.LoadedModel) -> None:
+def test_decodes_to_the_features(model: dsp_viz.Subject) -> None:
     for block in dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks:
         header, decoded = factors.decode(factors.encode(block))
         assert header["format"] == 2
@@ -35,7 +35,7 @@ def test_what_a_server_keeps_draws_the_same_figure(name: str) -> None:
     """Without its tensors over tokens, but with the bytes: the panels are close on the colour scale."""
     model = dsp_viz.load(name)
     result = dsp_viz.analyse(model, EXAMPLES[1])
-    kept, pieces = views.keep(result, model).result, views.pieces(result)
+    kept, pieces = without_tokens(result), kept_pieces(result)
     blocks = [factors.restore(block, pieces[str(b)]) for b, block in enumerate(kept.trace.blocks)]
     again = replace(kept, trace=replace(kept.trace, blocks=tuple(blocks)))
     for query in ((3, 11), "all"):
@@ -47,7 +47,7 @@ def test_what_a_server_keeps_draws_the_same_figure(name: str) -> None:
             np.testing.assert_allclose(*panels, rtol=2**-9, atol=theirs.images[0].get_clim()[1] / 1000)
 
 
-def test_maps_from_the_factors_are_close(model: dsp_viz.LoadedModel) -> None:
+def test_maps_from_the_factors_are_close(model: dsp_viz.Subject) -> None:
     block = dsp_viz.analyse(model, EXAMPLES[3]).trace.blocks[4]
     header, decoded = factors.decode(factors.encode(block))
     (_, other) = (stream["turn"] for stream in header["streams"])
@@ -63,7 +63,7 @@ def test_maps_from_the_factors_are_close(model: dsp_viz.LoadedModel) -> None:
             assert (np.abs(rows - want).max(1) <= want.max(1) / 255).all()
 
 
-def test_bytes_are_those_of_float16_factors(model: dsp_viz.LoadedModel) -> None:
+def test_bytes_are_those_of_float16_factors(model: dsp_viz.Subject) -> None:
     block = dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[0]
     assert len(factors.encode(block)) <= 1.02 * 2 * sum(
         scale.left.numel() + scale.right.numel() for scale in block.scales
@@ -80,40 +80,3 @@ def test_grids_need_not_be_square_and_dead_heads_are_finite() -> None:
     assert not decoded[0].left.any()
     assert not decoded[0].right.any()
     assert decoded[1].right.any()
-
-
-def test_store_forgets_what_was_used_longest_ago() -> None:
-    store = Store(max_bytes=10)
-    first, second = store.put({"0": b"12345"}, "first"), store.put({"0": b"1234", "picture": b"5"}, "second")
-    assert store.get(first, "0") == b"12345"
-    third = store.put({"0": b"123"})
-    assert store.get(second, "0") is store.result(second) is None
-    assert store.result(first) == ({"0": b"12345"}, "first")
-    assert store.get(first, "0") == b"12345"
-    assert store.get(third, "0") == b"123"
-    assert store.size() == 8
-
-
-def test_a_result_that_is_asked_for_whole_was_used() -> None:
-    store = Store(max_bytes=10)
-    first, second = store.put({"0": b"12345"}, "first"), store.put({"0": b"1234"}, "second")
-    assert store.result(first) is not None
-    store.put({"0": b"123"})
-    assert store.result(first) is not None
-    assert store.result(second) is None
-
-
-def test_store_keeps_a_large_result_alone() -> None:
-    store = Store(max_bytes=3)
-    store.put({"0": b"12"})
-    token = store.put({"0": b"12345"})
-    assert store.get(token, "0") == b"12345"
-    assert store.size() == 5
-
-
-@pytest.mark.parametrize(("token", "piece"), [("guess", "0"), (None, "1")])
-def test_store_tells_nothing_else(token: str | None, piece: str) -> None:
-    store = Store(max_bytes=10)
-    kept = store.put({"0": b"1"})
-    assert store.get(token or kept, piece) is None
-    assert len(kept) >= 20

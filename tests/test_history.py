@@ -12,21 +12,20 @@ from viewing import READY, choose, ready
 
 import dsp_viz
 from dsp_viz import images, maps
-from dsp_viz.checkpoint import PRETRAINED
+from dsp_viz.sources.checkpoint import PRETRAINED
 from dsp_viz.trace import dsp_layers
 from training.snapshots import snapshot, write
 
 
 @pytest.fixture(scope="module")
-def changing(tmp_path_factory: pytest.TempPathFactory) -> dsp_viz.LoadedModel:
+def changing(tmp_path_factory: pytest.TempPathFactory) -> dsp_viz.Subject:
     """The shipped model with three snapshots: its filters grow from half to one and a half of what they are."""
     folder = tmp_path_factory.mktemp("weights")
     for ending in (".safetensors", ".json"):
         shutil.copy(PRETRAINED / f"dsp_tiny{ending}", folder)
     model = dsp_viz.load("dsp_tiny")
-    config = model.config
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
-    x = images.to_tensor(cut, config.mean, config.std)
+    x = model.preparation.tensor(cut)
     taken = []
     for share in (0.5, 1.0, 1.5):
         with torch.no_grad():
@@ -39,7 +38,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> dsp_viz.LoadedModel:
     return dsp_viz.load(folder / "dsp_tiny.safetensors")
 
 
-def test_history_is_read(changing: dsp_viz.LoadedModel) -> None:
+def test_history_is_read(changing: dsp_viz.Subject) -> None:
     traced = dsp_viz.analyse(changing, EXAMPLES[0]).trace.blocks
     assert {key: len(value) for key, value in changing.history.items()} == dict.fromkeys(
         ("filters", "coefficients", "spread", "weights"), 3
@@ -65,7 +64,7 @@ DRAWN = """(() => { const { z, zmax } = document.querySelector("#past-gain .js-p
 return { values: Array.from(z, row => Array.from(row)).flat().filter(Number.isFinite), zmax } })()"""
 
 
-def test_slider_over_epochs(browser: Browser, changing: dsp_viz.LoadedModel) -> None:
+def test_slider_over_epochs(browser: Browser, changing: dsp_viz.Subject) -> None:
     with serving([changing, dsp_viz.load("softmax_tiny")]) as address:
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.goto(address)
@@ -74,7 +73,7 @@ def test_slider_over_epochs(browser: Browser, changing: dsp_viz.LoadedModel) -> 
         expect(page.locator("#past-gain .js-plotly-plot")).to_be_visible(timeout=READY)
         slider = page.locator("#epoch input[type=range]")
         expect(slider).to_have_value("3")
-        spectra = maps.full_spectrum(torch.view_as_complex(torch.from_numpy(changing.history["filters"][:, 2])))
+        spectra = spectrum.full_spectrum(torch.view_as_complex(torch.from_numpy(changing.history["filters"][:, 2])))
         octaves = spectra.abs().log2().numpy()
         ends = []
         for epoch in (3, 2, 1):

@@ -14,7 +14,7 @@ from dsp_viz.trace import trace
 def test_importance_is_each_part_left_out_alone() -> None:
     model = dsp_viz.load("dsp_tiny")
     cut, _ = images.fit(images.read_image(EXAMPLES[2]), side=128, patch=8)
-    x = images.to_tensor(cut, model.config.mean, model.config.std)
+    x = model.preparation.tensor(cut)
     assert [(step.done, step.total) for step in importance_steps(model, x)] == [(i, 6) for i in range(1, 7)]
     result = importance(model, x)
     plain = model(x)[0]

@@ -60,9 +60,9 @@ def quick(layer: DynamicSpectralPolarityAttention, x: Tensor, *interventions: An
         return layer(x, H, W)[0].numpy()
 
 
-def picture(model: dsp_viz.LoadedModel) -> Tensor:
+def picture(model: dsp_viz.Subject) -> Tensor:
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
-    return images.to_tensor(cut, model.config.mean, model.config.std)
+    return model.preparation.tensor(cut)
 
 
 def test_no_interventions_give_equal_bits(layer: DynamicSpectralPolarityAttention, x: Tensor) -> None:

@@ -179,7 +179,7 @@ def paste(page: Page, target: str, path: Path) -> None:
     )
 
 
-def test_a_picture_pasted_on_the_page_is_analysed(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_a_picture_pasted_on_the_page_is_analysed(page: Page, model: dsp_viz.Subject) -> None:
     ready(page)
     _, before = dsp_viz.analyse(model, EXAMPLES[0]).top(1)[0]
     best, p = dsp_viz.analyse(model, EXAMPLES[4]).top(1)[0]
@@ -191,14 +191,14 @@ def test_a_picture_pasted_on_the_page_is_analysed(page: Page, model: dsp_viz.Loa
     assert best in page.locator("#prediction .row").first.inner_text()
 
 
-def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_viz.LoadedModel) -> None:
+def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_viz.Subject) -> None:
     store = Store(max_bytes=1)  # keeps the newest result only
     with ui.serving(ui.create_app(ui.build([model], EXAMPLES, store), store)) as address:
         page = browser.new_page()
         page.goto(address)
         ready(page)
         page.wait_for_timeout(1200)  # the neighbouring blocks come in
-        store.put({})
+        store.put("another", {}, None)
         page.evaluate(f"{HANDLE}.goToBlock(5)")
         note = page.locator(".dv-note")
         expect(note).to_contain_text("This result is no longer kept.", timeout=READY)

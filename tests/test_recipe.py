@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from dsp_attention.model import DSPImageClassifier
-from dsp_viz.checkpoint import load, write_atomically
+from dsp_viz.config import read_config
+from dsp_viz.files import write_atomically
+from dsp_viz.sources.checkpoint import load
 from dsp_viz.trace import trace
 from training import evaluate, train
 from training.data import DataError, Split, read_splits, resolve
@@ -66,9 +68,9 @@ def test_a_run_killed_before_its_state_is_kept_writes_everything_again(
     for path in tmp_path.glob("dsp_tiny*"):
         path.unlink()
     log = run(data, tmp_path, "--sizes", "16x2", "--resume")
-    assert len(log) == load(tmp_path / "dsp_tiny.safetensors").config.card["epochs"] == 2
+    assert len(log) == read_config(tmp_path / "dsp_tiny.json").card["epochs"] == 2
     state = torch.load(tmp_path / "state.pt", weights_only=True)["average"]
-    for key, value in load(tmp_path / "dsp_tiny.safetensors").classifier.state_dict().items():
+    for key, value in load(tmp_path / "dsp_tiny.safetensors").network.state_dict().items():
         torch.testing.assert_close(value, state[f"module.{key}"], rtol=1e-3, atol=1e-6)  # kept in float16
 
 
@@ -123,7 +125,7 @@ def test_statistics_of_the_stem_mix_the_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("attention", ["polaformer", "softmax"])
 def test_the_baselines_train_by_the_same_command(data: Path, tmp_path: Path, attention: str) -> None:
     train.main(["--data", str(data), "--out", str(tmp_path), "--sizes", "16x1", "--attention", attention])
-    assert load(tmp_path / f"{attention}_tiny.safetensors").config.model["attention"] == attention
+    assert read_config(tmp_path / f"{attention}_tiny.json").model["attention"] == attention
 
 
 def _train_in_two_processes(rank: int, folder: str, data: str) -> None:

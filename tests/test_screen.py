@@ -13,6 +13,7 @@ from viewing import READY, choose, ready
 
 import dsp_viz
 from dsp_attention import DSPImageClassifier
+from dsp_viz.sources.checkpoint import save
 
 DATA = Path(__file__).parent / "data"
 HIDDEN = ["Spectral filters", "Coefficients", "Mixing weights", "What if"]
@@ -29,7 +30,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shipped.config, model={**sizes, **more}, image_size=224, classes=("cat", "dog"), directories=("c", "d")
     )
     path = tmp_path_factory.mktemp("own") / "mine224.safetensors"
-    dsp_viz.checkpoint.save(path, DSPImageClassifier(**sizes, **more), config)
+    save(path, DSPImageClassifier(**sizes, **more), config)
     models = [shipped, dsp_viz.load(path), dsp_viz.load("polaformer_tiny"), dsp_viz.load("softmax_tiny")]
     with serving(models) as address:
         yield address

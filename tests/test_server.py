@@ -20,7 +20,8 @@ from PIL import Image
 import dsp_viz
 from dsp_viz.store import Store
 from dsp_viz.ui.guard import HEADERS, MAX_BODY, MAX_UPLOAD
-from dsp_viz.ui.results import Results, Source
+from dsp_viz.ui.kept import Source
+from dsp_viz.ui.results import Results
 
 
 def test_only_uploads_are_read(address: str, private: Path, tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_a_form_of_another_site_uploads_nothing(address: str) -> None:
         {"x": 1},
     ],
 )
-def test_a_forged_source_is_refused(model: dsp_viz.LoadedModel, change: dict[str, Any]) -> None:
+def test_a_forged_source_is_refused(model: dsp_viz.Subject, change: dict[str, Any]) -> None:
     results = Results([model], EXAMPLES, Store(max_bytes=2**20))
     good = json.loads(Source(str(EXAMPLES[0]), 128, False, model.name).text())
     assert results.asked(json.dumps(good)) == Source(str(EXAMPLES[0]), 128, False, model.name)

@@ -109,7 +109,7 @@ def shows_maps(browser: Browser, address: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-def test_the_app_runs_under_a_path_of_another(browser: Browser, model: dsp_viz.LoadedModel, ending: str) -> None:
+def test_the_app_runs_under_a_path_of_another(browser: Browser, model: dsp_viz.Subject, ending: str) -> None:
     store = Store(max_bytes=2**26)
     app = FastAPI()
     app.get("/")(lambda: "somebody else's page")
@@ -120,7 +120,7 @@ def test_the_app_runs_under_a_path_of_another(browser: Browser, model: dsp_viz.L
         assert send(address, "/dsp/openapi.json")[0] == 404
 
 
-def test_the_app_runs_behind_a_proxy_that_takes_a_path_away(browser: Browser, model: dsp_viz.LoadedModel) -> None:
+def test_the_app_runs_behind_a_proxy_that_takes_a_path_away(browser: Browser, model: dsp_viz.Subject) -> None:
     with serving([model], root_path="/dsp") as address, proxied(urlsplit(address).port or 0, "/dsp") as outside:
         shows_maps(browser, f"{outside}/dsp/")
 
@@ -169,7 +169,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         pass
 
 
-def test_a_language_model_can_call_it(model: dsp_viz.LoadedModel) -> None:
+def test_a_language_model_can_call_it(model: dsp_viz.Subject) -> None:
     with serving([model], mcp=True) as address, ThreadPoolExecutor(1) as another:  # this thread runs the browser's loop
         answer = another.submit(anyio.run, _called, f"{address}gradio_api/mcp/", EXAMPLES[0]).result()
     changes = from_json('[{"kind": "set_coefficient", "value": 0, "polarity": "same"}]')

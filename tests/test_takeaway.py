@@ -39,7 +39,7 @@ def test_png_is_drawn_at_the_chosen_scale(page: Page, scale: int) -> None:
     assert np.abs(np.diff(caption, axis=1)).max() > 120, "blurred"
 
 
-def test_the_sheet_says_what_it_shows(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_the_sheet_says_what_it_shows(page: Page, model: dsp_viz.Subject) -> None:
     """Every map as shapes, with picture, model, block, head, query and the end of the colours."""
     ready(page)
     root = ET.parse(saved(page, "SVG").path()).getroot()
@@ -92,7 +92,7 @@ def test_the_menu_opens_and_closes_by_keys(page: Page) -> None:
     expect(menu.locator("summary")).to_be_focused()
 
 
-def test_npz_holds_the_features(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_npz_holds_the_features(page: Page, model: dsp_viz.Subject) -> None:
     ready(page)
     saving = saved(page, "NPZ")
     assert saving.suggested_filename == f"{EXAMPLES[0].stem}.npz"
@@ -196,7 +196,7 @@ def test_a_link_to_an_upload_lives_as_long_as_its_result(page: Page, tmp_path: P
     expect(gone.locator("#prediction .row").first).to_contain_text(before)
 
 
-def test_copied_python_gives_the_map(page: Page, model: dsp_viz.LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copied_python_gives_the_map(page: Page, model: dsp_viz.Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     ready(page)
     stage = page.locator(".dv-stage")

@@ -197,9 +197,9 @@ def test_pictures_run_in_parts_and_tell_how_far(monkeypatch: pytest.MonkeyPatch)
     assert again.deletion.shape == (3, POINTS + 1)
 
 
-def test_a_real_picture(model: dsp_viz.LoadedModel) -> None:
+def test_a_real_picture(model: dsp_viz.Subject) -> None:
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
-    x = images.to_tensor(cut, model.config.mean, model.config.std)
+    x = model.preparation.tensor(cut)
     result = trust(model, x)
     with torch.no_grad():
         p = torch.softmax(model(x)[0], 0)
@@ -222,7 +222,7 @@ def test_integrated_gradients_in_parts_are_those_in_one(monkeypatch: pytest.Monk
     """Few pictures at a time, as with many tokens: the way is cut up, and what comes out is captum's in one call."""
     model = dsp_viz.load("dsp_tiny")
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
-    x = images.to_tensor(cut, model.config.mean, model.config.std)
+    x = model.preparation.tensor(cut)
     whole = IntegratedGradients(model).attribute(x, target=4, n_steps=64).sum(1)
     want = torch.nn.functional.avg_pool2d(whole, 8)[0] * 64
     monkeypatch.setattr(relevance, "batch_size", lambda tokens: 3)
@@ -262,13 +262,13 @@ def test_band_by_hand() -> None:
     torch.testing.assert_close(low.deletion, torch.zeros(POINTS + 1))  # 0.3 - half is below 0
 
 
-def test_rollout_passes_where_attention_is_left_out(model: dsp_viz.LoadedModel) -> None:
+def test_rollout_passes_where_attention_is_left_out(model: dsp_viz.Subject) -> None:
     nothing = [SetCoefficient(value=0, block=block) for block in range(6)]
     flat = rollout(dsp_viz.analyse(model, EXAMPLES[0], interventions=nothing).trace)
     torch.testing.assert_close(flat, torch.full((16, 16), 1 / 256))
 
 
-def test_what_judging_tells_before_its_pictures(model: dsp_viz.LoadedModel) -> None:
+def test_what_judging_tells_before_its_pictures(model: dsp_viz.Subject) -> None:
     steps = trust_steps(model, torch.zeros(1, 3, 32, 32))
     assert [next(steps)[2] for _ in range(3)] == ["accounts of relevance"] * 3
     assert next(steps)[2] == "pictures"

@@ -18,7 +18,7 @@ import dsp_viz
 from dsp_viz import maps
 
 
-def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.Subject) -> None:
     ready(page)
     result = dsp_viz.analyse(model, EXAMPLES[0])
     for b in (1, 4):
@@ -34,7 +34,7 @@ def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.LoadedModel) 
                 assert (np.abs(got - want).max(-1) <= want.max(-1) / 255).all()
 
 
-def test_average_over_all_queries(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_average_over_all_queries(page: Page, model: dsp_viz.Subject) -> None:
     ready(page)
     page.get_by_label("all queries").check()
     expect(page.locator(".dv-read")).to_contain_text("all queries, averaged", timeout=READY)
@@ -161,7 +161,7 @@ def pixels(page: Page, canvas: str) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("RGBA")).astype(float)
 
 
-def test_the_panel_shows_the_numbers(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_the_panel_shows_the_numbers(page: Page, model: dsp_viz.Subject) -> None:
     """Each map on its own scale: a token's opacity is its share of the scale's end, as drawn."""
     ready(page)
     page.get_by_label("Colours").select_option("fixed")
@@ -279,7 +279,7 @@ def test_other_sizes(page: Page, size: str, whole: bool, grid: tuple[int, int]) 
     assert stage["width"] / stage["height"] == pytest.approx(grid[1] / grid[0], rel=0.02)
 
 
-def test_second_upload_wins(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_second_upload_wins(page: Page, model: dsp_viz.Subject) -> None:
     ready(page)
     for path in EXAMPLES[2:5]:
         page.locator("#examples").get_by_label(path.stem.replace("-", " ")).or_(

@@ -47,7 +47,7 @@ def test_a_link_gives_away_what_the_model_saw(page: Page, browser: Browser, tmp_
     stranger.close()
 
 
-def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser, model: dsp_viz.LoadedModel) -> None:
+def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser, model: dsp_viz.Subject) -> None:
     """The store keeps one result only, and dozens of strangers came by; the page goes on as if nothing had been."""
     store = Store(max_bytes=1)
     models = [model, dsp_viz.load("softmax_tiny")]

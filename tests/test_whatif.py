@@ -37,7 +37,7 @@ def written(page: Page) -> tuple:
     return from_json(page.locator("#interventions textarea").input_value())
 
 
-def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.Subject) -> None:
     opened(page)
     choose(page, "Block", "3")
     add(page, "Streams", 1)
@@ -173,16 +173,15 @@ def test_bad_interventions_say_what_is_wrong(page: Page) -> None:
     expect(page.locator("#interventions textarea")).to_have_value("[]", timeout=READY)
 
 
-def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.Subject) -> None:
     opened(page)
     page.locator("#rank").click()
     expect(page.locator("#matter .progress-text").first).to_be_visible(timeout=READY)
     cells = page.locator(".dm button")
     expect(cells).to_have_count(6 * 9, timeout=2 * READY)
-    config = model.config
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
-    want = importance(model, images.to_tensor(cut, config.mean, config.std))
-    expect(page.locator(".dm-title")).to_contain_text(f"{config.classes[want.target]}, {want.logit:.2f}")
+    want = importance(model, model.preparation.tensor(cut))
+    expect(page.locator(".dm-title")).to_contain_text(f"{model.classes[want.target]}, {want.logit:.2f}")
     told = [float(text.replace("−", "-")) for text in cells.all_inner_texts()]
     rows = [
         [*heads, *scales, *streams]
@@ -196,13 +195,13 @@ def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.Lo
     expect(page.get_by_role("tab", name="Polarity maps")).to_have_attribute("aria-selected", "true")
 
 
-def test_maps_of_a_picture_are_judged(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_maps_of_a_picture_are_judged(page: Page, model: dsp_viz.Subject) -> None:
     opened(page)
     page.locator("#judge").click()
     rows = page.locator(".areas tbody tr")
     expect(rows).to_have_count(8, timeout=6 * READY)
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
-    want = trust(model, images.to_tensor(cut, model.config.mean, model.config.std), 8)
+    want = trust(model, model.preparation.tensor(cut), 8)
     for row, (name, (deletion, insertion)) in zip(rows.all(), want.areas().items(), strict=True):
         assert row.locator("th").inner_text() == name
         told = [float(text) for text in row.locator("td").all_inner_texts()]
@@ -213,7 +212,7 @@ def test_maps_of_a_picture_are_judged(page: Page, model: dsp_viz.LoadedModel) ->
     assert lines[3] == pytest.approx((100 * want.curves.deletion[1]).tolist(), abs=0.2)
 
 
-def test_judging_can_be_stopped(page: Page, model: dsp_viz.LoadedModel) -> None:
+def test_judging_can_be_stopped(page: Page, model: dsp_viz.Subject) -> None:
     opened(page)
     page.locator("#judge").click()
     expect(page.locator("#verdict")).to_contain_text("processing", timeout=READY)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
-from dsp_viz.checkpoint import CheckpointError, load
+from dsp_viz.files import CheckpointError
 from dsp_viz.memory import keep_freed_memory
+from dsp_viz.sources.checkpoint import load
 
 from .data import DataError, Split, read_split, resolve
 
@@ -66,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         model = load(args.model)
         config = model.config
+        assert config is not None  # it has a file
         split = read_split(resolve(args.data), "val", config.image_size)
     except (CheckpointError, DataError) as error:
         raise SystemExit(f"error: {error}") from error

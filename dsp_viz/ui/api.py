@@ -9,8 +9,9 @@ import gradio as gr
 from ..images import ImageError
 from ..interventions import KINDS, InterventionError, from_json
 from . import views
+from .kept import Source
 from .picture import Picture
-from .results import Results, Source
+from .results import Results
 
 _log = logging.getLogger("dsp_viz")
 
@@ -49,7 +50,7 @@ def add(results: Results, busy: dict[str, Any]) -> None:
             known = ", ".join(results.models)
             raise gr.Error(f"No model {str(model)[:60]!r}: one of {known}.", print_exception=False)
         text = interventions if isinstance(interventions, str) else json.dumps(interventions or [])
-        side = results.models[model].config.image_size
+        side = results.models[model].preparation.side
         try:
             source = Source(picture, side, False, model, interventions=from_json(text))
             return views.summary(results.analysed(source)[0])

@@ -14,15 +14,16 @@ from urllib.parse import parse_qs
 import gradio as gr
 from gradio.exceptions import InvalidPathError
 
-from ..checkpoint import LoadedModel
 from ..images import ImageError
 from ..interventions import InterventionError, from_json, to_json
 from ..store import Store
+from ..subject import Subject
 from . import api, views
+from .kept import Kept, Source
 from .pages import Page, Pages
 from .polarity import PolarityView
 from .rail import SHOWN, Rail
-from .results import Results, Source
+from .results import Results
 from .tabs import Shown, Tab, Values
 from .tabs.compare import Comparison
 from .tabs.history import History
@@ -88,7 +89,7 @@ def _names_an_address(inputs: Any) -> bool:
     return False
 
 
-def build(models: Sequence[LoadedModel], examples: list[Path], store: Store) -> Blocks:
+def build(models: Sequence[Subject], examples: list[Path], store: Store[Kept]) -> Blocks:
     """The whole app.
 
     Args:
@@ -148,7 +149,7 @@ class Screen:
         api.add(results, BUSY)
         self._listen(demo, places)
 
-    def _hiding(self, model: LoadedModel) -> str:
+    def _hiding(self, model: Subject) -> str:
         """What hides the tabs that have nothing to show of a model: Gradio 6.31 cannot hide one later on.
 
         A style for those in the row; the script of the page hides those in the menu of a narrow page by their titles.
@@ -268,7 +269,7 @@ class Screen:
 
     def _first(self) -> Source:
         model = next(iter(self._results.models.values()))
-        return Source(str(self._examples[0]), model.config.image_size, False, model.name)
+        return Source(str(self._examples[0]), model.preparation.side, False, model.name)
 
     @contextmanager
     def _turn(self, values: Values, request: gr.Request) -> Iterator[Page]:
@@ -298,8 +299,8 @@ class Screen:
             self.source: source.text(),
             self.block: shown.block,
             self.head: shown.head,
-            self.view: shown.manifest | {"view": view},
-            **self.rail.show(source, shown.kept, shown.manifest["note"]),
+            self.view: shown.kept.manifest.json(view=view),
+            **self.rail.show(shown.kept),
             **drawn,
         }
         if source.path != (last.path if last else None) and Path(source.path).suffix.lower() not in SHOWN:
@@ -308,11 +309,11 @@ class Screen:
 
     def _drawn(self, source: Source, values: Values, *, moved: bool = False) -> tuple[Shown, Values]:
         """What is shown of a source, and what the tabs make of it; ``moved``: it is of another model than the last."""
-        kept, manifest = self._results.of(source)
+        kept = self._results.of(source)
         model = self._results.models[source.model]
-        block = min(max(values[self.block] or 0, 0), manifest["blocks"] - 1)
+        block = min(max(values[self.block] or 0, 0), kept.manifest.blocks - 1)
         heads = kept.result.trace.blocks[block].coefficients.shape[1]
-        shown = Shown(source, kept, manifest, block, min(max(values[self.head] or 0, 0), heads - 1))
+        shown = Shown(kept, block, min(max(values[self.head] or 0, 0), heads - 1))
         told: Values = {}
         if moved:
             told = {self.fitting: self._hiding(model), **self.rail.follow(source)}

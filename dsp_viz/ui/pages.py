@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
-from .results import Source
+from .kept import Source
 
 
 @dataclass

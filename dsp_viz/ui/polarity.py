@@ -11,7 +11,7 @@ from .theme import JAVASCRIPT, MARKUP
 class PolarityView(gr.HTML):
     """Shows what its value, a manifest, points to; draws everything itself.
 
-    The manifest: see :meth:`dsp_viz.ui.results.Results.of`, with ``view``, the part of a link that restores the
+    The manifest: see :class:`dsp_viz.ui.kept.Manifest`, with ``view``, the part of a link that restores the
     settings, or None. Of its two events ``pick`` tells which block and head is looked at, and ``lost`` that the result
     is no longer kept, and that its picture is to be analysed again.
     """

@@ -6,8 +6,9 @@ from typing import Any
 import gradio as gr
 
 from . import views
+from .kept import Kept, Source
 from .picture import Picture
-from .results import Results, Source
+from .results import Results
 from .tabs import Values
 
 #: Endings of files that browsers show as they are; of others they get what was decoded.
@@ -70,11 +71,12 @@ class Rail:
             side = self._results.side_like(name, other, self._results.sides(other)[label])
         return Source(path, side, bool(values[self.whole]), name, bool(values[self.stretch]))
 
-    def show(self, source: Source, kept: views.Kept, note: str) -> Values:
+    def show(self, kept: Kept) -> Values:
         """What the rail says of a result. The controls are left alone: somebody may have moved on by now."""
+        note, stretch = kept.manifest.note, kept.source.stretch
         return {
             self.message: views.notice(note) if note else "",
-            self.stretch: gr.update(value=source.stretch, visible=bool(note) or source.stretch),
+            self.stretch: gr.update(value=stretch, visible=bool(note) or stretch),
             self.predicted: views.prediction(kept.result),
         }
 

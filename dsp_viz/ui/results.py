@@ -6,44 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Lock
-from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.utils import get_upload_folder
-from PIL import Image
-from torch import Tensor
 
-from .. import images
-from ..analysis import MAX_SIDE, Analysis, analyse_fitted, model_input
-from ..checkpoint import LoadedModel
+from ..analysis import Analysis, analyse_prepared
 from ..decoding import Decoder
-from ..interventions import Intervention
-from ..store import Store
-from . import views
+from ..store import Store, new_token
+from ..subject import MAX_SIDE, Prepared, Subject
+from .kept import Kept, Manifest, Source, keep, pieces
 from .picture import uploaded
 
 #: Sides that are offered, in units of what a model was trained for.
 SIZES = (1, 2, 4)
 
 
-class Source(NamedTuple):
-    """What a result is of: path of the picture, longer side in pixels, whether all of it is kept, name of the model,
-    whether few values of many bits are stretched, and what is changed in the pass."""
-
-    path: str
-    side: int
-    whole: bool
-    model: str
-    stretch: bool = False
-    interventions: tuple[Intervention, ...] = ()
-
-    def text(self) -> str:
-        """What the page keeps of it; :meth:`Results.asked` reads it. Interventions are no part of it."""
-        return json.dumps(self._asdict() | {"interventions": None})
-
-
 class Results:
-    """What the tabs show of a picture, and the manifest that lets the browser fetch the rest.
+    """What is kept of a picture, by what it is of.
 
     A page holds what its result is of, as text, and sends it along. So nothing of a visitor has to be remembered here,
     and whatever was forgotten is computed again.
@@ -56,7 +35,7 @@ class Results:
     #: How many results are remembered by what they are of. The store bounds what they hold.
     REMEMBERED = 64
 
-    def __init__(self, models: Sequence[LoadedModel], examples: Sequence[Path], store: Store) -> None:
+    def __init__(self, models: Sequence[Subject], examples: Sequence[Path], store: Store[Kept]) -> None:
         self.models = {model.name: model for model in models}
         self.examples = {path.stem: str(path) for path in examples}
         self.decoder = Decoder()
@@ -67,7 +46,7 @@ class Results:
 
     def sides(self, model: str) -> dict[str, int]:
         """Sides that are offered for a model, in pixels, by what the screen calls them."""
-        own = self.models[model].config.image_size
+        own = self.models[model].preparation.side
         sizes = [factor * own for factor in SIZES if factor == 1 or factor * own <= MAX_SIDE]
         return {f"{size} px": size for size in sizes}
 
@@ -95,15 +74,8 @@ class Results:
         path = source.path if source.path in self.examples.values() else uploaded(source.path)
         return source._replace(path=path, interventions=())
 
-    def of(self, source: Source) -> tuple[views.Kept, dict[str, Any]]:
+    def of(self, source: Source) -> Kept:
         """The result of a source, from the store if it is still there.
-
-        Returns:
-            What the tabs show, and the manifest: ``token`` under which the pieces lie; ``blocks``, how many; ``grid``
-            ``[H, W]``; ``name`` of the picture, ``example`` (or None), ``model``, ``digest``, ``side``, ``whole``,
-            ``stretch``: how it came about; ``verified`` and ``refused``: see :class:`dsp_viz.layer.Trace`; ``note`` on
-            the file, or ""; ``best``: most probable class and its probability; ``changed``: whether anything was
-            intervened on.
 
         Raises:
             ImageError: the picture cannot be read.
@@ -111,67 +83,61 @@ class Results:
         """
         kept = self.alive(self._tokens.get(source, ""))
         if kept is not None:
-            return kept[0], kept[2]
+            return kept
         full, note = self.analysed(source)
-        model = self.models[source.model]
         name = Path(source.path).stem
-        manifest = {
-            "blocks": len(full.trace.blocks),
-            "grid": full.frame.grid,
-            "name": name,
-            "example": name if self.examples.get(name) == source.path else None,
-            "model": full.model,
-            "digest": full.digest,
-            "verified": full.trace.verified,
-            "refused": full.trace.refused,
-            "side": source.side,
-            "whole": source.whole,
-            "stretch": source.stretch,
-            "note": note,
-            "best": full.top(1)[0],
-            "changed": bool(source.interventions),
-        }
-        small = views.keep(full, model)
-        token = self._store.put(views.pieces(full), (small, source, manifest))
-        self._tokens[source] = token
+        manifest = Manifest(
+            token=new_token(),
+            blocks=len(full.trace.blocks),
+            grid=full.frame.grid,
+            name=name,
+            example=name if self.examples.get(name) == source.path else None,
+            model=full.model,
+            digest=full.digest,
+            side=source.side,
+            whole=source.whole,
+            stretch=source.stretch,
+            note=note,
+            best=full.top(1)[0],
+            changed=bool(source.interventions),
+            verified=full.trace.verified,
+            refused=full.trace.refused,
+        )
+        kept = keep(full, self.models[source.model], source, manifest)
+        self._store.put(manifest.token, pieces(full), kept)
+        self._tokens[source] = manifest.token
         while len(self._tokens) > self.REMEMBERED:
             self._tokens.popitem(last=False)
-        return small, manifest | {"token": token}
+        return kept
 
     def analysed(self, source: Source) -> tuple[Analysis, str]:
         """The analysis of a source, computed now, and a note on its file or ""; errors as for :meth:`of`."""
-        cut, frame, note = self._fitted(source)  # in a process of its own, so others may have their turn meanwhile
+        prepared = self.prepared(source)  # in a process of its own, so others may have their turn meanwhile
         name, model = Path(source.path).name, self.models[source.model]
         with self.turn:
-            return analyse_fitted(model, cut, frame, interventions=source.interventions, name=name), note
+            return analyse_prepared(model, prepared, interventions=source.interventions, name=name), prepared.note
 
-    def input(self, source: Source) -> Tensor:
-        """What the model of a source takes."""
-        return model_input(self.models[source.model], self._fitted(source)[0])
-
-    def _fitted(self, source: Source) -> tuple[Image.Image, images.Frame, str]:
-        patch = self.models[source.model].classifier.patch
-        return self.decoder.fit(source.path, side=source.side, patch=patch, whole=source.whole, stretch=source.stretch)
+    def prepared(self, source: Source) -> Prepared:
+        """The picture of a source as its model sees it; errors as for :meth:`of`."""
+        return self.models[source.model].prepare(
+            source.path, side=source.side, whole=source.whole, stretch=source.stretch, decoder=self.decoder
+        )
 
     def linked(self, token: str) -> Source | None:
         """The source of a result that a link names, with what the model saw in place of the picture; None if not kept.
 
         The file that was uploaded, its metadata and what was cut off are the sender's only.
         """
-        found = self.alive(token)
-        if found is None:
+        kept = self.alive(token)
+        if kept is None:
             return None
-        kept, source, manifest = found
         folder = Path(get_upload_folder())
         folder.mkdir(parents=True, exist_ok=True)
-        path = Path(mkdtemp(dir=folder)) / f"{manifest['name']}.png"
+        path = Path(mkdtemp(dir=folder)) / f"{kept.manifest.name}.png"
         kept.result.picture.save(path)
-        return source._replace(path=str(path), stretch=False, interventions=())
+        return kept.source._replace(path=str(path), stretch=False, interventions=())
 
-    def alive(self, token: str) -> tuple[views.Kept, Source, dict[str, Any]] | None:
-        """What the tabs show of a token's result, what it is of, and its manifest; None if it is not kept."""
-        found: Any = self._store.result(token)
-        if found is None:
-            return None
-        kept, source, manifest = found[1]
-        return kept, source, manifest | {"token": token}
+    def alive(self, token: str) -> Kept | None:
+        """What is kept of a token's result; None if nothing is."""
+        found = self._store.get(token)
+        return None if found is None else found[1]

@@ -26,6 +26,7 @@ from starlette.routing import Route
 from ..store import Store
 from . import takeaway
 from .guard import MAX_UPLOAD, Guard
+from .kept import Kept
 from .layout import Blocks
 from .tabs.whatif import STEPS
 from .theme import THEME, css
@@ -47,7 +48,7 @@ KEPT, LOOK = 3600, 900
 
 
 def mount(
-    app: FastAPI, demo: Blocks, store: Store, *, path: str = "/", root_path: str | None = None, mcp: bool = False
+    app: FastAPI, demo: Blocks, store: Store[Kept], *, path: str = "/", root_path: str | None = None, mcp: bool = False
 ) -> FastAPI:
     """Add the explorer to an app.
 
@@ -103,7 +104,7 @@ def _leave_room(demo: Blocks) -> None:
     queue.push = push_or_refuse
 
 
-def create_app(demo: Blocks, store: Store, *, root_path: str | None = None, mcp: bool = False) -> FastAPI:
+def create_app(demo: Blocks, store: Store[Kept], *, root_path: str | None = None, mcp: bool = False) -> FastAPI:
     """The explorer as an app of its own; arguments as for :func:`mount`."""
     # Gradio lets any origin in, with credentials, unless the app around it has a policy of its own: none may.
     app = FastAPI(openapi_url=None, middleware=[Middleware(CORSMiddleware, allow_origins=[])])
@@ -173,25 +174,23 @@ def sweep(folder: Path, age: float) -> None:
                 each.unlink()
 
 
-def _piece(store: Store) -> Callable[[Request], Awaitable[Response]]:
+def _piece(store: Store[Kept]) -> Callable[[Request], Awaitable[Response]]:
     turns: list[CapacityLimiter] = []  # made once there is a loop to make it in
 
     async def answer(request: Request) -> Response:
         token, name = request.path_params["token"], request.path_params["piece"]
         private = {"Cache-Control": "private, max-age=3600, immutable"}
-        data = store.get(token, name)
-        if data is not None:
-            return Response(data, media_type=_TYPES.get(name, "application/octet-stream"), headers=private)
-        alive: Any = store.result(token)
-        if alive is None or name not in _MADE:
+        pieces, kept = store.get(token) or ({}, None)
+        if name in pieces:
+            return Response(pieces[name], media_type=_TYPES.get(name, "application/octet-stream"), headers=private)
+        if kept is None or name not in _MADE:
             return PlainTextResponse("This result is no longer kept.", status_code=404)
-        pieces, (kept, _, manifest) = alive
         view = [request.query_params.get("view", "")] if name == "pdf" else []
         if not turns:
             turns.append(CapacityLimiter(MAKING))
         if turns[0].statistics().tasks_waiting >= WAITING:
             return PlainTextResponse("Many ask for such files at the moment. Try again in a minute.", status_code=503)
-        made = await to_thread.run_sync(partial(_MADE[name], kept, manifest, pieces, *view), limiter=turns[0])
+        made = await to_thread.run_sync(partial(_MADE[name], kept, pieces, *view), limiter=turns[0])
         return Response(
             made,
             media_type=_TYPES[name],

@@ -4,37 +4,38 @@ import base64
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
-from typing import Any
 from urllib.parse import parse_qs
 
 from .. import export, factors, maps
 from ..analysis import Analysis
 from . import views
+from .kept import Kept, dsp_blocks
 from .theme import MARKUP, VIEW_JAVASCRIPT, css
 
 
-def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> bytes:
+def npz(kept: Kept, pieces: Mapping[str, bytes]) -> bytes:
     """The numbers of a result, see :func:`dsp_viz.export.numbers`; factors are as precise as what the browser got."""
     buffer = io.BytesIO()
     export.save_npz(_restored(kept, pieces), buffer, compressed=False)  # float16 features hardly get smaller
     return buffer.getvalue()
 
 
-def _restored(kept: views.Kept, pieces: dict[str, bytes]) -> Analysis:
+def _restored(kept: Kept, pieces: Mapping[str, bytes]) -> Analysis:
     """The result with the factors of its maps again."""
     blocks = tuple(factors.restore(b, pieces[str(i)]) for i, b in enumerate(kept.result.trace.blocks))
     return replace(kept.result, trace=replace(kept.result.trace, blocks=blocks))
 
 
-def pdf(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes], view: str = "") -> bytes:
+def pdf(kept: Kept, pieces: Mapping[str, bytes], view: str = "") -> bytes:
     """The maps of one block for print; ``view`` says which, as a link does: ``block=2&query=8,8``, from 0."""
     asked = {key: found[0] for key, found in parse_qs(view[:1000]).items()}
     grid = kept.result.frame.grid
-    block, query = export.default_view(manifest["blocks"], grid)
+    block, query = export.default_view(kept.manifest.blocks, grid)
     if re.fullmatch("[0-9]{1,5}", asked.get("block", "")):
-        block = min(int(asked["block"]), manifest["blocks"] - 1)
+        block = min(int(asked["block"]), kept.manifest.blocks - 1)
     where: maps.Query = query
     if asked.get("query") == "all":
         where = "all"
@@ -46,19 +47,19 @@ def pdf(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes], vi
     return buffer.getvalue()
 
 
-def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> str:
+def page(kept: Kept, pieces: Mapping[str, bytes]) -> str:
     """One HTML page with the prediction, the polarity view as it lives in the app, and tables; it loads nothing.
 
     Its ``data-view`` is empty: there the browser writes the settings of the view that the page opens with.
     """
     inline = {name: base64.b64encode(data).decode() for name, data in pieces.items()}
-    value = json.dumps(manifest | {"pieces": inline}).replace("</", "<\\/")
+    value = json.dumps(kept.manifest.json(pieces=inline)).replace("</", "<\\/")
     settings = json.dumps(export.settings(kept.result), indent=2, ensure_ascii=False)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(manifest["name"])} – DSP-Attention</title>
+<title>{escape(kept.manifest.name)} – DSP-Attention</title>
 <style>{css()}{_STYLE}</style></head>
-<body><main><h1>{escape(manifest["name"])}</h1>{views.prediction(kept.result)}
+<body><main><h1>{escape(kept.manifest.name)}</h1>{views.prediction(kept.result)}
 <h2>Polarity maps</h2><div id="view" data-view="">{MARKUP}</div>
 {_tables(kept)}
 <h2>Settings</h2><pre>{escape(settings)}</pre></main>
@@ -88,8 +89,8 @@ pre { font: 12px/1.5 var(--font-mono); white-space: pre-wrap; }
 """
 
 
-def _tables(kept: views.Kept) -> str:
-    blocks = views.dsp_blocks(kept)
+def _tables(kept: Kept) -> str:
+    blocks = dsp_blocks(kept.result)
     if not blocks:
         return ""
     first, _ = blocks[0]

@@ -8,9 +8,9 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from ...checkpoint import LoadedModel
-from .. import views
-from ..results import Results, Source
+from ...subject import Subject
+from ..kept import Kept
+from ..results import Results
 
 #: What the components of the page hold, by component: what handlers get, and what they return.
 Values = dict[Any, Any]
@@ -20,9 +20,7 @@ Values = dict[Any, Any]
 class Shown:
     """What is on the screen: a result, and which block and head of it are looked at, from 0."""
 
-    source: Source
-    kept: views.Kept
-    manifest: dict[str, Any]
+    kept: Kept
     block: int
     head: int
 
@@ -46,11 +44,11 @@ class Tab(Protocol):
     @property
     def outputs(self) -> Sequence[Component | Block]: ...
 
-    def fits(self, model: LoadedModel) -> bool:
+    def fits(self, model: Subject) -> bool:
         """Whether the tab has anything to show of a model."""
         ...
 
-    def follow(self, model: LoadedModel) -> Values:
+    def follow(self, model: Subject) -> Values:
         """What changes with the model, whether the tab is open or not: what is offered."""
         ...
 

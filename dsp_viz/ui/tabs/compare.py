@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from ...checkpoint import LoadedModel
 from ...images import ImageError
+from ...subject import Subject
 from .. import views
 from ..results import Results
 from ..theme import COMPARE_JAVASCRIPT, COMPARE_MARKUP
@@ -23,7 +23,7 @@ attention and of softmax attention are rebuilt in the same way, row by row, from
 
 
 class CompareView(gr.HTML):
-    """Shows two results, ``{"a": manifest, "b": manifest}``, see :meth:`dsp_viz.ui.results.Results.of`.
+    """Shows two results, ``{"a": manifest, "b": manifest}``, see :class:`dsp_viz.ui.kept.Manifest`.
 
     With ``"names"``, the two sides are called so instead of A and B. Its event ``lost`` asks for both again.
     """
@@ -59,16 +59,16 @@ class Comparison:
         self.inputs = [*self.pictures, *self.models]
         self.outputs = [*self.pictures, *self.models, self.message, self.view]
 
-    def fits(self, model: LoadedModel) -> bool:
+    def fits(self, model: Subject) -> bool:
         return True
 
-    def follow(self, model: LoadedModel) -> Values:
+    def follow(self, model: Subject) -> Values:
         return {}
 
     def show(self, shown: Shown, values: Values) -> Values:
         """Both sides of what is chosen, given what is on the screen."""
         # The field on the left may hold another picture by now, one that was refused: so it goes by its name.
-        choices = [(f"{shown.manifest['name']}, as analysed", CURRENT), *self._results.examples]
+        choices = [(f"{shown.kept.manifest.name}, as analysed", CURRENT), *self._results.examples]
         named = {picture: gr.update(choices=choices, value=values[picture]) for picture in self.pictures}
         try:
             a, b = (self._of(shown, values[p], values[m]) for p, m in zip(self.pictures, self.models, strict=True))
@@ -79,8 +79,8 @@ class Comparison:
 
     def _of(self, shown: Shown, picture: str, model: str) -> dict[str, Any]:
         """The manifest of one side: at the side in pixels that is shown, or what stands for it with another model."""
-        source = shown.source
+        source = shown.kept.source
         side = self._results.side_like(model, source.model, source.side)
         if picture != CURRENT:
             source = source._replace(path=self._results.examples[picture], stretch=False)
-        return self._results.of(source._replace(model=model, side=side))[1]
+        return self._results.of(source._replace(model=model, side=side)).manifest.json()

@@ -2,18 +2,18 @@
 
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
-from ...checkpoint import LoadedModel
 from ...interventions import Intervention, InterventionError, Restrict, from_json, to_json
-from ...kinds.dsp import dsp_layers
+from ...subject import Subject
+from ..kept import Manifest
 from ..results import Results
 from ..theme import REGION_JAVASCRIPT, REGION_MARKUP
 from . import Values
+from .place import Sizes, most_of, sizes_of
 
 EVERY = "every"
 
@@ -41,8 +41,7 @@ class InterventionControls:
 
     def __init__(self, results: Results) -> None:
         self._results = results
-        # What is offered at first is what any model has: then no choice is refused whatever the page was told since.
-        most = _Sizes(*map(max, zip(*(_sizes(model) for model in results.models.values()), strict=True)))
+        most = most_of(results)
         with gr.Row():
             self.block = gr.Dropdown(_numbered(most.blocks), value=EVERY, label="Block", min_width=90)
             self.head = gr.Dropdown(_numbered(most.heads), value=EVERY, label="Head", min_width=90)
@@ -72,9 +71,9 @@ class InterventionControls:
         self.text = gr.Textbox("[]", label="Interventions, as JSON", lines=2, max_lines=6, elem_id="interventions")
         self.offered = [self.block, self.head, self.scale, self.low, self.high, *self.weights]
 
-    def follow(self, model: LoadedModel) -> Values:
+    def follow(self, model: Subject) -> Values:
         """Offer what a model has."""
-        sizes = _sizes(model)
+        sizes = sizes_of(model)
         return {
             self.block: gr.update(choices=_numbered(sizes.blocks), value=EVERY),
             self.head: gr.update(choices=_numbered(sizes.heads), value=EVERY),
@@ -104,11 +103,11 @@ class InterventionControls:
         own = weights[: self._of(page).scales]
         return _append(text, "set_mixing_weights", weights=own, block=_index(block), head=_index(head))
 
-    def _of(self, page: str) -> "_Sizes":
+    def _of(self, page: str) -> Sizes:
         source = self._results.asked(page)
         if source is None:
             raise gr.Error("Choose a picture first.", print_exception=False)
-        return _sizes(self._results.models[source.model])
+        return sizes_of(self._results.models[source.model])
 
     def _region(self, text: str, block: str, event: gr.EventData) -> Any:
         """The region that was drawn takes the place of an earlier one of the same block."""
@@ -127,7 +126,7 @@ class InterventionControls:
             interventions = from_json(text)
         except InterventionError:
             return gr.skip()  # it is being written
-        return region_of(self._results.of(current)[1], interventions, block)
+        return region_of(self._results.of(current).manifest, interventions, block)
 
     def listen(self, page: gr.Textbox, clear: gr.Button, own: dict[str, Any], busy: dict[str, Any]) -> None:
         """Connect them; ``page`` holds what is on the screen, see :meth:`Source.text`; ``own`` and ``busy`` are options
@@ -148,25 +147,6 @@ class InterventionControls:
         clear.click(lambda: "[]", None, self.text, **own).then(self.drawn, told, self.region, **own, **busy)
 
 
-class _Sizes(NamedTuple):
-    """How much of each a model has; ``highest``: |k| of the corner of a filter, in cycles per image."""
-
-    blocks: int
-    heads: int
-    scales: int
-    highest: int
-
-
-def _sizes(model: LoadedModel) -> _Sizes:
-    layers = list(dsp_layers(model).values())
-    return _Sizes(
-        len(layers),
-        max((layer.num_heads for layer in layers), default=1),
-        max((len(layer.factors) for layer in layers), default=1),
-        max((round(math.sqrt(2) * (layer.spectral.filters.modes - 1)) for layer in layers), default=1),
-    )
-
-
 def _numbered(count: int) -> list[str]:
     return [EVERY, *map(str, range(1, count + 1))]
 
@@ -175,12 +155,12 @@ def _scales(count: int) -> list[str]:
     return [EVERY, *(f"{2**s}×" for s in range(count))]
 
 
-def region_of(manifest: dict[str, Any], interventions: Iterable[Intervention], block: str) -> dict[str, Any]:
+def region_of(manifest: Manifest, interventions: Iterable[Intervention], block: str) -> dict[str, Any]:
     """Value of :class:`RegionView`."""
-    place, grid = _index(block), tuple(manifest["grid"])
+    place, grid = _index(block), manifest.grid
     regions = [i for i in interventions if isinstance(i, Restrict) and i.block == place and i.grid == grid]
     # The number tells the browser that this is news: what was drawn since, it has told the server and not this value.
-    return manifest | {"tokens": regions[-1].tokens if regions else (), "number": next(_numbers)}
+    return manifest.json(tokens=regions[-1].tokens if regions else (), number=next(_numbers))
 
 
 def _index(choice: str) -> int | None:

@@ -1,14 +1,17 @@
 """The tab that shows how filters, coefficients and mixing weights evolved in training."""
 
-from typing import Any
+from collections.abc import Callable
 
 import gradio as gr
+import plotly.graph_objects as go
 import torch
 
 from ... import figures, filter_figures, spectrum
-from ...checkpoint import LoadedModel
+from ...subject import Subject
 from ..results import Results
 from . import Shown, Values
+from .drawings import Drawings
+from .place import Place
 
 ABOUT = """<div class="aside">How the model came to be: filters of the chosen block, coefficients and mixing weights
 after each epoch of training, of the averaged weights. Coefficients are means over 64 validation pictures. Colours
@@ -35,7 +38,9 @@ class History:
 
     def __init__(self, results: Results) -> None:
         self._results = results
+        self._drawings = Drawings()
         gr.HTML(ABOUT)
+        self.place = Place(results)
         self.epoch = Epochs(1, 2, value=1, step=1, label="After epoch", elem_id="epoch")
         self.plots = [
             gr.Plot(label="Filter magnitudes", elem_id="past-gain"),
@@ -43,27 +48,38 @@ class History:
             gr.Plot(label="Mixing weights", elem_id="past-weights"),
         ]
         self.inputs = [self.epoch]
-        self.outputs = [self.epoch, *self.plots]
+        self.outputs = [*self.place.outputs, self.epoch, *self.plots]
 
-    def fits(self, model: LoadedModel) -> bool:
+    def fits(self, model: Subject) -> bool:
         return bool(model.history)
 
-    def follow(self, model: LoadedModel) -> Values:
+    def follow(self, model: Subject) -> Values:
         """The slider stands at the end of the model's training."""
         if not model.history:
             return {}
         last = len(model.history["filters"])
-        return {self.epoch: gr.update(maximum=last, value=last)}
+        return {**self.place.follow(model), self.epoch: gr.update(maximum=last, value=last)}
 
     def show(self, shown: Shown, values: Values) -> Values:
         """The figures after an epoch, counted from 1."""
-        past = self._results.models[shown.source.model].history
+        name = shown.kept.source.model
+        past = self._results.models[name].history
         i = min(max(int(values[self.epoch]), 1), len(past["filters"])) - 1
-        spectra = spectrum.full_spectrum(torch.view_as_complex(torch.from_numpy(past["filters"][:, shown.block])))
-        gains = spectra.abs().numpy()
-        made: tuple[Any, ...] = (
-            filter_figures.filter_gain(gains[i], spectra[i].angle().numpy(), among=gains),
-            figures.coefficients(past["coefficients"][i], among=past["coefficients"]),
-            figures.mixer_weights(past["weights"][i]),
+        chosen = shown.block, shown.head
+
+        def gain() -> go.Figure:
+            filters = torch.view_as_complex(torch.from_numpy(past["filters"][:, shown.block]))
+            spectra = spectrum.full_spectrum(filters)
+            gains = spectra.abs().numpy()
+            return filter_figures.filter_gain(gains[i], spectra[i].angle().numpy(), head=shown.head, among=gains)
+
+        draw: tuple[Callable[[], go.Figure], ...] = (
+            gain,
+            lambda: figures.coefficients(past["coefficients"][i], chosen=chosen, among=past["coefficients"]),
+            lambda: figures.mixer_weights(past["weights"][i], chosen=chosen),
         )
-        return dict(zip(self.plots, made, strict=True))
+        made = {
+            plot: self._drawings.of((plot.elem_id, name, i, *chosen), each)
+            for plot, each in zip(self.plots, draw, strict=True)
+        }
+        return self.place.show(shown) | made

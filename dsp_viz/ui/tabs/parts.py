@@ -1,12 +1,20 @@
 """The tabs that show parts of DSP-Attention: spectral filters, dynamic coefficients, mixing weights."""
 
+from collections.abc import Callable
+
 import gradio as gr
+import numpy as np
+import plotly.graph_objects as go
 from gradio.components import Component
 
-from ...checkpoint import LoadedModel
+from ... import figures, filter_figures, spectrum
+from ...subject import Subject
 from .. import views
+from ..kept import dsp_blocks
 from ..results import Results
 from . import Shown, Values
+from .drawings import Drawings
+from .place import Place
 
 ABOUT_FILTERS = """<div class="aside">Each head filters its queries and keys over the token grid, with one filter for
 the positive and one for the negative polarity. Zero frequency is in the middle of each panel; gain 1 leaves a
@@ -20,16 +28,20 @@ tracked share is on the hover.</div>"""
 
 
 class _Part:
-    """What the three have in common: they fit models with DSP-Attention, and have no controls of their own."""
+    """What the three have in common: they fit models with DSP-Attention, and show one block and head of it."""
 
     inputs: list[Component] = []  # noqa: RUF012 (nothing is ever added)
     outputs: list[Component]
 
-    def fits(self, model: LoadedModel) -> bool:
+    def __init__(self, results: Results, about: str) -> None:
+        gr.HTML(about)
+        self.place = Place(results)
+
+    def fits(self, model: Subject) -> bool:
         return views.is_dsp(model)
 
-    def follow(self, model: LoadedModel) -> Values:
-        return {}
+    def follow(self, model: Subject) -> Values:
+        return self.place.follow(model)
 
 
 class Filters(_Part):
@@ -38,20 +50,34 @@ class Filters(_Part):
     name, title = "filters", "Spectral filters"
 
     def __init__(self, results: Results) -> None:
-        gr.HTML(ABOUT_FILTERS)
-        self.which = gr.HTML()
+        super().__init__(results, ABOUT_FILTERS)
+        self._drawings = Drawings()
         self.gain = gr.Plot(label="Filter magnitudes", elem_id="gain")
         with gr.Row(equal_height=False):
             self.radial = gr.Plot(label="Radial profile of the gain", elem_id="radial", min_width=320)
             self.power = gr.Plot(label="Spectrum of q and k for this picture", elem_id="power", min_width=320)
         self.phase = gr.Plot(label="Filter phases", elem_id="phase")
         self.kernel = gr.Plot(label="Filters as kernels in space", elem_id="kernel")
-        self.outputs = [self.which, self.gain, self.radial, self.power, self.phase, self.kernel]
+        self.outputs = [*self.place.outputs, self.gain, self.radial, self.power, self.phase, self.kernel]
 
     def show(self, shown: Shown, values: Values) -> Values:
-        figures = views.filters(shown.kept, shown.block, shown.head)
-        plots = (self.gain, self.radial, self.power, self.phase, self.kernel)
-        return {self.which: views.which(shown.block, shown.head), **dict(zip(plots, figures, strict=True))}
+        (block, parts), head = dsp_blocks(shown.kept.result)[shown.block], shown.head
+        spectra, grid = spectrum.full_spectrum(parts.filters), block.grid.size
+        gain, phase = spectra.abs(), spectra.angle().numpy()
+        of_model: dict[gr.Plot, Callable[[], go.Figure]] = {
+            self.gain: lambda: filter_figures.filter_gain(gain.numpy(), phase, head=head),
+            self.radial: lambda: filter_figures.radial_gain(spectrum.radial_profile(gain).numpy(), head=head),
+            self.phase: lambda: filter_figures.filter_phase(phase, head=head),
+            self.kernel: lambda: filter_figures.filter_kernel(
+                spectrum.spatial_kernel(parts.filters, *grid).numpy(), head=head
+            ),
+        }
+        place = shown.kept.source.model, shown.block, head, grid
+        return {
+            **self.place.show(shown),
+            self.power: filter_figures.power_spectrum(shown.kept.powers[shown.block], head),
+            **{plot: self._drawings.of((plot.elem_id, *place), draw) for plot, draw in of_model.items()},
+        }
 
 
 class Coefficients(_Part):
@@ -60,15 +86,18 @@ class Coefficients(_Part):
     name, title = "coefficients", "Coefficients"
 
     def __init__(self, results: Results) -> None:
-        gr.HTML(ABOUT_COEFFICIENTS)
+        super().__init__(results, ABOUT_COEFFICIENTS)
         self.dynamic = gr.Plot(label="Dynamic coefficients", elem_id="dynamic")
         self.influence = gr.Plot(label="What moves them: each summary left out", elem_id="influence")
-        self.outputs = [self.dynamic, self.influence]
+        self.outputs = [*self.place.outputs, self.dynamic, self.influence]
 
     def show(self, shown: Shown, values: Values) -> Values:
+        coefficients = np.stack([b.coefficients[0].float().numpy() for b, _ in dsp_blocks(shown.kept.result)])
+        assert shown.kept.influence is not None
         return {
-            self.dynamic: views.coefficients(shown.kept, shown.block, shown.head),
-            self.influence: views.influence(shown.kept),
+            **self.place.show(shown),
+            self.dynamic: figures.coefficients(coefficients, chosen=(shown.block, shown.head)),
+            self.influence: figures.summary_influence(shown.kept.influence, ("global mean", "LSTM", "self-attention")),
         }
 
 
@@ -78,9 +107,22 @@ class Weights(_Part):
     name, title = "weights", "Mixing weights"
 
     def __init__(self, results: Results) -> None:
-        gr.HTML(ABOUT_WEIGHTS)
+        super().__init__(results, ABOUT_WEIGHTS)
+        self._drawings = Drawings()
         self.mixing = gr.Plot(label="Mixing weights", elem_id="mixing")
-        self.outputs = [self.mixing]
+        self.outputs = [*self.place.outputs, self.mixing]
 
     def show(self, shown: Shown, values: Values) -> Values:
-        return {self.mixing: views.weights(shown.kept, shown.block, shown.head)}
+        chosen = shown.block, shown.head
+
+        def draw() -> go.Figure:
+            blocks = dsp_blocks(shown.kept.result)
+            weights = np.stack([b.weights[0].float().numpy() for b, _ in blocks])
+            return figures.mixer_weights(
+                weights, np.stack([parts.ema.float().numpy() for _, parts in blocks]), chosen=chosen
+            )
+
+        return {
+            **self.place.show(shown),
+            self.mixing: self._drawings.of((shown.kept.source.model, *chosen), draw),
+        }

@@ -8,12 +8,12 @@ import gradio as gr
 import numpy as np
 
 from ... import figures
-from ...checkpoint import LoadedModel
 from ...images import ImageError
 from ...importance import Importance, importance_steps
 from ...interventions import InterventionError, Restrict, from_json, to_json
 from ...layer import Layer
 from ...steps import Steps
+from ...subject import Subject
 from ...trust import trust_steps
 from .. import views
 from ..results import Results
@@ -85,22 +85,21 @@ class WhatIf:
         self.inputs = [self.controls.text, self.controls.block]
         self.outputs = [self.changes, *self.controls.offered, self.controls.region, self.controls.text]
 
-    def fits(self, model: LoadedModel) -> bool:
+    def fits(self, model: Subject) -> bool:
         """Maps can be judged and parts be ranked whatever the attention; DSP-Attention can be changed, too."""
         return True
 
-    def follow(self, model: LoadedModel) -> Values:
+    def follow(self, model: Subject) -> Values:
         return {self.changes: gr.update(visible=views.is_dsp(model)), **self.controls.follow(model)}
 
     def show(self, shown: Shown, values: Values) -> Values:
         """The picture that a region is drawn on; of the list goes what does not fit its grid."""
-        manifest, text, block = shown.manifest, values[self.controls.text], values[self.controls.block]
+        manifest, text, block = shown.kept.manifest, values[self.controls.text], values[self.controls.block]
         try:
             interventions = from_json(text)
         except InterventionError:
             return {self.controls.region: region_of(manifest, (), block)}  # it is being written: not ours to change
-        grid = tuple(manifest["grid"])
-        fitting = [i for i in interventions if not (isinstance(i, Restrict) and i.grid != grid)]
+        fitting = [i for i in interventions if not (isinstance(i, Restrict) and i.grid != manifest.grid)]
         told: Values = {self.controls.region: region_of(manifest, fitting, block)}
         return told if len(fitting) == len(interventions) else told | {self.controls.text: to_json(fitting)}
 
@@ -114,8 +113,8 @@ class WhatIf:
             interventions = from_json(text)
             if not interventions:
                 raise InterventionError("Add at least one intervention above.")
-            before, first = self._results.of(current)
-            after, second = self._results.of(current._replace(interventions=interventions))
+            before = self._results.of(current)
+            after = self._results.of(current._replace(interventions=interventions))
         except (InterventionError, ImageError) as error:
             _log.warning("refused an intervention: %.300s", error)
             # What stands there is of another list.
@@ -126,7 +125,7 @@ class WhatIf:
         figure = figures.before_after(
             chosen, np.array([old[name] for name in chosen]), np.array([new[name] for name in chosen])
         )
-        sides = {"a": first, "b": second, "names": ["before", "after"]}
+        sides = {"a": before.manifest.json(), "b": after.manifest.json(), "names": ["before", "after"]}
         return {
             self.message: "",
             self.bars: drawn(figure),
@@ -140,7 +139,7 @@ class WhatIf:
             return
         model = self._results.models[current.model]
         try:
-            steps = trust_steps(model, self._results.input(current))
+            steps = trust_steps(model, self._results.prepared(current).input)
             found = yield from self._told(steps, progress, 3)
         except ValueError as error:
             yield views.notice(str(error)), gr.skip(), gr.skip()
@@ -154,7 +153,7 @@ class WhatIf:
                 (found.curves.insertion, low.insertion, high.insertion, "% of the tokens given back"),
             )
         ]
-        yield views.areas(found, model.config.classes), *map(drawn, plots)
+        yield views.areas(found, model.classes), *map(drawn, plots)
 
     def _told(self, steps: Steps[T], progress: gr.Progress, outputs: int) -> Generator[tuple[Any, ...], None, T]:
         """Take steps, one turn each, and tell how far they are; whoever is driven may be left after any."""
@@ -174,12 +173,12 @@ class WhatIf:
             return
         model = self._results.models[current.model]
         try:
-            found = yield from self._told(importance_steps(model, self._results.input(current)), progress, 2)
+            found = yield from self._told(importance_steps(model, self._results.prepared(current).input), progress, 2)
         except ValueError as error:
             yield views.notice(str(error)), gr.skip()
             return
-        blocks = self._results.of(current)[0].result.trace.blocks
-        told = {"target": model.config.classes[found.target], "logit": found.logit}
+        blocks = self._results.of(current).result.trace.blocks
+        told = {"target": model.classes[found.target], "logit": found.logit}
         yield "", told | {"rows": [_row(found, i, block) for i, block in enumerate(blocks)]}
 
     def listen(self, page: gr.Textbox, busy: dict[str, Any]) -> None:

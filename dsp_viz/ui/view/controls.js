@@ -32,6 +32,9 @@ function look({ block: index, ...rest }) {
   goToBlock(index ?? state.block);
 }
 
+// Other tabs ask for a block or a head so.
+document.addEventListener("dsp-look", ({ detail }) => result && look(detail));
+
 function ask(row, column) {
   const { H, W } = block.scales[0];
   Object.assign(state, { query: [clamp(row, 0, H - 1), clamp(column, 0, W - 1)], all: false });

@@ -9,7 +9,6 @@ import hashlib
 import os
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -18,13 +17,14 @@ from torch import Tensor
 
 from dsp_attention import DSPImageClassifier
 
-from .config import Config, read_config, to_json
-from .faults import SHOWN, short
-from .files import CheckpointError, read_regular, write_atomically
-from .history import read_history
+from ..config import Config, read_config, to_json
+from ..faults import SHOWN, short
+from ..files import CheckpointError, read_regular, write_atomically
+from ..history import read_history
+from ..subject import Preparation, Subject
 
 #: Where the models that ship with the project lie.
-PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
+PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 
 #: Endings of files that run code when they are opened.
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
@@ -34,43 +34,12 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _COUNTS = (torch.int64,)
 
 
-class LoadedModel(torch.nn.Module):
-    """A classifier in evaluation mode, with its config, name and hash: what :func:`load` returns.
-
-    Attributes:
-        classifier: the network. config: see :class:`Config`. name: file name without its ending.
-        digest: first 12 hex digits of the SHA-256 of the weights file. history: how filters, coefficients and mixing
-        weights evolved in training, an array each with the epochs first (see :func:`training.snapshots.snapshot`);
-        empty where ``NAME.snapshots.npz`` does not lie beside the weights.
-    """
-
-    def __init__(
-        self,
-        classifier: DSPImageClassifier,
-        config: Config,
-        name: str,
-        digest: str,
-        history: dict[str, np.ndarray] | None = None,
-    ) -> None:
-        super().__init__()
-        self.history = history or {}
-        self.classifier = classifier
-        self.config = config
-        self.name = name
-        self.digest = digest
-        self.eval().requires_grad_(False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits ``(B, num_classes)`` of normalised pictures ``(B, 3, height, width)``."""
-        return self.classifier(image)
-
-
 def available() -> list[str]:
     """Names of the models that ship with the project, in alphabetical order."""
     return sorted(p.stem for p in PRETRAINED.glob("*.safetensors"))
 
 
-def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> LoadedModel:
+def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Subject:
     """Load a model that is ready to run.
 
     Args:
@@ -79,7 +48,8 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loa
         device: where the model is to be.
 
     Returns:
-        The model in float32, in evaluation mode, without gradients.
+        The model in float32, in evaluation mode, without gradients; its ``network`` is a
+        :class:`dsp_attention.DSPImageClassifier`.
 
     Raises:
         CheckpointError: no such model, an unreadable file, or tensors that do not fit (the first keys are named).
@@ -98,9 +68,17 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loa
         raise CheckpointError(f"{path} is no readable safetensors file: {str(error)[:200]}") from error
     check_fit(expected, tensors, path)
     history = read_history(path.with_suffix(".snapshots.npz"), shapes)
-    classifier = DSPImageClassifier(**config.model)
-    classifier.load_state_dict(tensors)
-    return LoadedModel(classifier, config, path.stem, hashlib.sha256(data).hexdigest()[:12], history).to(target)
+    network = DSPImageClassifier(**config.model)
+    network.load_state_dict(tensors)
+    return Subject(
+        network,
+        Preparation(config.image_size, network.patch, config.mean, config.std),
+        classes=config.classes,
+        name=path.stem,
+        digest=hashlib.sha256(data).hexdigest()[:12],
+        history=history,
+        config=config,
+    ).to(target)
 
 
 def _device(device: str | torch.device) -> torch.device:
@@ -130,7 +108,7 @@ def _find(name_or_path: str | Path) -> Path:
     if path.suffix in PICKLES:
         raise CheckpointError(
             f"no model is read from {told}: opening a pickle runs the code in it. Load it where you trust it, and save "
-            "it with dsp_viz.checkpoint.save, as safetensors with a .json beside it"
+            "it with dsp_viz.sources.checkpoint.save, as safetensors with a .json beside it"
         )
     if path.suffix != ".safetensors":
         raise CheckpointError(f"no model {told}: the path does not end in .safetensors; {known}")
@@ -139,15 +117,14 @@ def _find(name_or_path: str | Path) -> Path:
     return path
 
 
-def save(path: Path, classifier: torch.nn.Module, config: Config) -> None:
+def save(path: Path, network: torch.nn.Module, config: Config) -> None:
     """Write ``path`` (``.safetensors``, float16) and its ``.json``.
 
     Raises:
         CheckpointError: the files cannot be written; what was there before is untouched.
     """
     tensors = {
-        name: (t.half() if t.is_floating_point() else t).contiguous().cpu()
-        for name, t in classifier.state_dict().items()
+        name: (t.half() if t.is_floating_point() else t).contiguous().cpu() for name, t in network.state_dict().items()
     }
     write_atomically(path, save_tensors(tensors))
     write_atomically(path.with_suffix(".json"), to_json(config))
