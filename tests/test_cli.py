@@ -88,8 +88,8 @@ def test_files_hold_what_python_gives(
         want = [getattr(block, attribute)[0].numpy() for block in result.trace.blocks]
         np.testing.assert_allclose(summary[key], want, rtol=1e-4)
     with np.load(out / f"{stem}.npz", allow_pickle=False) as arrays:
-        features = result.trace.blocks[5].features[0][:, :, 0]
-        np.testing.assert_allclose(arrays["block5/scale0/features"], features, rtol=1e-3, atol=1e-6)
+        right = result.trace.blocks[5].scales[0].right[:, 0]
+        np.testing.assert_allclose(arrays["block5/scale0/right"], right, rtol=1e-3, atol=1e-6)
     with Image.open(out / f"{stem}.png") as picture:
         picture.load()
         assert picture.width > 1000

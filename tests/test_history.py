@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, expect
 from viewing import READY, choose, ready
 
 import dsp_viz
-from dsp_viz import images, maps
+from dsp_viz import images, spectrum
+from dsp_viz.kinds.dsp import dsp_layers
 from dsp_viz.sources.checkpoint import PRETRAINED
-from dsp_viz.trace import dsp_layers
 from training.snapshots import snapshot, write
 
 

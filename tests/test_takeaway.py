@@ -100,12 +100,14 @@ def test_npz_holds_the_features(page: Page, model: dsp_viz.Subject) -> None:
     block = result.trace.blocks[3]
     with np.load(saving.path()) as kept:
         settings = json.loads(str(kept["settings"]))
-        features = kept["block3/scale1/features"]
+        left = kept["block3/scale1/left"]
         np.testing.assert_allclose(kept["block3/coefficients"], block.coefficients[0], rtol=1e-6)
-    want = export.numbers(result)["block3/scale1/features"]
-    assert features.shape == want.shape
-    np.testing.assert_allclose(features, want, rtol=1e-3, atol=1e-9 * want.max())
-    assert (settings["model"], settings["digest"], settings["side"]) == ("dsp_tiny", model.digest, 128)
+    want = export.numbers(result)["block3/scale1/left"]
+    assert left.shape == want.shape
+    np.testing.assert_allclose(left, want, rtol=1e-3, atol=1e-9 * want.max())
+    assert (settings["model"], settings["digest"]) == ("dsp_tiny", model.digest)
+    assert settings["frame"]["input_size"] == [128, 128]
+    assert settings == json.loads(json.dumps(export.settings(result) | {"seconds": settings["seconds"]}))
 
 
 def test_pdf_is_of_the_block_and_query_that_are_looked_at(page: Page, address: str) -> None:
