@@ -24,7 +24,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..store import Store
-from . import takeaway
+from . import modules, takeaway
 from .guard import MAX_UPLOAD, Guard
 from .layout import Blocks
 from .tabs.whatif import STEPS
@@ -68,7 +68,7 @@ def mount(
         root_path=root_path,
         app_kwargs={
             "middleware": [Middleware(Guard)],
-            "routes": [Route("/results/{token}/{piece}", _piece(store))],
+            "routes": [Route("/results/{token}/{piece}", _piece(store)), modules.ROUTE],
             "lifespan": _swept,
         },
         allowed_paths=[str(folder) for folder in demo.example_folders],

@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import export, factors, maps
 from ..trace import DSPBlock, SoftmaxBlock
-from . import views
-from .theme import MARKUP, VIEW_JAVASCRIPT, css
+from . import modules, views
+from .theme import MARKUP, css
 
 
 def npz(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> bytes:
@@ -65,7 +65,7 @@ def pdf(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes], vi
 
 
 def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -> str:
-    """One HTML page with the prediction, the polarity view as it lives in the app, and tables; it loads nothing.
+    """One HTML page with the prediction, the maps as they live in the app, and tables; it loads nothing.
 
     Its ``data-view`` is empty: there the browser writes the settings of the view that the page opens with.
     """
@@ -77,16 +77,14 @@ def page(kept: views.Kept, manifest: dict[str, Any], pieces: dict[str, bytes]) -
 <title>{escape(manifest["name"])} – DSP-Attention</title>
 <style>{css()}{_STYLE}</style></head>
 <body><main><h1>{escape(manifest["name"])}</h1>{views.prediction(kept.result)}
-<h2>Polarity maps</h2><div id="view" data-view="">{MARKUP}</div>
+<h2>Attention maps</h2><div id="view" data-view="">{MARKUP}</div>
 {_tables(kept)}
 <h2>Settings</h2><pre>{escape(settings)}</pre></main>
 <script>(() => {{
+{modules.inlined("view.js")}
 const element = document.getElementById("view");
-const props = {{ value: {value} }};
-props.value.view = element.dataset.view;
-const trigger = () => {{}};
-const watch = () => {{}};
-{VIEW_JAVASCRIPT}
+const props = {{ value: {{ ...{value}, view: element.dataset.view }} }};
+$view.mount({{ element, props, trigger() {{}}, watch() {{}} }});
 }})();</script></body></html>"""
 
 
