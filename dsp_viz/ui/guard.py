@@ -38,6 +38,7 @@ ROUTES = {
         "/static/",
         "/svelte/",
         "/results/",
+        "/view/",
         "/gradio_api/info",
         "/gradio_api/startup-events",
         "/gradio_api/app_id",

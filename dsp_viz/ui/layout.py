@@ -20,8 +20,8 @@ from ..store import Store
 from ..subject import Subject
 from . import api, views
 from .kept import Kept, Source
+from .maps_view import MapsView
 from .pages import Page, Pages
-from .polarity import PolarityView
 from .rail import SHOWN, Rail
 from .results import Results
 from .tabs import Shown, Tab, Values
@@ -126,8 +126,8 @@ class Screen:
             with gr.Column(scale=1, min_width=270, elem_id="rail"):
                 self.rail = Rail(results, examples)
             with gr.Column(scale=4, min_width=320), gr.Tabs(selected=MAPS) as self.all:
-                with gr.Tab("Polarity maps", id=MAPS) as first:
-                    self.view = PolarityView(elem_id="view")
+                with gr.Tab("Attention maps", id=MAPS) as first:
+                    self.view = MapsView(elem_id="view")
                 self.tabs: dict[str, Tab] = {}
                 places = {MAPS: first}
 

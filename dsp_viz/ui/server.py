@@ -24,7 +24,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..store import Store
-from . import takeaway
+from . import modules, takeaway
 from .guard import MAX_UPLOAD, Guard
 from .kept import Kept
 from .layout import Blocks
@@ -69,7 +69,7 @@ def mount(
         root_path=root_path,
         app_kwargs={
             "middleware": [Middleware(Guard)],
-            "routes": [Route("/results/{token}/{piece}", _piece(store))],
+            "routes": [Route("/results/{token}/{piece}", _piece(store)), modules.ROUTE],
             "lifespan": _swept,
         },
         allowed_paths=[str(folder) for folder in demo.example_folders],

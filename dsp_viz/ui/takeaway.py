@@ -11,9 +11,9 @@ from urllib.parse import parse_qs
 
 from .. import export, factors, maps
 from ..analysis import Analysis
-from . import views
+from . import modules, views
 from .kept import Kept, dsp_blocks
-from .theme import MARKUP, VIEW_JAVASCRIPT, css
+from .theme import MARKUP, css
 
 
 def npz(kept: Kept, pieces: Mapping[str, bytes]) -> bytes:
@@ -48,7 +48,7 @@ def pdf(kept: Kept, pieces: Mapping[str, bytes], view: str = "") -> bytes:
 
 
 def page(kept: Kept, pieces: Mapping[str, bytes]) -> str:
-    """One HTML page with the prediction, the polarity view as it lives in the app, and tables; it loads nothing.
+    """One HTML page with the prediction, the maps as they live in the app, and tables; it loads nothing.
 
     Its ``data-view`` is empty: there the browser writes the settings of the view that the page opens with.
     """
@@ -60,16 +60,14 @@ def page(kept: Kept, pieces: Mapping[str, bytes]) -> str:
 <title>{escape(kept.manifest.name)} – DSP-Attention</title>
 <style>{css()}{_STYLE}</style></head>
 <body><main><h1>{escape(kept.manifest.name)}</h1>{views.prediction(kept.result)}
-<h2>Polarity maps</h2><div id="view" data-view="">{MARKUP}</div>
+<h2>Attention maps</h2><div id="view" data-view="">{MARKUP}</div>
 {_tables(kept)}
 <h2>Settings</h2><pre>{escape(settings)}</pre></main>
 <script>(() => {{
+{modules.inlined("view.js")}
 const element = document.getElementById("view");
-const props = {{ value: {value} }};
-props.value.view = element.dataset.view;
-const trigger = () => {{}};
-const watch = () => {{}};
-{VIEW_JAVASCRIPT}
+const props = {{ value: {{ ...{value}, view: element.dataset.view }} }};
+$view.mount({{ element, props, trigger() {{}}, watch() {{}} }});
 }})();</script></body></html>"""
 
 

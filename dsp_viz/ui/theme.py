@@ -4,6 +4,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from .modules import mounting
+
 # Weights 400 and 700 alone: the shipped 600 files of these families hold no Latin letters.
 _SANS = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700))
 _MONO = gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700))
@@ -40,21 +42,15 @@ def _text(*names: str) -> str:
     return "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
 
 
-def _scripts(*parts: str) -> str:
-    return _text(*(f"view/{part}.js" for part in ("maths", "colours", "parts", *parts)))
-
-
-#: The views: what they are made of, and what draws them.
+#: The views: what they are made of, and what draws them. That of the maps looks after the page around it too.
 MARKUP = _text("view/view.html")
-#: The polarity view by itself, as in a page that was taken away; in the app it looks after the page around it too.
-VIEW_JAVASCRIPT = _scripts("sheet", "address", "view", "draw", "take", "controls")
-JAVASCRIPT = VIEW_JAVASCRIPT + _text("view/page.js")
+JAVASCRIPT = mounting("view.js", "page.js", tells=("pick", "lost"))
 COMPARE_MARKUP = _text("view/compare.html")
-COMPARE_JAVASCRIPT = _scripts("sheet", "address", "compare", "comparing")
+COMPARE_JAVASCRIPT = mounting("compare.js", tells=("lost",))
 REGION_MARKUP = _text("view/region.html")
-REGION_JAVASCRIPT = _scripts("region")
+REGION_JAVASCRIPT = mounting("region.js", tells=("draw",))
 MATTER_MARKUP = _text("view/matter.html")
-MATTER_JAVASCRIPT = _scripts("matter")
+MATTER_JAVASCRIPT = mounting("matter.js")
 
 
 def css() -> str:

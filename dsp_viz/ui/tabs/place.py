@@ -11,7 +11,7 @@ from ..results import Results
 from . import Shown, Values
 
 #: Ask the view of the maps to look elsewhere. It tells Python, as when somebody moves in the view itself.
-LOOK = "{0} => document.dispatchEvent(new CustomEvent('dsp-look', {{ detail: {{ {0} }} }}))"
+LOOK = "{0} => document.dispatchEvent(new CustomEvent('dsp:look', {{ detail: {{ {0} }} }}))"
 
 
 class Sizes(NamedTuple):

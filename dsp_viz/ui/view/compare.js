@@ -1,125 +1,183 @@
-// Comparison: any map of one result beside any map of another, for the same place of the picture. Follows maths.js,
-// colours.js, parts.js, sheet.js and address.js in a scope of its own; `element`, `props`, `trigger` and `watch` are
-// Gradio's.
-const root = element.querySelector(".dc");
-const canvases = root.querySelectorAll(".dc-sides canvas:not(.dc-scale)");
-const bars = root.querySelectorAll(".dc-scale");
-const lines = root.querySelectorAll(".dc-sides p");
-const note = root.querySelector(".dv-note");
-const look = { opacity: 0.85, smooth: false };
-const state = { at: null, all: false, together: true }; // the query as shares of the picture's height and width
-const sides = [0, 1].map(() => ({ result: null, picture: null, block: null, maps: null, asked: null, index: 2, head: 0, scale: 0, stream: 0 }));
-let titles = ["A", "B"];
-let wanted = null; // token that a link asks of, on the grid of A, until that is known
-let requested = 0; // number of the newest value; what older ones bring is dropped
+// A comparison: any map of one result beside any map of another, for the same place of the picture, and their
+// difference.
 
-async function show(value) {
-  if (!value) return;
-  const number = ++requested;
-  root.setAttribute("aria-busy", "true");
-  try {
-    const loaded = await Promise.all(
-      [value.a, value.b].map(async (result, i) => {
-        const index = Math.min(sides[i].index, result.blocks - 1);
-        const [picture, block] = await Promise.all([loadPicture(result), loadBlock(result, index)]);
-        return { result, picture, block, index };
-      }),
+import { readAddress, writeAddress } from "./address.js";
+import { latest } from "./cache.js";
+import { drawBar, drawOverlay } from "./canvas.js";
+import { allMaps, fit } from "./cells.js";
+import { connect, fill } from "./comparing.js";
+import { columnsOf, differenceText, drawnOf, namesOf } from "./compared.js";
+import { find, findAll, redrawing, setValue, settersOf } from "./elements.js";
+import { onDescribe } from "./events.js";
+import { loadBlock, loadPicture, tellFault } from "./pieces.js";
+import { centre, middle, tokenAt, within } from "./places.js";
+import { pageGrid } from "./shown.js";
+
+/** @typedef {import("./address.js").Said} Said */
+/** @typedef {import("./maths.js").Place} Place */
+/** @typedef {import("./pieces.js").Result} Result */
+/** @typedef {import("./compared.js").Side} Side */
+/** @typedef {{ a: Result, b: Result, names?: [string, string] }} Value */
+/** @typedef {{ index: number, head: number, scale: number, stream: number }} Chosen `index` of the layer */
+
+export class Comparison {
+  /** @param {import("./elements.js").Mounting<Value>} mounting */
+  constructor({ element, props, trigger }) {
+    this.root = find(element, ".dc", HTMLElement);
+    this.canvases = findAll(this.root, ".dc-sides canvas:not(.dc-scale)", HTMLCanvasElement);
+    this.bars = findAll(this.root, ".dc-scale", HTMLCanvasElement);
+    this.lines = findAll(this.root, ".dc-sides p", HTMLElement);
+    this.props = props;
+    this.trigger = trigger;
+    this.look = { opacity: 0.85, smooth: false };
+    this.state = { all: false, together: true };
+    /** @type {[Chosen, Chosen]} */
+    this.chosen = [this.first(), this.first()];
+    /** @type {Place | null} The query as shares of the picture, once it is known. */
+    this.at = null;
+    /** @type {Place | null} A token that a link asks of, on the grid of A, until that is known. */
+    this.wanted = null;
+    /** @type {[Side, Side] | null} */
+    this.sides = null;
+    /** @type {[string, string]} */
+    this.names = ["A", "B"];
+    this.newest = latest();
+  }
+
+  /** @returns {Chosen} */
+  first() {
+    return { index: 2, head: 0, scale: 0, stream: 0 };
+  }
+
+  /** @param {Value | null | undefined} value */
+  async show(value) {
+    if (!value) return;
+    this.root.setAttribute("aria-busy", "true");
+    const note = find(this.root, ".dv-note", HTMLElement);
+    const arrived = (/** @type {[Side, Side]} */ sides) => {
+      this.sides = sides;
+      this.name(value.names ?? ["A", "B"]);
+      note.textContent = "";
+      const grid = pageGrid(value.a);
+      if (this.wanted || !this.at) this.at = centre(grid, within(grid, this.wanted ?? middle(grid)));
+      this.wanted = null;
+      this.update();
+      this.root.setAttribute("aria-busy", "false");
+    };
+    const failed = (/** @type {unknown} */ error) => tellFault(note, error, () => this.trigger("lost"));
+    await this.newest(Promise.all([this.load(value.a, 0), this.load(value.b, 1)]), arrived, failed);
+  }
+
+  /** @param {Result} result @param {0 | 1} i @returns {Promise<Side>} */
+  async load(result, i) {
+    const chosen = this.chosen[i];
+    chosen.index = Math.min(chosen.index, result.blocks - 1);
+    const [picture, block] = await Promise.all([loadPicture(result), loadBlock(result, chosen.index)]);
+    return { ...chosen, result, picture, block, asked: [0, 0], maps: [] };
+  }
+
+  /** The same results again, with other choices. */
+  again() {
+    if (this.sides && this.props.value) this.show(this.props.value);
+  }
+
+  /** @param {[string, string]} names */
+  name([a, b]) {
+    this.names = [a, b];
+    const texts = [a, b, `${b} − ${a}`];
+    findAll(this.root, ".dc-choice b", HTMLElement).forEach((title, i) => (title.textContent = texts[i]));
+    const heads = ["for the same query", a, b];
+    findAll(this.root, "thead th", HTMLElement).forEach((th, i) => (th.textContent = heads[i]));
+  }
+
+  /** Asks for another place. @param {Place} at as shares of the picture */
+  ask(at) {
+    this.at = at;
+    this.update();
+  }
+
+  update() {
+    const { sides, at } = this;
+    if (!sides || !at) return;
+    sides.forEach((side, i) => {
+      side.asked = tokenAt(side.block.grid, at);
+      side.maps = allMaps(side.block, this.state.all ? "all" : side.asked);
+      fit(side.block, side);
+      const { head, scale, stream } = side;
+      Object.assign(this.chosen[i], { head, scale, stream });
+    });
+    this.draw();
+  }
+
+  draw() {
+    const { root, sides } = this;
+    const width = this.canvases[0].parentElement?.clientWidth;
+    if (!sides || !this.at || !root.clientWidth || !width) return;
+    const drawn = drawnOf(sides, this.at, this.state.all, this.look);
+    drawn.forEach(({ map, top, scale, picture, frames, opacity, ratio }, i) => {
+      const look = { width, height: width * ratio, frames, opacity, smooth: this.look.smooth };
+      drawOverlay(this.canvases[i], picture, map, top, look);
+      drawBar(this.bars[i], scale, width, { opacity, ground: picture?.ground });
+      this.lines[i].textContent = i < 2 ? `${scale.text} × uniform, one scale for both` : this.difference(drawn[2]);
+    });
+    const columns = sides.map((side) => columnsOf(side, this.state.all));
+    findAll(root, "tbody tr", HTMLElement).forEach((row, i) =>
+      findAll(row, "td", HTMLElement).forEach((cell, j) => (cell.textContent = columns[j][i])),
     );
-    if (number !== requested) return;
-    loaded.forEach((side, i) => Object.assign(sides[i], side));
-    name(value.names || ["A", "B"]);
-    note.textContent = "";
-    if (wanted || !state.at) state.at = shareOfPicture(wanted || middle(value.a.grid), value.a.grid);
-    wanted = null;
-    update();
-    root.setAttribute("aria-busy", "false");
-  } catch (error) {
-    if (number === requested) tellFault(note, error);
+    for (const select of findAll(root, "select[data-key]", HTMLSelectElement)) fill(select, sides);
+  }
+
+  /** @param {import("./compared.js").Drawn} drawn */
+  difference(drawn) {
+    return differenceText(drawn, this.props.value?.names ? ": look at layer, or at a later block" : "");
+  }
+
+  /** What a link says of the comparison. @returns {Said} */
+  said() {
+    const names = namesOf();
+    if (!this.sides?.[0].maps.length) return names;
+    const [a, b] = this.chosen.map(({ index, ...rest }) => ({ block: index, ...rest }));
+    return { ...names, query: this.state.all ? "all" : this.token(this.sides[0]), smooth: this.look.smooth, a, b };
+  }
+
+  /** The query on the page's grid of a side. @param {Side} side */
+  token({ result }) {
+    return tokenAt(pageGrid(result), this.at ?? [0, 0]);
+  }
+
+  /** Sets what a link says; of the tab What if, which has a comparison too, links say less. @param {string} view */
+  restore(view) {
+    const { tab, query, smooth, a, b } = readAddress(view);
+    if (tab !== "compare") return;
+    [a, b].forEach((part, i) => {
+      if (!part) return;
+      const { block: index, ...rest } = part;
+      this.chosen[i] = { index, ...rest };
+    });
+    this.state.together = !a || !b || writeAddress({ a }) === writeAddress({ a: b });
+    this.state.all = query === "all";
+    this.look.smooth = Boolean(smooth);
+    this.wanted = Array.isArray(query) ? query : null;
+    const values = { ...this.state, smooth };
+    for (const [name, control] of settersOf(this.root))
+      setValue(control, values[/** @type {keyof typeof values} */ (name)]);
   }
 }
 
-function name([a, b]) {
-  titles = [a, b];
-  root.querySelectorAll(".dc-choice b").forEach((title, i) => (title.textContent = [a, b, `${b} − ${a}`][i]));
-  root.querySelectorAll("thead th").forEach((th, i) => (th.textContent = ["for the same query", a, b][i]));
-}
-
-const tokenOf = ({ H, W }) => [Math.floor(state.at[0] * H), Math.floor(state.at[1] * W)];
-const shareOfPicture = (token, grid) => token.map((at, axis) => (clamp(at, 0, grid[axis] - 1) + 0.5) / grid[axis]);
-
-function update() {
-  for (const side of sides) {
-    if (!side.block) return;
-    side.asked = tokenOf(side.block.scales[0]);
-    side.maps = allMaps(side.block, state.all ? "all" : side.asked);
-    side.head = clamp(side.head, 0, side.block.heads - 1);
-    side.scale = clamp(side.scale, 0, scaleCount(side.block) - 1);
-    side.stream = clamp(side.stream, 0, streamsOf(side.block).length - 1);
-  }
-  draw();
-}
-
-// A map on another full grid: the value of the token that lies at the same place of the picture.
-function onGrid(map, { H, W }) {
-  const values = new Float32Array(H * W);
-  for (let r = 0; r < H; r++)
-    for (let c = 0; c < W; c++) {
-      const row = Math.floor((((r + 0.5) * map.full.H) / H) / map.factor);
-      const column = Math.floor((((c + 0.5) * map.full.W) / W) / map.factor);
-      values[r * W + c] = map.values[row * map.W + column];
-    }
-  return values;
-}
-
-// What is drawn, for each of A, B and B − A: { map, top, scale, picture, asking, look, text }.
-function allShown() {
-  const maps = sides.map((side) => cell(side, side, "maps"));
-  const full = maps[maps[1].full.H > maps[0].full.H ? 1 : 0].full; // the finer grid
-  const values = onGrid(maps[1], full);
-  onGrid(maps[0], full).forEach((value, i) => (values[i] -= value));
-  const difference = { values, H: full.H, W: full.W, full, factor: 1, sign: 1, signed: true, ink: SAME };
-  const top = limit(maps, "shared");
-  const asking = (asked) => (state.all ? null : asked);
-  const drawn = maps.map((map, i) => {
-    const scale = scaleOf([map], top);
-    return { map, top, scale, picture: sides[i].picture, asking: asking(sides[i].asked), look, text: `${scale.text} × uniform, one scale for both` };
+/** @param {import("./elements.js").Mounting<Value>} mounting */
+export function mount(mounting) {
+  const { element, props, watch } = mounting;
+  const comparison = new Comparison(mounting);
+  connect(comparison);
+  redrawing(comparison.root, () => comparison.draw());
+  onDescribe((said, tab) =>
+    tab === "compare" && element.closest("#compare") ? { ...said, ...comparison.said() } : said,
+  );
+  window.addEventListener("hashchange", () => {
+    comparison.restore(location.hash.slice(1));
+    comparison.again();
   });
-  const end = limit([difference], "shared");
-  const scale = scaleOf([difference], end);
-  const equal = `the two maps are equal${props.value.names ? ": look at layer, or at a later block" : ""}`;
-  const text = values.every((value) => value === 0) ? equal : `orange ${scale.ticks[0].text}, teal ${scale.ticks.at(-1).text} × uniform`;
-  return [...drawn, { map: difference, top: end, scale, picture: null, asking: asking(tokenOf(full)), look: { ...look, opacity: 1 }, text }];
-}
-
-function draw() {
-  if (!sides.every((side) => side.maps) || !root.clientWidth) return;
-  const width = canvases[0].parentElement.clientWidth;
-  const drawn = allShown();
-  drawn.forEach(({ map, top, scale, picture, asking, look: how, text }, i) => {
-    drawOverlay(canvases[i], picture, map, top, width, [null, asking], how);
-    drawBar(bars[i], scale, width, { opacity: how.opacity, ground: picture?.ground });
-    lines[i].textContent = text;
-  });
-  const columns = sides.map((side, i) => numbers(side, drawn[i].map));
-  root.querySelectorAll("tbody tr").forEach((row, i) => row.querySelectorAll("td").forEach((td, j) => (td.textContent = columns[j][i])));
-  root.querySelectorAll("select[data-key]").forEach(fill);
-}
-
-const mapName = ({ block, index, head, scale, stream }) => `block ${index + 1}, head ${head + 1}, ${scaleName(block, scale)}, ${streamsOf(block)[stream]}`;
-
-function numbers(side, map) {
-  const { result, block, maps, head, scale, stream, asked } = side;
-  const layer = scale === block.scales.length;
-  const linear = block.kind === "linear" && !layer;
-  const dynamic = linear && result.attention === "dsp";
-  return [
-    `${result.name}, ${result.model}`,
-    `${result.best[0]} ${(100 * result.best[1]).toFixed(1)} %`,
-    mapName(side),
-    map.values.some(Boolean) ? DspMaths.entropy(maps[scale][head][stream]).toFixed(3) : "–", // left out: no map
-    Math.max(...map.values).toPrecision(3),
-    linear ? DspMaths.sameShare(block, scale, head, state.all ? "all" : asked).toFixed(3) : "–",
-    dynamic ? block.coefficients[head][scale][stream].toFixed(3) : "–",
-    dynamic ? block.weights[head][scale].toFixed(3) : "–",
-  ];
+  watch("value", () => comparison.show(props.value));
+  comparison.restore(location.hash.slice(1));
+  comparison.show(props.value);
 }

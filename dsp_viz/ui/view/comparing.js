@@ -1,125 +1,126 @@
-// Choices, pointer and keys of a comparison, its links, and what can be taken away. Continues compare.js in the same scope.
+// Choices, pointer and keys of a comparison, and what can be taken away from it.
 
-// The choices of a side, as its result has them.
-function fill(select) {
-  const side = sides[select.dataset.side];
+import { tokenUnder } from "./canvas.js";
+import { scaleCount, scaleName } from "./cells.js";
+import { columnsOf, drawnOf, mapName } from "./compared.js";
+import { closing, find, findAll, MOVES, settersOf, valueOf } from "./elements.js";
+import { centre, within } from "./places.js";
+import { barShapes, group, originOf, overlayShapes, saveSheet, sheetOf, shortened, words } from "./sheet.js";
+import { pageGrid } from "./shown.js";
+
+/** @typedef {import("./compare.js").Comparison} Comparison */
+/** @typedef {import("./compared.js").Side} Side */
+/** @typedef {import("./maths.js").Place} Place */
+/** @typedef {"index" | "head" | "scale" | "stream"} Key */
+
+/** @param {HTMLSelectElement} select */
+const keyOf = ({ dataset }) => /** @type {Key} */ (dataset.key === "block" ? "index" : dataset.key);
+
+/** The choices of a side, as its result has them. @param {HTMLSelectElement} select @param {[Side, Side]} sides */
+export function fill(select, sides) {
+  const side = sides[Number(select.dataset.side)];
   const { block, result } = side;
-  const count = (n) => Array.from({ length: n }, (_, i) => i);
+  /** @param {number} count @param {(i: number) => string} [name] */
+  const list = (count, name = (i) => String(i + 1)) => Array.from({ length: count }, (_, i) => name(i));
+  const key = keyOf(select);
   const names = {
-    block: count(result.blocks).map((i) => i + 1),
-    head: count(block.heads).map((i) => i + 1),
-    scale: count(scaleCount(block)).map((s) => scaleName(block, s)),
-    stream: streamsOf(block),
-  }[select.dataset.key];
-  if (select.options.length !== names.length || [...select.options].some((option, i) => option.text !== String(names[i])))
-    select.replaceChildren(...names.map((name, i) => new Option(name, i)));
-  select.value = select.dataset.key === "block" ? side.index : side[select.dataset.key];
+    index: () => list(result.blocks),
+    head: () => list(block.heads),
+    scale: () => list(scaleCount(block), (s) => scaleName(block, s)),
+    stream: () => block.streams.map(({ name }) => name),
+  }[key]();
+  if (names.join() !== [...select.options].map(({ text }) => text).join())
+    select.replaceChildren(...names.map((name, i) => new Option(name, String(i))));
+  select.value = String(side[key]);
 }
 
-const again = () => sides.every((side) => side.result) && show({ ...props.value, a: sides[0].result, b: sides[1].result });
+/** @param {Comparison} comparison */
+export function connect(comparison) {
+  const { root, state, look } = comparison;
+  for (const [name, control] of settersOf(root))
+    control.addEventListener("input", () => {
+      Object.assign(name === "smooth" ? look : state, { [name]: valueOf(control) });
+      if (name === "together" && state.together) comparison.chosen[1] = { ...comparison.chosen[0] };
+      comparison.again();
+    });
+  for (const select of findAll(root, "select[data-key]", HTMLSelectElement))
+    select.addEventListener("input", () => {
+      const { chosen } = comparison;
+      for (const one of state.together ? chosen : [chosen[Number(select.dataset.side)]])
+        one[keyOf(select)] = Number(select.value);
+      comparison.again();
+    });
+  comparison.canvases.slice(0, 2).forEach((canvas, i) => connectCanvas(comparison, canvas, i));
+  const extensions = /** @type {const} */ (["png", "svg"]);
+  for (const extension of extensions)
+    find(root, `[data-do="${extension}"]`, HTMLElement).addEventListener("click", () => save(comparison, extension));
+  closing(find(root, ".dv-menu", HTMLDetailsElement));
+}
 
-root.addEventListener("input", ({ target }) => {
-  if (target.dataset.set) {
-    Object.assign(target.dataset.set === "smooth" ? look : state, { [target.dataset.set]: target.checked });
-    if (target.dataset.set === "together" && target.checked) {
-      const { index, head, scale, stream } = sides[0];
-      Object.assign(sides[1], { index, head, scale, stream });
-    }
-  } else if (target.dataset.key) {
-    const key = target.dataset.key === "block" ? "index" : target.dataset.key;
-    for (const side of state.together ? sides : [sides[target.dataset.side]]) side[key] = Number(target.value);
-  } else return;
-  again();
-});
-
-const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-[canvases[0], canvases[1]].forEach((canvas, i) => {
-  const ask = (token) => {
-    const { H, W } = sides[i].block.scales[0];
-    state.at = shareOfPicture(token, [H, W]);
-    update();
+/** @param {Comparison} comparison @param {HTMLCanvasElement} canvas @param {number} i */
+function connectCanvas(comparison, canvas, i) {
+  /** @param {PointerEvent} event */
+  const point = (event) => {
+    const { sides } = comparison;
+    if (!sides) return;
+    const grid = pageGrid(sides[i].result);
+    comparison.ask(centre(grid, tokenUnder(event, canvas, grid)));
   };
-  const point = (event) => sides[i].block && ask(tokenAt(event, canvas, sides[i].block.scales[0]));
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     point(event);
   });
-  canvas.addEventListener("pointermove", (event) => event.buttons && canvas.hasPointerCapture(event.pointerId) && point(event));
+  canvas.addEventListener("pointermove", (event) => {
+    if (event.buttons && canvas.hasPointerCapture(event.pointerId)) point(event);
+  });
   canvas.addEventListener("keydown", (event) => {
-    if (!MOVES[event.key] || !sides[i].block || event.ctrlKey || event.metaKey || event.altKey) return;
-    ask(sides[i].asked.map((at, axis) => at + MOVES[event.key][axis]));
+    const { sides } = comparison;
+    if (!Object.hasOwn(MOVES, event.key) || !sides || event.ctrlKey || event.metaKey || event.altKey) return;
+    const [row, column] = comparison.token(sides[i]);
+    const [down, right] = MOVES[event.key];
+    const grid = pageGrid(sides[i].result);
+    comparison.ask(centre(grid, within(grid, [row + down, column + right])));
     event.preventDefault();
   });
-});
-
-// ---- links -------------------------------------------------------------------------------------------------------------
-
-const CHOICES = { pictureA: "Picture A", modelA: "Model A", pictureB: "Picture B", modelB: "Model B" };
-
-// What a link says of the comparison.
-function told() {
-  // What was analysed goes by its own name on the screen.
-  const value = (label) => document.querySelector(`input[aria-label="${label}"]`)?.value.replace(/^.*, as analysed$/, "the picture on the left");
-  const chosen = Object.entries(CHOICES).map(([name, label]) => [name, value(label)]);
-  if (!sides.every((side) => side.maps)) return Object.fromEntries(chosen);
-  const [a, b] = sides.map(({ index, ...side }) => ({ ...side, block: index }));
-  return { ...Object.fromEntries(chosen), query: state.all ? "all" : sides[0].asked, smooth: look.smooth, a, b };
 }
 
-// Sets what a link says of the comparison; of the tab What if, which has one too, links say less.
-function restore(view) {
-  const { tab, query, smooth, a, b } = readAddress(view);
-  if (tab !== "compare") return;
-  [a, b].forEach((place, i) => {
-    if (!place) return;
-    const { block: index, head, scale, stream } = place;
-    Object.assign(sides[i], { index, head, scale, stream });
-  });
-  state.together = !a || !b || writeAddress({ a }).slice(2) === writeAddress({ a: b }).slice(2);
-  state.all = query === "all";
-  look.smooth = Boolean(smooth);
-  wanted = Array.isArray(query) ? query : null;
-  for (const control of root.querySelectorAll("[data-set]")) control.checked = (control.dataset.set === "smooth" ? look : state)[control.dataset.set];
-}
-
-// ---- taking away ---------------------------------------------------------------------------------------------------------
-
-// The three maps, each with its bar, and below them the numbers.
-function sheet() {
-  const [margin, top, width] = [24, 96, 380];
-  const drawn = allShown();
-  const columns = sides.map((side, i) => numbers(side, drawn[i].map));
-  const heads = [...root.querySelectorAll("tbody th")].map((th) => th.textContent);
-  const heights = drawn.map(({ map }) => (width * map.full.H) / map.full.W);
-  const below = top + Math.max(...heights) + 90;
-  const asked = state.all ? "all queries, averaged" : `token row ${sides[0].asked[0] + 1}, column ${sides[0].asked[1] + 1} of ${titles[0]}`;
-  const names = [...sides.map((side, i) => `${titles[i]}: ${originOf(side.result)}`), `${titles[1]} − ${titles[0]}`];
-  const content = drawn.map(({ map, top: end, scale, picture, asking, look: how }, i) => {
-    const bar = barShapes(scale, width, { title: i < 2 ? "× uniform, one scale for both" : "difference, × uniform", opacity: how.opacity, ground: picture?.ground });
-    const title = words(0, -28, shortened(names[i], 62), "start", 700) + (i < 2 ? words(0, -10, mapName(sides[i])) : "");
-    return group(margin + i * (width + margin), top, title + overlayShapes(picture, map, end, width, asking, how) + group(0, heights[i] + 26, bar));
-  });
-  const row = (cells, y, weight) => cells.map((text, i) => words(margin + [0, 300, 680][i], y, shortened(text, 54), "start", weight)).join("");
-  const table = [row(["for the same query", ...titles], below, 700), ...heads.map((head, i) => row([head, columns[0][i], columns[1][i]], below + 20 * (i + 1), 400))];
-  const size = [3 * width + 4 * margin, Math.ceil(below + 20 * heads.length + margin)];
-  return sheetOf(...size, names.join(" | "), [words(margin, 34, asked), ...content, ...table].join(""));
-}
-
-const picked = (extension) => () => {
+/** @param {Comparison} comparison @param {"png" | "svg"} extension */
+function save({ root, sides, at, names, look, state }, extension) {
+  if (!sides || !at) return;
   const [a, b] = sides.map(({ result }) => `${result.name}-${result.model}`);
-  saveSheet(sheet(), extension, `${a}-and-${b}`, Number(root.querySelector("[data-scale]").value));
-};
-const ACTIONS = { png: picked("png"), svg: picked("svg") };
-for (const button of root.querySelectorAll("[data-do]")) button.addEventListener("click", () => sides.every((side) => side.maps) && ACTIONS[button.dataset.do]());
-closing(root.querySelector(".dv-menu"));
+  const heads = findAll(root, "tbody th", HTMLElement).map((th) => th.textContent ?? "");
+  const sheet = sheetFor(sides, drawnOf(sides, at, state.all, look), names, heads, { ...look, ...state });
+  saveSheet(sheet, extension, `${a}-and-${b}`, Number(find(root, "[data-scale]", HTMLSelectElement).value));
+}
 
-new ResizeObserver(() => requestAnimationFrame(draw)).observe(root);
-new MutationObserver(() => requestAnimationFrame(draw)).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-element.dspCompare = { state, sides, look, told }; // for tests and the curious
-window.addEventListener("hashchange", () => {
-  restore(location.hash.slice(1));
-  again();
-});
-watch("value", () => show(props.value));
-restore(location.hash.slice(1));
-show(props.value);
+/**
+ * The three maps, each with its bar, and below them the numbers.
+ *
+ * @param {[Side, Side]} sides @param {import("./compared.js").Drawn[]} drawn @param {[string, string]} titles
+ * @param {string[]} heads of the table's rows
+ * @param {{ all: boolean, smooth: boolean }} look
+ */
+function sheetFor(sides, drawn, titles, heads, { all, smooth }) {
+  const [margin, top, width] = [24, 96, 380];
+  const columns = sides.map((side) => columnsOf(side, all));
+  const below = top + width * Math.max(...drawn.map(({ ratio }) => ratio)) + 90;
+  const [row, column] = sides[0].asked;
+  const asked = all ? "all queries, averaged" : `token row ${row + 1}, column ${column + 1} of ${titles[0]}`;
+  const names = [...sides.map(({ result }, i) => `${titles[i]}: ${originOf(result)}`), `${titles[1]} − ${titles[0]}`];
+  const content = drawn.map(({ map, top: end, scale, picture, frames, opacity, ratio }, i) => {
+    const height = width * ratio;
+    const title = i < 2 ? "× uniform, one scale for both" : "difference, × uniform";
+    const bar = barShapes(scale, width, { title, opacity, ground: picture?.ground });
+    const name = i < 2 ? words(0, -10, mapName(sides[i])) : "";
+    const shapes = overlayShapes(picture, map, end, { width, height, frames, opacity, smooth });
+    const head = words(0, -28, shortened(names[i], 62), "start", 700);
+    return group(margin + i * (width + margin), top, head + name + shapes + group(0, height + 26, bar));
+  });
+  /** @param {string[]} cells @param {number} y @param {number} weight */
+  const line = (cells, y, weight) =>
+    cells.map((text, i) => words(margin + [0, 300, 680][i], y, shortened(text, 54), "start", weight)).join("");
+  const table = heads.map((head, i) => line([head, columns[0][i], columns[1][i]], below + 20 * (i + 1), 400));
+  const parts = [words(margin, 34, asked), ...content, line(["for the same query", ...titles], below, 700), ...table];
+  const height = Math.ceil(below + 20 * heads.length + margin);
+  return sheetOf(3 * width + 4 * margin, height, names.join(" | "), parts.join(""));
+}

@@ -1,153 +1,171 @@
-// Pointer, keys, controls, and what can be taken away. Continues view.js in the same scope.
+// Pointer, keys and controls of the view of the maps.
 
-// Python is told which block and head is looked at, so that the other tabs follow; not on every step of a key held down.
-let telling = 0;
-function announce() {
-  clearTimeout(telling);
-  telling = setTimeout(() => trigger("pick", { block: state.block, head: state.head }), 150);
+import { tokenUnder, shareUnder } from "./canvas.js";
+import { hasIndex, scaleCount } from "./cells.js";
+import { draw } from "./draw.js";
+import { closing, copyText, find, findAll, MOVES, settersOf, valueOf } from "./elements.js";
+import { tokenAt, within } from "./places.js";
+import { pageGrid, showsIndex, smallText } from "./shown.js";
+import { fromServer, pythonOf, saveMaps } from "./take.js";
+
+/** @typedef {import("./maths.js").Place} Place */
+/** @typedef {import("./shown.js").Shown} Shown */
+/** @typedef {import("./view.js").View} View */
+
+/** @param {View} view */
+export function connect(view) {
+  const refresh = onceAFrame(() => view.update());
+  connectStage(view, refresh);
+  connectPanel(view);
+  for (const [name, control] of settersOf(view.root))
+    control.addEventListener("input", () => {
+      Object.assign(view.state, { [name]: valueOf(control) });
+      refresh();
+    });
+  connectKeys(view, refresh);
+  connectButtons(view);
+  closing(find(view.root, ".dv-menu", HTMLDetailsElement));
 }
 
-// At once, but at most once a frame.
-let frame = 0;
-let late = false;
-function refresh() {
-  late = frame !== 0;
-  if (late) return;
-  update();
-  frame = requestAnimationFrame(() => {
-    frame = 0;
-    if (late) refresh();
+/** At once, but at most once a frame. @param {() => void} work */
+function onceAFrame(work) {
+  let frame = 0;
+  let late = false;
+  const ask = () => {
+    late = frame !== 0;
+    if (late) return;
+    work();
+    frame = requestAnimationFrame(() => {
+      frame = 0;
+      if (late) ask();
+    });
+  };
+  return ask;
+}
+
+/** @param {View} view @param {Place} query */
+function ask({ state, shown }, query) {
+  if (shown) Object.assign(state, { query: within(pageGrid(shown.result), query), all: false });
+}
+
+/** @param {View} view @param {() => void} refresh */
+function connectStage(view, refresh) {
+  const { stage } = view;
+  stage.addEventListener("pointerdown", (event) => {
+    if (!view.shown) return;
+    stage.setPointerCapture(event.pointerId);
+    ask(view, tokenUnder(event, stage, pageGrid(view.shown.result)));
+    refresh();
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (!view.shown) return;
+    const grid = pageGrid(view.shown.result);
+    const last = view.pointed;
+    view.pointed = shareUnder(event, stage);
+    const token = tokenAt(grid, view.pointed);
+    if (last && tokenAt(grid, last).join() === token.join()) return;
+    if (event.buttons && stage.hasPointerCapture(event.pointerId)) {
+      ask(view, token);
+      refresh();
+    } else requestAnimationFrame(() => draw(view));
+  });
+  stage.addEventListener("pointerleave", () => {
+    view.pointed = null;
+    draw(view);
   });
 }
 
-function goToBlock(index) {
-  if (!result) return;
-  showBlock(clamp(index, 0, result.blocks - 1));
-  announce();
-}
-
-// A part is to be looked at: { block, head, scale, stream }, what is missing stays.
-function look({ block: index, ...rest }) {
-  Object.assign(state, rest);
-  goToBlock(index ?? state.block);
-}
-
-// Other tabs ask for a block or a head so.
-document.addEventListener("dsp-look", ({ detail }) => result && look(detail));
-
-function ask(row, column) {
-  const { H, W } = block.scales[0];
-  Object.assign(state, { query: [clamp(row, 0, H - 1), clamp(column, 0, W - 1)], all: false });
-  refresh();
-}
-
-stage.addEventListener("pointerdown", (event) => {
-  if (!block) return;
-  stage.setPointerCapture(event.pointerId);
-  ask(...tokenAt(event, stage, block.scales[0]));
-});
-stage.addEventListener("pointermove", (event) => {
-  if (!block) return;
-  const token = tokenAt(event, stage, block.scales[0]);
-  if (hovered && hovered.join() === token.join()) return;
-  hovered = token;
-  if (event.buttons && stage.hasPointerCapture(event.pointerId)) ask(...token);
-  else if (maps) requestAnimationFrame(draw);
-});
-stage.addEventListener("pointerleave", () => {
-  hovered = null;
-  if (maps) draw();
-});
-
-// The small map under the pointer, if there is one.
-function smallMapAt(event) {
+/**
+ * The small map under the pointer, if there is one.
+ *
+ * @param {View} view @param {Shown} shown @param {MouseEvent} event
+ */
+function smallUnder({ layout, panel, state }, shown, { clientX, clientY }) {
   if (!layout) return null;
   const box = panel.getBoundingClientRect();
-  const [x, y] = [event.clientX - box.left, event.clientY - box.top - layout.top];
+  const [x, y] = [clientX - box.left, clientY - box.top - layout.top];
   const head = Math.floor(y / layout.step);
-  const index = layout.all.findIndex((_, i) => x >= columnAt(i) && x <= columnAt(i) + layout.size);
-  if (index < 0 || y < 0 || head >= block.heads) return null;
-  const { scale, stream } = layout.all[index];
-  return { head, scale, stream: showsIndex() ? state.stream : stream };
+  const column = layout.columns.find((_, i) => x >= layout.x[i] && x <= layout.x[i] + layout.size);
+  if (!column || y < 0 || head >= shown.block.heads) return null;
+  return { ...column, head, ...(showsIndex(shown, state) && { stream: state.stream }) };
 }
 
-panel.addEventListener("click", (event) => {
-  const place = smallMapAt(event);
-  if (!place) return;
-  Object.assign(state, place);
-  draw();
-  announce();
-});
-panel.addEventListener("pointermove", (event) => {
-  const place = smallMapAt(event);
-  panel.title = place ? smallMapTold(place) : "";
-});
-
-const KEYS = {
-  ArrowUp: () => ask(state.query[0] - 1, state.query[1]),
-  ArrowDown: () => ask(state.query[0] + 1, state.query[1]),
-  ArrowLeft: () => ask(state.query[0], state.query[1] - 1),
-  ArrowRight: () => ask(state.query[0], state.query[1] + 1),
-  "[": () => goToBlock(state.block - 1),
-  "]": () => goToBlock(state.block + 1),
-  s: () => set("scale", (state.scale + 1) % scaleCount(block)),
-  p: () => set("stream", (state.stream + 1) % streamsOf(block).length),
-  a: () => set("all", !state.all),
-  d: () => hasIndex() && set("show", state.show === "maps" ? "index" : "maps"),
-  m: () => set("smooth", !state.smooth),
-  "?": () => help(),
-};
-
-function set(name, value) {
-  state[name] = value;
-  refresh();
-}
-
-stage.addEventListener("keydown", (event) => {
-  if (!block || event.ctrlKey || event.metaKey || event.altKey) return;
-  const number = Number(event.key);
-  if (number >= 1 && number <= block.heads) {
-    set("head", number - 1);
-    announce();
-  } else if (KEYS[event.key]) KEYS[event.key]();
-  else return;
-  event.preventDefault();
-});
-
-for (const control of root.querySelectorAll("[data-set]")) {
-  control.addEventListener("input", () => {
-    const value = control.type === "checkbox" ? control.checked : control.type === "range" ? Number(control.value) : control.value;
-    set(control.dataset.set, value);
+/** @param {View} view */
+function connectPanel(view) {
+  const { panel } = view;
+  panel.addEventListener("click", (event) => {
+    const which = view.shown && smallUnder(view, view.shown, event);
+    if (!which) return;
+    Object.assign(view.state, which);
+    draw(view);
+    view.announce();
+  });
+  panel.addEventListener("pointermove", (event) => {
+    const which = view.shown && smallUnder(view, view.shown, event);
+    panel.title = view.shown && which ? smallText(view.shown, view.state, which) : "";
   });
 }
 
-function help() {
-  const open = $(".dv-help").hidden;
-  $(".dv-help").hidden = !open;
-  $('[data-do="help"]').setAttribute("aria-expanded", String(open));
+/** @param {View} view @param {() => void} refresh */
+function connectKeys(view, refresh) {
+  const { stage, state } = view;
+  /** @type {Record<string, (shown: Shown) => void>} */
+  const keys = {
+    s: ({ block }) => (state.scale = (state.scale + 1) % scaleCount(block)),
+    p: ({ block }) => (state.stream = (state.stream + 1) % block.streams.length),
+    a: () => (state.all = !state.all),
+    d: ({ block }) => hasIndex(block) && (state.show = state.show === "maps" ? "index" : "maps"),
+    m: () => (state.smooth = !state.smooth),
+  };
+  for (const [key, [down, right]] of Object.entries(MOVES))
+    keys[key] = () => ask(view, [state.query[0] + down, state.query[1] + right]);
+  /** @type {Record<string, () => void>} */
+  const others = { "[": () => step(view, -1), "]": () => step(view, 1), "?": () => help(view) };
+  stage.addEventListener("keydown", (event) => {
+    if (!view.shown || event.ctrlKey || event.metaKey || event.altKey) return;
+    const number = Number(event.key);
+    if (number >= 1 && number <= view.shown.block.heads) {
+      state.head = number - 1;
+      refresh();
+      view.announce();
+    } else if (Object.hasOwn(keys, event.key)) {
+      keys[event.key](view.shown);
+      refresh();
+    } else if (Object.hasOwn(others, event.key)) others[event.key]();
+    else return;
+    event.preventDefault();
+  });
 }
 
-const picked = (extension) => () => saveSheet(sheet(), extension, fileName(), Number($("[data-scale]").value));
-const ACTIONS = {
-  "block-": () => goToBlock(state.block - 1),
-  "block+": () => goToBlock(state.block + 1),
-  png: picked("png"),
-  svg: picked("svg"),
-  pdf: () => fromServer("pdf"),
-  npz: () => fromServer("npz"),
-  html: () => fromServer("html"),
-  python: () => copyText(python(), "Python", $(".dv-note")),
-  help,
-};
-for (const button of root.querySelectorAll("[data-do]")) {
-  // A page that was taken away has no server behind it.
-  if (props.value && props.value.pieces && ["pdf", "npz", "html"].includes(button.dataset.do)) button.remove();
-  button.addEventListener("click", () => (button.dataset.do === "help" || block) && ACTIONS[button.dataset.do]());
+/** Another block. @param {View} view @param {number} by */
+function step(view, by) {
+  view.look({ block: view.state.block + by });
 }
-closing($(".dv-menu"));
 
-new ResizeObserver(() => requestAnimationFrame(draw)).observe(root);
-new MutationObserver(() => requestAnimationFrame(draw)).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-element.dspView = { state, result: () => result, maps: () => maps, block: () => block, ask, look, goToBlock, link, restore }; // for tests and the curious
-watch("value", () => showResult(props.value));
-showResult(props.value);
+/** @param {View} view */
+function help({ root }) {
+  const words = find(root, ".dv-help", HTMLElement);
+  words.hidden = !words.hidden;
+  find(root, '[data-do="help"]', HTMLElement).setAttribute("aria-expanded", String(!words.hidden));
+}
+
+/** @param {View} view */
+function connectButtons(view) {
+  /** @type {Record<string, (shown: Shown) => void>} */
+  const actions = {
+    "block-": () => step(view, -1),
+    "block+": () => step(view, 1),
+    png: (shown) => saveMaps(view, shown, "png"),
+    svg: (shown) => saveMaps(view, shown, "svg"),
+    pdf: (shown) => fromServer(view, shown, "pdf"),
+    npz: (shown) => fromServer(view, shown, "npz"),
+    html: (shown) => fromServer(view, shown, "html"),
+    python: (shown) => copyText(pythonOf(shown, view.state), "Python", view.note),
+  };
+  for (const button of findAll(view.root, "[data-do]", HTMLButtonElement))
+    button.addEventListener("click", () => {
+      const name = button.dataset.do ?? "";
+      if (name === "help") help(view);
+      else if (view.shown) actions[name](view.shown);
+    });
+}

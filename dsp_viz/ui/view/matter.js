@@ -1,54 +1,87 @@
-// What each part is worth for one class: a row a block; a cell leads to the maps of its part. `element`, `props` and `watch`
-// are Gradio's. Value: { target, logit, heads, scales, streams }, each of the last three [block][part].
-const [title, most, table, key] = [".dm-title", ".dm-most", ".dm table", ".dm-key"].map((selector) => element.querySelector(selector));
+// What each part of a model is worth for one class: a row a layer; a cell leads to the maps of its part.
+
+import { drawBar } from "./canvas.js";
+import { inkOf, rgba, SAME, scaleOf, shareOf } from "./colours.js";
+import { find } from "./elements.js";
+import { askToLook } from "./events.js";
+
+/** @typedef {{ part: "head" | "scale" | "stream", index: number, name: string, change: number }} Worth */
+/** @typedef {{ target: string, logit: number, rows: Worth[][] }} Value */
+
 const OPACITY = 0.75; // numbers stay readable on full colour
+
+/** @param {number} change */
 const signed = (change) => `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(2)}`;
 
-// Shows a part on the first tab.
-function goTo(place) {
-  document.querySelector('[role="tab"]').click();
-  handleOf("view", "dspView").look(place);
+/** The columns: what any layer has, heads together, then scales, then streams. @param {Worth[][]} rows */
+export function columnsOf(rows) {
+  const names = Map.groupBy(rows.flat(), ({ part }) => part);
+  return [...names].flatMap(([part, all]) => [...new Set(all.map(({ name }) => name))].map((name) => ({ part, name })));
 }
 
-function row(tag, texts) {
-  const tr = document.createElement("tr");
-  tr.append(...texts.map((text, i) => Object.assign(document.createElement(i ? tag : "th"), { textContent: text, scope: i && tag === "td" ? "" : tag === "th" ? "col" : "row" })));
-  return tr;
-}
+/** A cell of the table's edge. @param {string} text @param {"row" | "col"} scope */
+const edge = (text, scope) => Object.assign(document.createElement("th"), { textContent: text, scope });
 
-function show(value) {
-  table.replaceChildren();
-  most.textContent = "";
-  key.hidden = !value;
-  title.textContent = value ? `Logit of ${value.target}, ${value.logit.toFixed(2)}, changes by this when a part of a block is left out. A click shows the part.` : "";
-  if (!value) return;
-  const groups = { head: value.heads, scale: value.scales, stream: value.streams };
-  const names = { head: (i) => `head ${i + 1}`, scale: (i) => `${2 ** i}×`, stream: (i) => ["same", "opposite"][i] };
-  const top = Math.max(1e-6, ...Object.values(groups).flat(2).map(Math.abs));
-  drawScale(top);
-  const columns = Object.entries(groups).flatMap(([kind, values]) => values[0].map((_, i) => [kind, i]));
-  const parts = value.heads.flatMap((_, block) => columns.map(([kind, i]) => ({ block, name: names[kind](i), change: groups[kind][block][i] })));
-  parts.sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
-  most.textContent = `Most: ${parts.slice(0, 5).map(({ block, name, change }) => `block ${block + 1} ${name} ${signed(change)}`).join(", ")}.`;
-  table.append(row("th", ["", ...columns.map(([kind, i]) => names[kind](i))]));
-  value.heads.forEach((_, block) => {
-    const tr = row("td", [`block ${block + 1}`, ...columns.map(() => "")]);
-    columns.forEach(([kind, i], at) => {
-      const change = groups[kind][block][i];
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: signed(change) });
-      button.style.background = rgba(inkOf(change, SAME), OPACITY * shareOf(change, top));
-      button.setAttribute("aria-label", `block ${block + 1}, ${names[kind](i)}: ${change.toFixed(2)}`);
-      button.addEventListener("click", () => goTo({ block, [kind]: i }));
-      tr.children[at + 1].append(button);
-    });
-    table.append(tr);
+/** @param {number} block @param {Worth} worth @param {number} top */
+function buttonOf(block, { part, index, name, change }, top) {
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: signed(change) });
+  button.style.background = rgba(inkOf(change, SAME), OPACITY * shareOf(change, top));
+  button.setAttribute("aria-label", `block ${block + 1}, ${name}: ${change.toFixed(2)}`);
+  button.addEventListener("click", () => {
+    find(document, '[role="tab"]', HTMLElement).click(); // the first: the maps
+    askToLook({ block, [part]: index });
   });
+  return button;
 }
 
-function drawScale(top) {
-  const whole = { values: [-top, top], sign: 1, signed: true, ink: SAME };
-  drawBar(key, scaleOf([whole], top), Math.min(360, element.clientWidth || 360), { title: "lower  ← change of the logit →  higher", opacity: OPACITY, unit: "" });
+/** @param {Value} value @param {number} top @returns {HTMLTableRowElement[]} */
+function rowsOf({ rows }, top) {
+  const columns = columnsOf(rows);
+  const head = document.createElement("tr");
+  head.append(edge("", "col"), ...columns.map(({ name }) => edge(name, "col")));
+  const body = rows.map((worths, block) => {
+    const row = document.createElement("tr");
+    const cells = columns.map(({ part, name }) => {
+      const worth = worths.find((each) => each.part === part && each.name === name);
+      const cell = document.createElement("td");
+      if (worth) cell.append(buttonOf(block, worth, top));
+      return cell;
+    });
+    row.append(edge(`block ${block + 1}`, "row"), ...cells);
+    return row;
+  });
+  return [head, ...body];
 }
 
-watch("value", () => show(props.value));
-show(props.value);
+/** @param {Value} value */
+function titleText({ target, logit }) {
+  const change = `Logit of ${target}, ${logit.toFixed(2)}, changes by this when a part of a block is left out`;
+  return `${change}. A click shows the part.`;
+}
+
+/** The parts that are worth most. @param {Value} value */
+function mostText({ rows }) {
+  const all = rows.flatMap((worths, block) => worths.map(({ name, change }) => ({ block, name, change })));
+  const most = all.toSorted((a, b) => Math.abs(b.change) - Math.abs(a.change)).slice(0, 5);
+  return `Most: ${most.map(({ block, name, change }) => `block ${block + 1} ${name} ${signed(change)}`).join(", ")}.`;
+}
+
+/** @param {import("./elements.js").Mounting<Value>} mounting */
+export function mount({ element, props, watch }) {
+  const key = find(element, ".dm-key", HTMLCanvasElement);
+  const [title, most] = [".dm-title", ".dm-most"].map((selector) => find(element, selector, HTMLElement));
+  const show = () => {
+    const { value } = props;
+    key.hidden = !value;
+    const top = Math.max(1e-6, ...(value?.rows ?? []).flat().map(({ change }) => Math.abs(change)));
+    find(element, ".dm table", HTMLElement).replaceChildren(...(value ? rowsOf(value, top) : []));
+    most.textContent = value ? mostText(value) : "";
+    title.textContent = value ? titleText(value) : "";
+    if (!value) return;
+    const whole = { values: [-top, top], sign: 1, signed: true, ink: SAME };
+    const look = { title: "lower  ← change of the logit →  higher", opacity: OPACITY, unit: "" };
+    drawBar(key, scaleOf([whole], top), Math.min(360, element.clientWidth || 360), look);
+  };
+  watch("value", show);
+  show();
+}

@@ -1,101 +1,151 @@
-// What the page around the views lacks. Runs with the polarity view, which every page has, in its scope.
+// What the page around the views lacks: links, pasted pictures, names, figures that fit.
 
-// ---- links -------------------------------------------------------------------------------------------------------------
+import { readAddress, writeAddress } from "./address.js";
+import { find, findAll } from "./elements.js";
+import { described } from "./events.js";
 
-// A link was opened in this tab: Python restores the picture, the model and the tab; settings of the same result are set
-// here, since Python then has no news.
-window.addEventListener("hashchange", () => {
-  const text = location.hash.slice(1);
-  const field = document.querySelector("#address :is(textarea, input)");
-  if (field) {
-    field.value = text;
-    // The first makes it the textbox's value; Gradio takes the second, and only that, for somebody's input.
-    for (const event of [new Event("input", { bubbles: true }), new KeyboardEvent("keypress", { key: "#", bubbles: true })]) field.dispatchEvent(event);
-  }
-  const { picture: wanted, model, side, whole = false } = readAddress(text);
-  if (!result || ![result.example, result.token].includes(wanted)) return;
-  if ((model ?? result.model) === result.model && (side ?? result.side) === result.side && whole === result.whole) restore(text);
-});
+// ---- links ----------------------------------------------------------------------------------------------------------
 
-// One button for all tabs; it says how it went.
-const linking = document.querySelector("#copy-link");
-linking.addEventListener("click", async () => {
-  if (!result) return;
-  history.replaceState(null, "", link());
-  const copied = await navigator.clipboard.writeText(location.href).then(() => true, () => false);
-  linking.textContent = copied ? "Link copied" : "It is in the address bar";
-  setTimeout(() => (linking.textContent = "Copy link"), 3000);
-});
-
-// Tabs that have nothing to show of the model are hidden in the menu of a narrow page as well; it is made anew each time.
-function hideUnfit() {
-  const unfit = JSON.parse(document.querySelector("#fitting style")?.dataset.unfit ?? "[]");
-  for (const button of document.querySelectorAll(".overflow-dropdown button")) {
-    const display = unfit.includes(button.textContent.trim()) ? "none" : "";
-    if (button.style.display !== display) button.style.display = display;
-  }
+/** An address that restores what is on the screen. Examples can always be restored, an upload while it is kept. */
+function link() {
+  const tabs = document.querySelector('[data-tab-id="maps"]')?.parentElement;
+  const open = tabs?.querySelector('[aria-selected="true"]');
+  const { tab } = readAddress(`tab=${open instanceof HTMLElement ? open.dataset.tabId : ""}`);
+  const list = document.querySelector("#interventions textarea");
+  const interventions = list instanceof HTMLTextAreaElement ? list.value : undefined;
+  const address = new URL(document.baseURI);
+  address.hash = writeAddress({ ...described(tab), tab, interventions });
+  return address.href;
 }
 
-// ---- pictures ------------------------------------------------------------------------------------------------------------
+/** One button for all tabs; it says how it went. */
+function connectLink() {
+  const button = find(document, "#copy-link", HTMLElement);
+  button.addEventListener("click", async () => {
+    history.replaceState(null, "", link());
+    const copied = await navigator.clipboard.writeText(location.href).then(
+      () => true,
+      () => false,
+    );
+    button.textContent = copied ? "Link copied" : "It is in the address bar";
+    setTimeout(() => (button.textContent = "Copy link"), 3000);
+  });
+}
 
-// A pasted picture goes into the upload field, which has one while it is empty.
-document.addEventListener("paste", async (event) => {
-  if (event.target.closest?.("input, textarea, [contenteditable]")) return;
+/** A link was opened in this tab: Python restores the picture, the model and the tab. */
+function tellAddress() {
+  const field = document.querySelector("#address :is(textarea, input)");
+  if (!(field instanceof HTMLTextAreaElement || field instanceof HTMLInputElement)) return;
+  field.value = location.hash.slice(1);
+  // The first makes it the textbox's value; Gradio takes the second, and only that, for somebody's input.
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  field.dispatchEvent(new KeyboardEvent("keypress", { key: "#", bubbles: true }));
+}
+
+// ---- pictures -------------------------------------------------------------------------------------------------------
+
+/** A pasted picture goes into the upload field, which has one while it is empty. @param {ClipboardEvent} event */
+async function paste(event) {
+  if (event.target instanceof Element && event.target.closest("input, textarea, [contenteditable]")) return;
   const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
   if (!file) return;
   event.preventDefault();
-  const field = () => document.querySelector("#picture input[type=file]");
-  document.querySelector('#picture [aria-label="Remove Image"]')?.click();
+  const field = () => findAll(document, "#picture input[type=file]", HTMLInputElement)[0];
+  findAll(document, '#picture [aria-label="Remove Image"]', HTMLElement)[0]?.click();
   for (let frames = 0; !field() && frames < 120; frames++) await new Promise(requestAnimationFrame);
   if (!field()) return;
   const files = new DataTransfer();
   files.items.add(file);
   field().files = files.files;
   field().dispatchEvent(new Event("change", { bubbles: true }));
-});
+}
 
-// ---- what Gradio draws -----------------------------------------------------------------------------------------------
+// ---- what Gradio draws ----------------------------------------------------------------------------------------------
 
-// The gallery calls its pictures "Thumbnail 1 of 12"; their captions are better names.
-function nameExamples() {
-  for (const button of document.querySelectorAll("#examples button")) {
-    const name = button.querySelector(".caption-label")?.textContent.trim();
-    if (name && button.getAttribute("aria-label") !== name) Object.assign(button, { ariaLabel: name, title: name });
+/** Tabs that have nothing to show of the model are hidden in a narrow page's menu too; it is made anew each time. */
+function hideUnfit() {
+  const style = document.querySelector("#fitting style");
+  const unfit = JSON.parse((style instanceof HTMLElement && style.dataset.unfit) || "[]");
+  for (const button of findAll(document, ".overflow-dropdown button", HTMLElement)) {
+    const display = unfit.includes(button.textContent?.trim()) ? "none" : "";
+    if (button.style.display !== display) button.style.display = display;
   }
 }
 
-// A figure that is drawn while its tab is hidden gets a width of its own: it is fitted once it can be seen.
-function fit(plot) {
-  const { clientWidth } = plot.parentElement ?? {};
-  if (!clientWidth || !plot._fullLayout) return;
-  if (Math.abs(plot._fullLayout.width - clientWidth) > 1) window.Plotly.Plots.resize(plot);
-  // Panels of squares are as tall as their width lets them be: on a narrow page the rest would be empty.
-  if (!plot.closest("#gain, #phase, #kernel, #past-gain")) return;
-  plot.dataset.full ??= plot._fullLayout.height;
-  const height = Math.min(Number(plot.dataset.full), Math.round(190 + clientWidth / 2));
-  if (Math.abs(plot._fullLayout.height - height) > 1) window.Plotly.relayout(plot, { height });
+/** That menu closes on Escape, as others do. @param {KeyboardEvent} event */
+function closeTabs({ key }) {
+  const opener = document.querySelector(".overflow-menu > button");
+  const list = document.querySelector(".overflow-dropdown");
+  if (key !== "Escape" || !(opener instanceof HTMLElement) || !list?.checkVisibility()) return;
+  opener.click();
+  opener.focus();
 }
 
-// Titles of a narrow figure neither run into each other nor off its edge: they get smaller.
+/** The gallery calls its pictures "Thumbnail 1 of 12"; their captions are better names. */
+function nameExamples() {
+  for (const button of findAll(document, "#examples button", HTMLElement)) {
+    const name = button.querySelector(".caption-label")?.textContent?.trim();
+    if (name && button.ariaLabel !== name) Object.assign(button, { ariaLabel: name, title: name });
+  }
+}
+
+/**
+ * A figure, as plotly makes it.
+ *
+ * @typedef {HTMLElement & {
+ *   on?: (name: string, done: () => void) => void,
+ *   _fullLayout?: { width: number, height: number, annotations: { font: { size: number } }[] },
+ * }} Plot
+ */
+
+/** @returns {{ Plots: { resize(plot: Plot): void }, relayout(plot: Plot, changes: object): void }} */
+const plotly = () => /** @type {any} */ (window).Plotly;
+
+/**
+ * A figure that is drawn while its tab is hidden gets a width of its own: it is fitted once it can be seen.
+ *
+ * @param {Plot} plot
+ */
+function fit(plot) {
+  const width = plot.parentElement?.clientWidth;
+  const layout = plot._fullLayout;
+  if (!width || !layout) return;
+  if (Math.abs(layout.width - width) > 1) plotly().Plots.resize(plot);
+  // Panels of squares are as tall as their width lets them be: on a narrow page the rest would be empty.
+  if (!plot.closest("#gain, #phase, #kernel, #past-gain")) return;
+  plot.dataset.full ??= String(layout.height);
+  const height = Math.min(Number(plot.dataset.full), Math.round(190 + width / 2));
+  if (Math.abs(layout.height - height) > 1) plotly().relayout(plot, { height });
+}
+
+/** Titles of a narrow figure neither run into each other nor off its edge: they get smaller. @param {Plot} plot */
 function shrinkTitles(plot) {
-  const all = [...plot.querySelectorAll(".annotation")].map((part) => ({ at: part.dataset.index, box: part.querySelector(".annotation-text-g").getBoundingClientRect() }));
+  const all = findAll(plot, ".annotation", SVGElement).map((part) => ({
+    at: Number(part.dataset.index),
+    box: find(part, ".annotation-text-g", SVGElement).getBoundingClientRect(),
+  }));
   const { left, right } = plot.getBoundingClientRect();
+  /** @type {Record<string, number>} */
   const smaller = {};
   for (const { at, box } of all) {
     if (!box.width || box.height > 2 * box.width) continue; // hidden, or upright
-    const middleOf = (b) => (b.left + b.right) / 2;
-    const room = [2 * Math.min(middleOf(box) - left, right - middleOf(box))];
-    for (const other of all) if (other.at !== at && Math.abs(other.box.top - box.top) < 3) room.push((2 * Math.abs(middleOf(other.box) - middleOf(box)) * box.width) / (box.width + other.box.width));
-    const { size } = plot._fullLayout.annotations[at].font;
+    const middle = (box.left + box.right) / 2;
+    const room = [2 * Math.min(middle - left, right - middle)];
+    for (const other of all) {
+      if (other.at === at || Math.abs(other.box.top - box.top) >= 3) continue;
+      const distance = Math.abs((other.box.left + other.box.right) / 2 - middle);
+      room.push((2 * distance * box.width) / (box.width + other.box.width));
+    }
+    const size = plot._fullLayout?.annotations[at].font.size ?? 0;
     const fitting = Math.max(7, Math.floor((size * (Math.min(...room) - 3)) / box.width));
     if (fitting < size) smaller[`annotations[${at}].font.size`] = fitting;
   }
-  if (Object.keys(smaller).length) window.Plotly.relayout(plot, smaller);
+  if (Object.keys(smaller).length) plotly().relayout(plot, smaller);
 }
 
-const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => requestAnimationFrame(() => target.querySelectorAll(".js-plotly-plot").forEach(fit))));
-function watchPlots() {
-  for (const plot of document.querySelectorAll(".js-plotly-plot:not([data-fitted])")) {
+/** @param {ResizeObserver} sizes */
+function watchPlots(sizes) {
+  for (const plot of /** @type {Plot[]} */ (findAll(document, ".js-plotly-plot:not([data-fitted])", HTMLElement))) {
     if (!plot.on) continue; // not drawn yet
     plot.dataset.fitted = "";
     plot.on("plotly_afterplot", () => {
@@ -103,14 +153,24 @@ function watchPlots() {
       if (plot.clientWidth) shrinkTitles(plot);
     });
     if (plot.clientWidth) shrinkTitles(plot);
-    sizes.observe(plot.parentElement);
+    if (plot.parentElement) sizes.observe(plot.parentElement);
   }
 }
 
-new MutationObserver(() => {
-  nameExamples();
-  hideUnfit();
-  watchPlots();
-}).observe(document.body, { childList: true, subtree: true });
-nameExamples();
-watchPlots();
+export function mount() {
+  connectLink();
+  window.addEventListener("hashchange", tellAddress);
+  document.addEventListener("paste", paste);
+  document.addEventListener("keydown", closeTabs);
+  const sizes = new ResizeObserver((entries) => {
+    for (const { target } of entries)
+      requestAnimationFrame(() => findAll(target, ".js-plotly-plot", HTMLElement).forEach(fit));
+  });
+  const follow = () => {
+    nameExamples();
+    hideUnfit();
+    watchPlots(sizes);
+  };
+  new MutationObserver(follow).observe(document.body, { childList: true, subtree: true });
+  follow();
+}

@@ -1,90 +1,117 @@
-// What can be taken away. Continues view.js in the same scope.
+// What can be taken away from the view of the maps.
 
-const fileName = () => `${result.name}-block${state.block + 1}-head${state.head + 1}`;
-const view = () => {
-  const { all, query, ...rest } = state;
-  return { ...rest, query: all ? "all" : query };
-};
+import { writeAddress } from "./address.js";
+import { scaleName } from "./cells.js";
+import { scaleOf } from "./colours.js";
+import { find, saveBlob } from "./elements.js";
+import { fetched, pieceAddress, tellFault } from "./pieces.js";
+import { barShapes, escaped, group, mapShapes, originOf, overlayShapes, saveSheet, sheetOf, words } from "./sheet.js";
+import { allShown, entropyOf, pageGrid, scaleTitle, streamName, textOf } from "./shown.js";
 
-// What the server makes of the whole result; a figure is of this view.
-async function fromServer(extension) {
-  note("One moment …");
+/** @typedef {import("./shown.js").Shown} Shown */
+/** @typedef {import("./shown.js").State} State */
+/** @typedef {import("./view.js").View} View */
+
+/** @param {View} view @param {Shown} shown @param {"png" | "svg"} extension */
+export function saveMaps(view, shown, extension) {
+  const { block, head } = view.state;
+  const scale = Number(find(view.root, "[data-scale]", HTMLSelectElement).value);
+  saveSheet(mapsSheet(view, shown), extension, `${shown.result.name}-block${block + 1}-head${head + 1}`, scale);
+}
+
+/**
+ * What the server makes of the whole result; a figure is of this view.
+ *
+ * @param {View} view @param {Shown} shown @param {"pdf" | "npz" | "html"} extension
+ */
+export async function fromServer(view, { result }, extension) {
+  const { note, state } = view;
+  const settings = writeAddress(view.said());
   const address = new URL(pieceAddress(result, extension));
-  if (extension === "pdf") address.searchParams.set("view", writeAddress(view()));
+  if (extension === "pdf") address.searchParams.set("view", settings);
+  note.textContent = "One moment …";
   try {
-    let blob = await (await fetched(address)).blob();
-    if (extension === "html") blob = await opened(blob);
+    let blob = await (await fetched(address.href)).blob();
+    if (extension === "html") blob = opened(await blob.text(), settings);
     saveBlob(blob, extension === "pdf" ? `${result.name}-block${state.block + 1}.pdf` : `${result.name}.${extension}`);
-    note("");
+    note.textContent = "";
   } catch (error) {
-    tellFault($(".dv-note"), error);
+    tellFault(note, error, () => view.trigger("lost"));
   }
 }
 
-// The report opens with what is on the screen: its view is set as a link would.
-async function opened(report) {
-  const text = await report.text();
-  return new Blob([text.replace('data-view=""', `data-view="${escaped(writeAddress(view()))}"`)], { type: "text/html" });
+/**
+ * The report opens with what is on the screen: its view is set as a link would.
+ *
+ * @param {string} report @param {string} settings
+ */
+function opened(report, settings) {
+  return new Blob([report.replace('data-view=""', `data-view="${escaped(settings)}"`)], { type: "text/html" });
 }
 
-// The chosen map over the picture, beside it all small maps with their names and entropies; each with its bar.
-function sheet() {
-  const { H, W } = block.scales[0];
-  const { all, cells, topOf, scale, chosen } = allShown();
-  const [margin, head, gap, width] = [24, 84, 10, 480];
-  const unit = width / Math.max(H, W); // a token's side in the large map
-  const small = 160 / Math.max(H, W); // and in the small ones
-  const [large, row] = [H * unit, H * small + gap + 16];
-  const [step, left] = [W * small + gap, W * unit + 2 * margin + 60];
-  const panelShapes = cells.flatMap((line, h) => [
-    words(left - 12, head + h * row + (H * small) / 2, `head ${h + 1}`, "end"),
-    ...line.map((c, i) => {
-      const frame = `<rect width="${W * small}" height="${H * small}" fill="none" stroke="#c9d0d7" stroke-width=".6"/>`;
-      const entropy = showsIndex() ? "" : words((W * small) / 2, H * small + 14, DspMaths.entropy(maps[all[i].scale][h][all[i].stream]).toFixed(2), "middle");
-      return group(left + i * step, head + h * row, mapShapes(c, topOf(c), small, state) + frame + entropy);
-    }),
-  ]);
-  const names = all.map(({ scale: s, stream }, i) => words(left + i * step + (W * small) / 2, head - 10, `${scaleName(block, s)} ${streamName(stream)}`, "middle"));
-  const { asked, which, numbers } = toldOf(chosen);
+/**
+ * The chosen map over the picture, beside it all small maps with their names and entropies; each with its bar.
+ *
+ * @param {View} view @param {Shown} shown
+ */
+function mapsSheet({ state, picture }, shown) {
+  const { block, result, asked: token } = shown;
+  const { columns, cells, topOf, scale, chosen } = allShown(shown, state);
+  const { H, W } = pageGrid(result);
+  const [margin, head, gap, side] = [24, 84, 10, 480];
+  const [width, height] = [side * W, side * H].map((length) => length / Math.max(H, W)); // of the large map
+  const [wide, tall] = [width / 3, height / 3]; // and of the small ones
+  const [step, row, left] = [wide + gap, tall + gap + 16, width + 2 * margin + 60];
+  const x = columns.map((_, i) => left + i * step);
+  const panel = cells.flatMap((line, h) => {
+    const y = head + h * row;
+    const maps = line.map((map, i) => {
+      const entropy = entropyOf(shown, state, { head: h, ...columns[i] }, 2);
+      const frame = `<rect width="${wide}" height="${tall}" fill="none" stroke="#c9d0d7" stroke-width=".6"/>`;
+      const look = { smooth: state.smooth };
+      const shapes = mapShapes(map, topOf(map), wide, tall, look) + frame;
+      return group(x[i], y, shapes + words(wide / 2, tall + 14, entropy, "middle"));
+    });
+    return [words(left - 12, y + tall / 2, `head ${h + 1}`, "end"), ...maps];
+  });
+  const names = columns.map((column, i) => {
+    const name = `${scaleName(block, column.scale)} ${streamName(shown, state, column.stream)}`;
+    return words(x[i] + wide / 2, head - 10, name, "middle");
+  });
+  const { asked, which, numbers } = textOf(shown, state, chosen);
   const below = head + block.heads * row;
-  const asking = state.all ? null : state.query;
+  const frames = state.all ? [] : [{ place: token, grid: block.grid, thick: true }];
+  const large = overlayShapes(picture, chosen, topOf(chosen), { ...state, width, height, frames });
+  const look = { title: "the large map, × uniform", opacity: state.opacity, ground: picture?.ground };
   const content = [
     words(margin, 30, originOf(result), "start", 700),
     words(margin, 50, `${asked} · ${which} · ${numbers}`),
-    group(margin, head, overlayShapes(picture, chosen, topOf(chosen), W * unit, asking, state)),
-    group(margin, head + large + 26, barShapes(scaleOf([chosen], topOf(chosen)), W * unit, { title: "the large map, × uniform", opacity: state.opacity, ground: picture?.ground })),
+    group(margin, head, large),
+    group(margin, head + height + 26, barShapes(scaleOf([chosen], topOf(chosen)), width, look)),
     ...names,
-    ...panelShapes,
-    group(left, below + 22, barShapes(scale, Math.max(all.length * step - gap, 320), { title: scaleTitle() })),
+    ...panel,
+    group(
+      left,
+      below + 22,
+      barShapes(scale, Math.max(columns.length * step - gap, 320), { title: scaleTitle(shown, state) }),
+    ),
   ];
-  const size = [left + Math.max(all.length * step, 330) + margin, Math.max(head + large + 60, below + 56) + margin];
-  return sheetOf(...size.map(Math.ceil), `${originOf(result)} · ${asked} · ${which}`, content.join(""));
+  const most = [left + Math.max(columns.length * step, 330), Math.max(head + height + 60, below + 56)];
+  const [full, high] = most.map((length) => Math.ceil(length + margin));
+  return sheetOf(full, high, `${originOf(result)} · ${asked} · ${which}`, content.join(""));
 }
 
-// An address that restores what is on the screen, on whichever tab. Examples can always be restored, an upload while it
-// is kept.
-function link() {
-  const tab = document.querySelector('[data-tab-id="maps"]')?.parentElement.querySelector('[aria-selected="true"]')?.dataset.tabId;
-  const comparison = tab === "compare" ? handleOf("compare", "dspCompare") : null;
-  const { model, side, whole } = result;
-  const address = new URL(document.baseURI);
-  address.hash = writeAddress({
-    picture: result.example || result.token, model, side, whole, tab,
-    ...view(),
-    ...(comparison ? comparison.told() : {}),
-    interventions: document.querySelector("#interventions textarea")?.value,
-  });
-  return address.href;
-}
-
-function python() {
+/** The lines that compute the chosen map. @param {Shown} shown @param {State} state */
+export function pythonOf({ result, block }, state) {
   const query = state.all ? '"all"' : `(${state.query.join(", ")})`;
   const source = result.example ? `examples/${result.example}.jpg` : "your-picture.jpg";
   const options = `side=${result.side}, whole=${result.whole ? "True" : "False"}`;
-  const stream = streamsOf(block)[state.stream];
+  const { name } = block.streams[state.stream];
+  const which = `block=${state.block}, scale=${state.scale}, head=${state.head}, stream="${name}", query=${query}`;
   const map =
     state.scale < block.scales.length
-      ? `dsp_viz.maps.query_map(result.trace, block=${state.block}, scale=${state.scale}, head=${state.head}, polarity="${stream}", query=${query})`
+      ? `dsp_viz.maps.query_map(result.trace, ${which})`
       : `dsp_viz.maps.layer_map(result.trace.blocks[${state.block}], ${query})[${state.stream}, ${state.head}]`;
-  return `import dsp_viz\n\nmodel = dsp_viz.load("${result.model}")\nresult = dsp_viz.analyse(model, "${source}", ${options})\n${map}\n`;
+  const model = `model = dsp_viz.load("${result.model}")`;
+  return `import dsp_viz\n\n${model}\nresult = dsp_viz.analyse(model, "${source}", ${options})\n${map}\n`;
 }

@@ -1,116 +1,161 @@
-// The polarity view: draws what DspMaths computes. Runs once when the component is mounted; `element`, `props`, `trigger`
-// and `watch` are Gradio's.
-const root = element.querySelector(".dv");
-const $ = (selector) => root.querySelector(selector);
-const stage = $(".dv-stage");
-const panel = $(".dv-panel");
+// The view of the maps: a result's layers one at a time, all maps of a layer and a large one over the picture.
 
-const settings = (blocks, grid) => ({ block: Math.min(2, blocks - 1), head: 0, scale: 0, stream: 0, query: middle(grid), all: false, show: "maps", colours: "shared", opacity: 0.85, smooth: false });
-const state = settings(3, [0, 0]);
-let result = null; // manifest of the analysis that is shown
-let restored = null; // the part of a link that was applied last
-let picture = null; // { image, muted, ground } as the model saw it
-let block = null; // decoded factors of the block that is shown
-let maps = null; // maps[scale][head][stream]; the last "scale" is the effective map of the layer
-let hovered = null;
-let requested = 0; // number of the newest request; answers to older ones are dropped
+import { readAddress } from "./address.js";
+import { latest } from "./cache.js";
+import { hasIndex, scaleCount } from "./cells.js";
+import { connect } from "./controls.js";
+import { draw } from "./draw.js";
+import { find, redrawing } from "./elements.js";
+import { onDescribe, onLook } from "./events.js";
+import { loadBlock, loadPicture, proofOf, tellFault } from "./pieces.js";
+import { clamp, rounded, within } from "./places.js";
+import { pageGrid, settings, shownOf } from "./shown.js";
 
-// ---- data ----------------------------------------------------------------------------------------------------------
+/** @typedef {import("./events.js").Wanted} Wanted */
+/** @typedef {import("./maths.js").Place} Place */
+/** @typedef {import("./pieces.js").Picture} Picture */
+/** @typedef {import("./pieces.js").Result} Result */
+/** @typedef {import("./shown.js").Shown} Shown */
+/** @typedef {import("./shown.js").State} State */
 
-async function showBlock(index) {
-  const number = ++requested;
-  root.setAttribute("aria-busy", "true");
-  state.block = index;
-  try {
-    const loaded = await loadBlock(result, index);
-    if (number !== requested) return;
-    block = loaded;
-    note("");
-    update();
-    root.setAttribute("aria-busy", "false");
-    for (const near of [index + 1, index - 1]) if (near >= 0 && near < result.blocks) loadBlock(result, near).catch(() => {});
-  } catch (error) {
-    if (number === requested) tellFault($(".dv-note"), error);
+export class View {
+  /** @param {import("./elements.js").Mounting<Result>} mounting */
+  constructor({ element, trigger }) {
+    this.root = find(element, ".dv", HTMLElement);
+    this.stage = find(element, ".dv-stage", HTMLCanvasElement);
+    this.panel = find(element, ".dv-panel", HTMLCanvasElement);
+    this.note = find(element, ".dv-note", HTMLElement);
+    this.trigger = trigger;
+    this.state = settings(3, { H: 1, W: 1 });
+    /** @type {Result | null} The newest; what is shown may still be of the last. */
+    this.result = null;
+    /** @type {Shown | null} */
+    this.shown = null;
+    /** @type {Picture | null} */
+    this.picture = null;
+    /** @type {Place | null} Where the pointer is, as shares of the picture. */
+    this.pointed = null;
+    /** @type {import("./draw.js").Layout | null} Of the small maps, for clicks. */
+    this.layout = null;
+    /** @type {string | null} The part of a link that was applied last. */
+    this.restored = null;
+    this.newestBlock = latest();
+    this.newestPicture = latest();
+    this.telling = 0;
+  }
+
+  /** @param {Result | null | undefined} result */
+  async show(result) {
+    if (!result) return;
+    const view = result.view && result.view !== this.restored ? result.view : null;
+    if (this.result?.token === result.token) return view === null ? undefined : this.restore(view);
+    const grid = pageGrid(result);
+    if (!this.result) Object.assign(this.state, settings(result.blocks, grid));
+    else this.state.query = rounded(this.state.query, pageGrid(this.result), grid);
+    this.result = result;
+    const picture = this.newestPicture(loadPicture(result), (loaded) => {
+      this.picture = loaded;
+      draw(this);
+    });
+    await Promise.all([picture, view === null ? this.showBlock(this.state.block) : this.restore(view)]);
+  }
+
+  /** @param {number} index of a layer, from 0; what lies beyond the last is the last */
+  async showBlock(index) {
+    const { result, state } = this;
+    if (!result) return;
+    state.block = clamp(index, 0, result.blocks - 1);
+    state.query = within(pageGrid(result), state.query);
+    this.root.setAttribute("aria-busy", "true");
+    const arrived = (/** @type {import("./layer.js").Block} */ block) => {
+      this.shown = shownOf(result, block, state);
+      this.note.textContent = "";
+      this.offer(this.shown);
+      draw(this);
+      this.root.setAttribute("aria-busy", "false");
+      const near = [state.block + 1, state.block - 1].filter((i) => i >= 0 && i < result.blocks);
+      for (const i of near) loadBlock(result, i).catch(() => {});
+    };
+    const failed = (/** @type {unknown} */ error) => tellFault(this.note, error, () => this.trigger("lost"));
+    await this.newestBlock(loadBlock(result, state.block), arrived, failed);
+  }
+
+  /** Draws what the state says of the layer that is shown. */
+  update() {
+    if (!this.shown) return;
+    this.shown = shownOf(this.shown.result, this.shown.block, this.state);
+    draw(this);
+  }
+
+  /** @param {Wanted} wanted a part that is to be looked at */
+  async look({ block = this.state.block, query, ...part }) {
+    Object.assign(this.state, part, query && { query, all: false });
+    this.announce();
+    await this.showBlock(block);
+  }
+
+  /** Sets the view as a link says; what it does not say is as at first. @param {string} view */
+  async restore(view) {
+    if (!this.result) return;
+    this.restored = view;
+    const { query, ...said } = readAddress(view);
+    const fresh = settings(this.result.blocks, pageGrid(this.result));
+    for (const [name, value] of Object.entries(fresh))
+      Object.assign(this.state, { [name]: said[/** @type {keyof typeof said} */ (name)] ?? value });
+    this.state.all = query === "all";
+    if (Array.isArray(query)) this.state.query = query;
+    await this.showBlock(this.state.block);
+    this.announce();
+  }
+
+  /** Python is told what is looked at, so that the other tabs follow; not on every step of a key held down. */
+  announce() {
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.trigger("pick", { block: this.state.block, head: this.state.head }), 150);
+  }
+
+  /** What a link says of the view. @returns {import("./address.js").Said} */
+  said() {
+    const { all, query, ...rest } = this.state;
+    return { ...rest, query: all ? "all" : query };
+  }
+
+  /** What the layer lacks is not offered; what is to be known of the result is told. @param {Shown} shown */
+  offer({ result, block }) {
+    /** @type {Record<string, boolean>} */
+    const has = { index: hasIndex(block), scales: scaleCount(block) > 1, server: !result.pieces };
+    for (const part of this.root.querySelectorAll("[data-needs]"))
+      if (part instanceof HTMLElement) part.hidden = !has[part.dataset.needs ?? ""];
+    find(this.root, '[data-out="heads"]', HTMLElement).textContent = `1 … ${Math.min(9, block.heads)}`;
+    find(this.root, ".dv-facts", HTMLElement).textContent = [block.name, block.kind, ...proofOf(result)].join(" · ");
+    const refused = find(this.root, ".dv-refused", HTMLElement);
+    refused.replaceChildren(
+      ...(result.refused ?? []).map((text) => Object.assign(document.createElement("li"), { textContent: text })),
+    );
   }
 }
 
-async function showResult(manifest) {
-  if (!manifest) return;
-  const news = manifest.view && manifest.view !== restored;
-  if (result && manifest.token === result.token) return news && restore(manifest.view);
-  const first = result === null;
-  if (first) Object.assign(state, settings(manifest.blocks, manifest.grid));
-  else state.query = state.query.map((at, axis) => Math.floor(((at + 0.5) * manifest.grid[axis]) / result.grid[axis]));
-  result = manifest;
-  const [loaded] = await Promise.all([loadPicture(manifest), news ? restore(manifest.view) : showBlock(fitted().block)]);
-  if (result !== manifest) return; // a newer picture came in between
-  picture = loaded;
-  draw();
-}
-
-// The settings, within what the result has; what depends on a block is fitted when it is there.
-function fitted() {
-  state.block = clamp(state.block, 0, result.blocks - 1);
-  state.query = state.query.map((at, axis) => clamp(at, 0, result.grid[axis] - 1));
-  return state;
-}
-
-// Sets the view as a link says; what it does not say is as at first.
-async function restore(view) {
-  restored = view;
-  const { query, ...said } = readAddress(view);
-  const fresh = settings(result.blocks, result.grid);
-  for (const name of Object.keys(fresh)) state[name] = said[name] ?? fresh[name];
-  state.all = query === "all";
-  if (Array.isArray(query)) state.query = query;
-  await showBlock(fitted().block);
-  announce();
-}
-
-// ---- what is shown ---------------------------------------------------------------------------------------------------
-
-const hasIndex = () => block.kind === "linear";
-const showsIndex = () => state.show === "index" && hasIndex();
-
-function update() {
-  if (!block) return;
-  maps = allMaps(block, state.all ? "all" : state.query);
-  state.head = clamp(state.head, 0, block.heads - 1);
-  state.scale = clamp(state.scale, 0, scaleCount(block) - 1);
-  state.stream = clamp(state.stream, 0, streamsOf(block).length - 1);
-  offer();
-  draw();
-}
-
-// What the model lacks is not offered.
-function offer() {
-  const has = { index: hasIndex(), scales: scaleCount(block) > 1 };
-  for (const part of root.querySelectorAll("[data-needs]")) part.hidden = !has[part.dataset.needs];
-  $('[data-out="heads"]').textContent = `1 … ${Math.min(9, block.heads)}`;
-}
-
-function columns() {
-  const streams = showsIndex() ? [0] : streamsOf(block).map((_, i) => i);
-  return Array.from({ length: scaleCount(block) }, (_, scale) => streams.map((stream) => ({ scale, stream }))).flat();
-}
-
-const shown = (place) => cell({ block, maps }, place, state.show);
-
-// All small maps, the chosen one, and where their scales end.
-function allShown() {
-  const all = columns();
-  const cells = Array.from({ length: block.heads }, (_, head) => all.map((place) => shown({ head, ...place })));
-  const shared = limit(cells.flat(), state.colours);
-  const topOf = (c) => (state.colours === "own" ? limit([c]) : shared);
-  const scale = state.colours === "own" ? ownScale(cells.flat()) : scaleOf(cells.flat(), shared);
-  const chosen = shown(state);
-  return { all, cells, topOf, scale, chosen };
-}
-
-const streamName = (stream) => (showsIndex() ? "same − opposite" : streamsOf(block)[stream]);
-
-// What stands over the bar of the small maps.
-function scaleTitle() {
-  if (showsIndex()) return "opposite more  ← × uniform →  same more";
-  return hasIndex() ? "opposite  ← × uniform →  same" : "softmax attention, × uniform";
+/** @param {import("./elements.js").Mounting<Result>} mounting */
+export function mount(mounting) {
+  const { props, watch } = mounting;
+  const view = new View(mounting);
+  connect(view);
+  redrawing(view.root, () => draw(view));
+  onLook((wanted) => view.look(wanted));
+  onDescribe((said) => {
+    if (!view.result) return said;
+    const { example, token, model, side, whole } = view.result;
+    return { picture: example ?? token, model, side, whole, ...view.said(), ...said };
+  });
+  // A link was opened in this tab. Of another result Python makes news; of this one it has none.
+  window.addEventListener("hashchange", () => {
+    const text = location.hash.slice(1);
+    const { picture, ...said } = readAddress(text);
+    const { result } = view;
+    if (!result || picture === undefined || ![result.example, result.token].includes(picture)) return;
+    const { model = result.model, side = result.side, whole = false } = said;
+    if (model === result.model && side === result.side && whole === result.whole) view.restore(text);
+  });
+  watch("value", () => view.show(props.value));
+  view.show(props.value);
 }

@@ -1,4 +1,4 @@
-"""The polarity view: a component whose maps are rebuilt in the browser from the factors of one block at a time."""
+"""The view of the maps: a component whose maps are rebuilt in the browser from the factors of one layer at a time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import gradio as gr
 from .theme import JAVASCRIPT, MARKUP
 
 
-class PolarityView(gr.HTML):
+class MapsView(gr.HTML):
     """Shows what its value, a manifest, points to; draws everything itself.
 
     The manifest: see :class:`dsp_viz.ui.kept.Manifest`, with ``view``, the part of a link that restores the

@@ -1,0 +1,44 @@
+// What the views and the page tell each other, as events of the document: none knows where another is.
+
+/**
+ * @typedef {Partial<{ block: number, head: number, scale: number, stream: number,
+ *   query: import("./maths.js").Place }>} Wanted What is missing stays as it is.
+ * @typedef {import("./address.js").Said} Said
+ */
+
+const LOOK = "dsp:look";
+const DESCRIBE = "dsp:describe";
+
+/** A part is to be looked at on the tab of the maps. @param {Wanted} wanted */
+export function askToLook(wanted) {
+  document.dispatchEvent(new CustomEvent(LOOK, { detail: wanted }));
+}
+
+/** @param {(wanted: Wanted) => void} look */
+export function onLook(look) {
+  document.addEventListener(LOOK, (event) => look(/** @type {CustomEvent} */ (event).detail));
+}
+
+/**
+ * What a link has to say of what is on the screen.
+ *
+ * @param {string | undefined} tab the one that is open
+ * @returns {Said}
+ */
+export function described(tab) {
+  const detail = { tab, said: {} };
+  document.dispatchEvent(new CustomEvent(DESCRIBE, { detail }));
+  return detail.said;
+}
+
+/**
+ * Lets a view say its part.
+ *
+ * @param {(said: Said, tab: string | undefined) => Said} describe what is said so far → with what the view says
+ */
+export function onDescribe(describe) {
+  document.addEventListener(DESCRIBE, (event) => {
+    const { detail } = /** @type {CustomEvent} */ (event);
+    detail.said = describe(detail.said, detail.tab);
+  });
+}

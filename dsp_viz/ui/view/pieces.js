@@ -1,0 +1,120 @@
+// The pieces of a result: its layers and its picture, fetched when they are needed.
+
+import { Cache } from "./cache.js";
+import { rgba } from "./colours.js";
+import { decode } from "./layer.js";
+
+/**
+ * @typedef {object} Result A manifest, as Python makes it.
+ * @property {string} token under which the pieces lie
+ * @property {number} blocks how many layers
+ * @property {[number, number]} grid the finest one of the picture, rows and columns
+ * @property {string} name of the picture
+ * @property {string | null} example
+ * @property {string} model
+ * @property {string} digest of its weights
+ * @property {number} side
+ * @property {boolean} whole
+ * @property {[string, number]} best class and its probability
+ * @property {number | null} [verified] largest relative error with which maps rebuild what a layer put out
+ * @property {string[]} [refused] what is said of layers that are not shown
+ * @property {string | null} [view] part of a link that restores the settings
+ * @property {Record<string, string>} [pieces] in a page that was taken away: base64
+ */
+
+/** @typedef {import("./layer.js").Block} Block */
+/**
+ *
+ *
+ * @typedef {{ image: HTMLImageElement, muted: HTMLCanvasElement, ground?: string }} Picture `ground`: its mean colour
+ */
+
+/** How exactly the maps rebuild what the layers put out, where that is known. @param {Result} result */
+export const proofOf = ({ verified }) => (verified == null ? [] : [`maps verified: ${verified.toExponential(1)}`]);
+
+/** @param {Result} result @param {string | number} piece */
+export function pieceAddress(result, piece) {
+  if (result.pieces) return `data:application/octet-stream;base64,${result.pieces[piece]}`;
+  return new URL(`results/${result.token}/${piece}`, document.baseURI).href;
+}
+
+/** The server's answer is missing; `lost`: another analysis helps. */
+class Missing extends Error {}
+
+/** @param {string} address */
+export async function fetched(address) {
+  const answer = await fetch(address).catch(() => null);
+  if (answer?.ok) return answer;
+  const gone = answer?.status === 404;
+  const why = gone ? "This result is no longer kept." : "The server does not answer. Is it still running?";
+  throw gone || !answer ? new Missing(why) : new Error(why);
+}
+
+/**
+ * Says what went wrong; where another analysis helps, with a button that asks for it.
+ *
+ * @param {HTMLElement} place @param {unknown} error @param {() => void} again
+ */
+export function tellFault(place, error, again) {
+  place.replaceChildren(error instanceof Error ? error.message : String(error));
+  if (!(error instanceof Missing)) return;
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Analyse again" });
+  button.addEventListener("click", () => {
+    place.textContent = "One moment …";
+    again();
+  });
+  place.append(" ", button);
+}
+
+/** @param {Block} block */
+const bytesOf = ({ scales }) =>
+  scales.reduce(
+    (sum, { left, right, average }) => sum + left.byteLength + right.byteLength + (average?.byteLength ?? 0),
+    0,
+  );
+
+/** Of all views of the page. @type {Cache<Block>} */
+const blocks = new Cache(64 * 2 ** 20, bytesOf);
+
+/** @param {Result} result @param {number} index */
+export function loadBlock(result, index) {
+  return blocks.get(`${result.token}/${index}`, async () => {
+    const answer = await fetched(pieceAddress(result, index));
+    return decode(await answer.arrayBuffer());
+  });
+}
+
+/** The picture as the model saw it. @param {Result} result @returns {Promise<Picture>} */
+export async function loadPicture(result) {
+  const image = new Image();
+  image.src = pieceAddress(result, "picture");
+  await image.decode().catch(() => {});
+  return { image, ...mute(image) };
+}
+
+/**
+ * The picture fades to gray, so that a map's colour is never mistaken for the picture's, and to white, so that a faint
+ * one is seen on it: colours of maps are about as dark as a usual picture.
+ *
+ * @param {HTMLImageElement} image
+ */
+function mute(image) {
+  const muted = document.createElement("canvas");
+  Object.assign(muted, { width: image.naturalWidth, height: image.naturalHeight });
+  const context = muted.getContext("2d");
+  if (!muted.width || !context) return { muted };
+  context.drawImage(image, 0, 0);
+  const pixels = context.getImageData(0, 0, muted.width, muted.height);
+  const { data } = pixels;
+  const sums = [0, 0, 0];
+  for (let i = 0; i < data.length; i += 4) {
+    const gray = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
+    for (let c = 0; c < 3; c++) {
+      const faded = data[i + c] + 0.65 * (gray - data[i + c]);
+      sums[c] += data[i + c] = faded + 0.4 * (255 - faded);
+    }
+  }
+  context.putImageData(pixels, 0, 0);
+  const [red, green, blue] = sums.map((sum) => Math.round((4 * sum) / data.length));
+  return { muted, ground: rgba([red, green, blue], 1) };
+}

@@ -1,0 +1,72 @@
+// Places in the picture and on its grids: [row, column] from 0, or both as shares of the picture.
+
+/** @typedef {import("./maths.js").Place} Place */
+/** @typedef {import("./layer.js").Size} Size */
+/** @typedef {import("./layer.js").Grid} Grid */
+/** @typedef {[x: number, y: number, width: number, height: number]} Box */
+
+/** @param {number} value @param {number} low @param {number} high */
+export function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}
+
+/** @param {Size} size @param {Place} place @returns {Place} */
+export const within = ({ H, W }, [row, column]) => [clamp(row, 0, H - 1), clamp(column, 0, W - 1)];
+
+/** The token in the middle of a grid; Python's default is the same. @param {Size} size @returns {Place} */
+export const middle = ({ H, W }) => [Math.floor(H / 2), Math.floor(W / 2)];
+
+/** The centre of a token as shares of the picture. @param {Size} size @param {Place} place @returns {Place} */
+export const centre = ({ H, W }, [row, column]) => [(row + 0.5) / H, (column + 0.5) / W];
+
+/** The token at a place of the picture. @param {Size} size @param {Place} at shares @returns {Place} */
+export const tokenAt = (size, [y, x]) => within(size, [Math.floor(y * size.H), Math.floor(x * size.W)]);
+
+/** A token of one grid on another. @param {Place} place @param {Size} from @param {Size} to @returns {Place} */
+export const rounded = (place, from, to) => tokenAt(to, centre(from, place));
+
+/**
+ * The key at a place of the picture, or null where none lies.
+ *
+ * @param {Grid} keys @param {Place} at shares
+ * @returns {Place | null}
+ */
+export function keyAt({ H, W, box: [top, left, bottom, right] }, [y, x]) {
+  const row = Math.floor(((y - top) / (bottom - top)) * H + 1e-9);
+  const column = Math.floor(((x - left) / (right - left)) * W + 1e-9);
+  return row < 0 || column < 0 || row >= H || column >= W ? null : [row, column];
+}
+
+/**
+ * Where a grid lies in a picture of some width and height.
+ *
+ * @param {Grid} grid @param {number} width @param {number} height
+ * @returns {Box}
+ */
+export function boxOf({ box: [top, left, bottom, right] }, width, height) {
+  return [left * width, top * height, (right - left) * width, (bottom - top) * height];
+}
+
+/**
+ * Where a token lies in it.
+ *
+ * @param {Size} size @param {Place} place @param {number} width @param {number} height
+ * @returns {Box}
+ */
+export function tokenBox({ H, W }, [row, column], width, height) {
+  return [(column * width) / W, (row * height) / H, width / W, height / H];
+}
+
+/**
+ * A map on another grid: for each token the value of the key that lies at its centre, 0 where none does.
+ *
+ * @param {Grid & { values: ArrayLike<number> }} map @param {Size} size
+ */
+export function onGrid(map, size) {
+  const values = new Float32Array(size.H * size.W);
+  for (let i = 0; i < values.length; i++) {
+    const key = keyAt(map, centre(size, [Math.floor(i / size.W), i % size.W]));
+    if (key) values[i] = map.values[key[0] * map.W + key[1]];
+  }
+  return values;
+}

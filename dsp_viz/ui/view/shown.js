@@ -1,0 +1,147 @@
+// What the view of the maps shows, as values and words: no canvas, no element.
+
+import { allMaps, cell, entropyText, fit, hasIndex, scaleCount, scaleName } from "./cells.js";
+import { limit, ownScale, scaleOf } from "./colours.js";
+import { middle, rounded } from "./places.js";
+
+/** @typedef {import("./cells.js").Which} Which */
+/** @typedef {import("./colours.js").Cell} Cell */
+/** @typedef {import("./colours.js").ColourScale} ColourScale */
+/** @typedef {import("./layer.js").Block} Block */
+/** @typedef {import("./maths.js").Maps} Maps */
+/** @typedef {import("./maths.js").Place} Place */
+/** @typedef {import("./layer.js").Size} Size */
+/** @typedef {import("./pieces.js").Result} Result */
+
+/**
+ * @typedef {object} State What a person chose.
+ * @property {number} block @property {number} head @property {number} scale @property {number} stream
+ * @property {Place} query on the page's grid
+ * @property {boolean} all whether the average over all queries is shown in place of it
+ * @property {"maps" | "index"} show
+ * @property {"shared" | "own" | "fixed"} colours
+ * @property {number} opacity @property {boolean} smooth
+ */
+
+/**
+ * @typedef {object} Shown
+ * @property {Result} result
+ * @property {Block} block
+ * @property {Maps} maps [scale][head][stream]; the last "scale" is the effective map of the layer
+ * @property {Place} asked the token of the layer's grid that the query is
+ */
+
+/** @param {{ grid: [number, number] }} result @returns {Size} */
+export const pageGrid = ({ grid: [H, W] }) => ({ H, W });
+
+/** What is chosen where nobody did. @param {number} blocks @param {Size} grid @returns {State} */
+export function settings(blocks, grid) {
+  const part = { block: Math.min(2, blocks - 1), head: 0, scale: 0, stream: 0 };
+  return { ...part, query: middle(grid), all: false, show: "maps", colours: "shared", opacity: 0.85, smooth: false };
+}
+
+/**
+ * What is shown of a layer; the choices become what the layer has.
+ *
+ * @param {Result} result @param {Block} block @param {State} state
+ * @returns {Shown}
+ */
+export function shownOf(result, block, state) {
+  fit(block, state);
+  const asked = rounded(state.query, pageGrid(result), block.grid);
+  return { result, block, asked, maps: allMaps(block, state.all ? "all" : asked) };
+}
+
+/** @param {Shown} shown @param {State} state */
+export const showsIndex = ({ block }, { show }) => show === "index" && hasIndex(block);
+
+/** The columns of the small maps. @param {Shown} shown @param {State} state */
+export function columnsOf(shown, state) {
+  const streams = showsIndex(shown, state) ? [0] : shown.block.streams.map((_, i) => i);
+  const scales = Array.from({ length: scaleCount(shown.block) }, (_, scale) => scale);
+  return scales.flatMap((scale) => streams.map((stream) => ({ scale, stream })));
+}
+
+/** @param {Shown} shown @param {State} state @param {Which} which */
+export const cellOf = (shown, state, which) => cell(shown.block, shown.maps, which, showsIndex(shown, state));
+
+/**
+ * All small maps, the chosen one, and where their scales end.
+ *
+ * @param {Shown} shown @param {State} state
+ */
+export function allShown(shown, state) {
+  const columns = columnsOf(shown, state);
+  const cells = Array.from({ length: shown.block.heads }, (_, head) =>
+    columns.map((column) => cellOf(shown, state, { head, ...column })),
+  );
+  const own = state.colours === "own";
+  const shared = limit(cells.flat(), state.colours);
+  /** @param {Cell} one */
+  const topOf = (one) => (own ? limit([one]) : shared);
+  const scale = own ? ownScale(cells.flat()) : scaleOf(cells.flat(), shared);
+  return { columns, cells, topOf, scale, chosen: cellOf(shown, state, state) };
+}
+
+/** @param {Shown} shown @param {State} state @param {number} stream */
+export function streamName(shown, state, stream) {
+  return showsIndex(shown, state) ? "same − opposite" : shown.block.streams[stream].name;
+}
+
+/** What stands over the bar of the small maps. @param {Shown} shown @param {State} state */
+export function scaleTitle(shown, state) {
+  if (showsIndex(shown, state)) return "opposite more  ← × uniform →  same more";
+  return hasIndex(shown.block) ? "opposite  ← × uniform →  same" : `${shown.block.kind}, × uniform`;
+}
+
+/**
+ * The entropy of a map; an index has none.
+ *
+ * @param {Shown} shown @param {State} state @param {Which} which @param {number} places
+ */
+export function entropyOf(shown, state, { head, scale, stream }, places) {
+  return showsIndex(shown, state) ? "" : entropyText(shown.block, shown.maps[scale][head][stream], places);
+}
+
+/** Where the largest value lies, of whatever sign. @param {Float32Array} values */
+const peakOf = (values) => values.reduce((best, v, i) => (Math.abs(v) > Math.abs(values[best]) ? i : best), 0);
+
+/** @param {Place} place */
+const placeText = ([row, column]) => `row ${row + 1}, column ${column + 1}`;
+
+/** Which token asks; on a layer with another grid than the page, both. @param {Shown} shown @param {State} state */
+function askedText({ result, block: { grid }, asked }, { all, query }) {
+  if (all) return "all queries, averaged";
+  const { H, W } = pageGrid(result);
+  const own = grid.H === H && grid.W === W ? "" : ` (${placeText(asked)} of this layer's ${grid.H}×${grid.W})`;
+  return `token ${placeText(query)}${own}`;
+}
+
+/** What the chosen map is. @param {Shown} shown @param {State} state @param {Cell} chosen */
+export function textOf(shown, state, { values, H, W }) {
+  const { block, head, scale, stream } = state;
+  const peak = peakOf(values);
+  const entropy = entropyOf(shown, state, state, 3);
+  const where = `${placeText([Math.floor(peak / W), peak % W])} of ${H}×${W} keys`;
+  const names = [scaleName(shown.block, scale), streamName(shown, state, stream)];
+  return {
+    asked: askedText(shown, state),
+    which: [`block ${block + 1}`, `head ${head + 1}`, ...names].join(" · "),
+    numbers: `peak ${values[peak].toPrecision(3)} × uniform at ${where}${entropy && ` · entropy ${entropy}`}`,
+  };
+}
+
+/** What a small map is of, and its numbers. @param {Shown} shown @param {State} state @param {Which} which */
+export function smallText(shown, state, which) {
+  const { values } = cellOf(shown, state, which);
+  const entropy = entropyOf(shown, state, which, 3);
+  const name = `${scaleName(shown.block, which.scale)}, ${streamName(shown, state, which.stream)}`;
+  const peak = values[peakOf(values)].toPrecision(3);
+  return `head ${which.head + 1}, ${name}: peak ${peak} × uniform${entropy && `, entropy ${entropy}`}`;
+}
+
+/** What a key of the chosen map gets. @param {Cell} chosen @param {Place | null} key */
+export function keyText({ values, W }, key) {
+  if (!key) return "no key here";
+  return `key ${placeText(key)}: ${values[key[0] * W + key[1]].toPrecision(3)} × uniform`;
+}
