@@ -27,7 +27,7 @@ def sizes_of(model: Subject) -> Sizes:
     """What can be chosen of a model's DSP-Attention; without any, one of each."""
     layers = list(dsp_layers(model).values())
     return Sizes(
-        len(layers),
+        max(1, len(layers)),
         max((layer.num_heads for layer in layers), default=1),
         max((len(layer.factors) for layer in layers), default=1),
         max((round(math.sqrt(2) * (layer.spectral.filters.modes - 1)) for layer in layers), default=1),
