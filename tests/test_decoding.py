@@ -28,7 +28,7 @@ from dsp_viz.images import ImageError
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
-FILES = sorted(path for path in DATA.iterdir() if path.name != "README.md") + EXAMPLES
+FILES = sorted(path for path in DATA.iterdir() if path.is_file() and path.name != "README.md") + EXAMPLES
 
 
 @pytest.fixture(scope="module")
