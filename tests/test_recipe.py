@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from dsp_attention.model import DSPImageClassifier
-from dsp_viz.checkpoint import load, write_atomically
+from dsp_viz.checkpoint import load
+from dsp_viz.files import write_atomically
 from dsp_viz.trace import trace
 from training import evaluate, train
 from training.data import DataError, Split, read_splits, resolve

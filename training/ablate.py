@@ -20,7 +20,7 @@ import torch
 from scipy.stats import t as students_t
 
 from dsp_attention import DSPImageClassifier
-from dsp_viz.checkpoint import CheckpointError, write_atomically
+from dsp_viz.files import CheckpointError, write_atomically
 from dsp_viz.memory import keep_freed_memory
 
 from .data import DataError, make_folder, read_splits, resolve

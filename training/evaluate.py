@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
-from dsp_viz.checkpoint import CheckpointError, load
+from dsp_viz.checkpoint import load
+from dsp_viz.files import CheckpointError
 from dsp_viz.memory import keep_freed_memory
 
 from .data import DataError, Split, read_split, resolve

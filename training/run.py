@@ -25,8 +25,9 @@ from tqdm import tqdm
 
 from dsp_attention import DSPImageClassifier
 from dsp_attention.optim import parameter_groups
-from dsp_viz.checkpoint import CheckpointError, save, write_atomically
+from dsp_viz.checkpoint import save
 from dsp_viz.config import Config, told
+from dsp_viz.files import CheckpointError, write_atomically
 
 from .data import Augmentation, DataError, Split
 from .evaluate import logits, preprocess, top1

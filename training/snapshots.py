@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dsp_viz.checkpoint import write_atomically
+from dsp_viz.files import write_atomically
 from dsp_viz.trace import dsp_layers, recording
 
 

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from dsp_attention.model import ATTENTIONS
-from dsp_viz.checkpoint import CheckpointError
+from dsp_viz.files import CheckpointError
 from dsp_viz.memory import keep_freed_memory
 
 from .data import DataError, make_folder, read_splits, resolve
