@@ -48,7 +48,7 @@ def _scripts(*parts: str) -> str:
 MARKUP = _text("view/view.html")
 #: The polarity view by itself, as in a page that was taken away; in the app it looks after the page around it too.
 VIEW_JAVASCRIPT = _scripts("sheet", "address", "view", "draw", "take", "controls")
-JAVASCRIPT = VIEW_JAVASCRIPT + _text("view/page.js")
+JAVASCRIPT = VIEW_JAVASCRIPT + _text("view/page.js", "view/answers.js")
 COMPARE_MARKUP = _text("view/compare.html")
 COMPARE_JAVASCRIPT = _scripts("sheet", "address", "compare", "comparing")
 REGION_MARKUP = _text("view/region.html")
