@@ -1,8 +1,8 @@
 """What the explorer costs: ``python -m benchmarks.app``.
 
 Overhead of the hooks, time of all maps of one block for one query, start of the app, its memory over fifty analyses,
-and the polarity view in a real Chromium (``CHROMIUM`` names its program where it is not ``/usr/bin/chromium``). One CPU
-thread, which is what the app takes.
+what a photo costs it of computing, and the polarity view in a real Chromium (``CHROMIUM`` names its program where it is
+not ``/usr/bin/chromium``). One CPU thread, which is what the app takes.
 """
 
 import os
@@ -11,11 +11,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from gradio_client import Client, handle_file
-from playwright.sync_api import sync_playwright
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 
 import dsp_viz
 from dsp_attention import DynamicSpectralPolarityAttention
@@ -30,6 +33,39 @@ def resident(process: int) -> float:
     """Resident memory of a process in MiB (Linux)."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def computed(process: int) -> float:
+    """Seconds of computing of a process and those that it started (Linux)."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            fields = path.read_text().rpartition(")")[2].split()
+            if process in (int(path.parent.name), int(fields[1])):
+                ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def cost(page: Page, process: int) -> None:
+    """Seconds of computing of the app for a photo that is uploaded, all inclusive, beyond what it takes in idleness."""
+    with TemporaryDirectory() as folder:
+        idle = computed(process)
+        page.wait_for_timeout(5000)
+        idle = (computed(process) - idle) / 5
+        seconds = []
+        for i in range(20):
+            path = Path(folder) / f"photo{i}.jpg"
+            with Image.open(EXAMPLES[i % len(EXAMPLES)]) as photo:
+                photo.rotate(i).save(path, quality=90)
+            page.locator("#picture").get_by_role("button", name="Remove Image").click()
+            page.wait_for_timeout(1000)
+            start, before = time.perf_counter(), computed(process)
+            page.locator("#picture input[type=file]").set_input_files(path)
+            page.wait_for_function("n => document.querySelector('#source textarea').value.includes(n)", arg=path.stem)
+            page.locator("#view .dv[aria-busy=false]").wait_for()
+            page.wait_for_timeout(1000)  # the neighbouring blocks come in
+            seconds.append(computed(process) - before - idle * (time.perf_counter() - start))
+    print(f"computing for a photo: median {statistics.median(seconds):.3f} s (idle: {idle:.3f} s each second)")
 
 
 #: Milliseconds from asking for another query to the paint of all maps; from asking for a block to its paint.
@@ -57,7 +93,7 @@ BLOCK = """async ([view, index]) => {
 HANDLE = "() => [...document.querySelectorAll('#view, #view *')].map(e => e.dspView).find(Boolean)"
 
 
-def browse(address: str) -> None:
+def browse(address: str, process: int) -> None:
     """Time the view as a person would see it."""
     with sync_playwright() as playwright:
         program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -103,6 +139,7 @@ def browse(address: str) -> None:
             view.wait_for()
             seconds.append(time.perf_counter() - start)
         print(f"photo to complete screen: median {statistics.median(seconds):.2f} s")
+        cost(page, process)
         page.get_by_role("tab", name="What if").click()
         start = time.perf_counter()
         page.locator("#judge").click()
@@ -122,6 +159,10 @@ def main() -> None:
 
     ms = rounds({"plain": plain, "traced": lambda: dsp_viz.trace.trace(model, x)}, 30)
     ratio = ms["traced"] / ms["plain"]
+    start = time.process_time()
+    for _ in range(30):
+        plain()
+    print(f"computing of a forward pass: {(time.process_time() - start) / 30:.3f} s")
     print(f"forward {ms['plain']:.1f} ms, traced {ms['traced']:.1f} ms, ratio {ratio:.3f}")
 
     layer = DynamicSpectralPolarityAttention(384, 6).eval()
@@ -145,7 +186,7 @@ def main() -> None:
                     raise SystemExit("error: the app did not start") from None
                 time.sleep(0.05)
         print(f"app start to first page: {time.perf_counter() - start:.1f} s")
-        browse(address)
+        browse(address, app.pid)
         client = Client(address, verbose=False)
         seconds, sizes = [], {}
         for i in range(1, 51):

@@ -71,7 +71,7 @@ def test_what_decoding_tells_comes_along(subject: Subject, tmp_path: Path) -> No
     path = tmp_path / "dark.png"
     dark.save(path)
     with Decoder() as decoder:
-        assert "16-bit" in subject.prepare(path, decoder=decoder).note
+        assert "uses only the lowest 12" in subject.prepare(path, decoder=decoder).note
         assert subject.prepare(path, decoder=decoder, stretch=True).picture.getpixel((9, 9)) == (255, 255, 255)
 
 

@@ -95,3 +95,34 @@ def test_what_uploads_leave_goes_once_it_is_old(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (0, 0))
     sweep(tmp_path, 3600)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "new", "other", "tmpnew"]
+
+
+#: What a busy page does: it reads what the server says some time after it has come.
+LATE = """const plain = window.fetch.bind(window);
+window.fetch = async (...request) => {
+  const response = await plain(...request);
+  if (!String(request[0].url ?? request[0]).includes("/queue/data")) return response;
+  const late = new TransformStream({ async transform(chunk, to) {
+    await new Promise(done => setTimeout(done, 700));
+    to.enqueue(chunk);
+  } });
+  return new Response(response.body.pipeThrough(late), response);
+};"""
+
+
+def test_a_page_that_reads_late_loses_no_click(browser: Browser, address: str) -> None:
+    """What is asked for when the server has ended the stream of answers, and the page has not read that yet."""
+    page = browser.new_page()
+    page.add_init_script(LATE)
+    page.goto(address)
+    ready(page)
+    page.get_by_role("tab", name="What if").click()
+    message = page.locator("#whatif-message")
+    page.wait_for_timeout(5000)  # until nothing is left to answer, and the page has read that
+    with page.expect_response(lambda answer: "queue/join" in answer.url):
+        page.locator("#run").click()  # refused at once, as the list is empty
+    page.wait_for_timeout(300)
+    page.get_by_role("button", name="Clear").click()
+    expect(message.locator("[role=alert]")).to_be_visible(timeout=READY)
+    expect(message).to_be_empty(timeout=READY)
+    page.close()

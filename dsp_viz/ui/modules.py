@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 _FOLDER = Path(__file__).parent / "view"
 
-#: Text of each module by its name, such as ``maths.js``.
-SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.js"))}
+#: Text of each module by its name, such as ``maths.js``; answers.js is none.
+SOURCES = {p.name: p.read_text(encoding="utf-8") for p in sorted(_FOLDER.glob("*.js")) if p.name != "answers.js"}
 
 #: Where they are served, seen from the page. The path tells their contents, so that browsers may keep them for good.
 PLACE = f"view/{sha256(repr(SOURCES).encode()).hexdigest()[:16]}"

@@ -29,7 +29,7 @@ from .guard import MAX_UPLOAD, Guard
 from .kept import Kept
 from .layout import Blocks
 from .tabs.whatif import STEPS
-from .theme import THEME, css
+from .theme import HEAD, THEME, css
 
 _log = logging.getLogger("dsp_viz")
 
@@ -75,6 +75,7 @@ def mount(
         allowed_paths=[str(folder) for folder in demo.example_folders],
         theme=THEME,
         css=css(),
+        head=HEAD,
         footer_links=["api"],
         run_history=False,  # the default copies every result into the browser's storage
         enable_monitoring=False,

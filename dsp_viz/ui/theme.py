@@ -53,6 +53,10 @@ MATTER_MARKUP = _text("view/matter.html")
 MATTER_JAVASCRIPT = mounting("matter.js")
 
 
+#: What every page runs before Gradio's scripts.
+HEAD = f"<script>{_text('view/answers.js')}</script>"
+
+
 def css() -> str:
     """The app's style sheets."""
     return _text("style.css", "view/view.css")

@@ -1,0 +1,53 @@
+"""Block and head are chosen on any tab that depends on them, and hold on all."""
+
+from playwright.sync_api import Locator, Page, expect
+from viewing import READY, ready, tab
+
+
+def control(page: Page, label: str) -> Locator:
+    """The one of the open tab."""
+    return page.get_by_label(label, exact=True).filter(visible=True)
+
+
+def pick(page: Page, label: str, number: int) -> None:
+    control(page, label).click()
+    options = page.locator(f"#{control(page, label).get_attribute('aria-controls')}")
+    options.get_by_role("option", name=str(number), exact=True).click()
+
+
+def stands_at(page: Page, block: int, head: int) -> None:
+    expect(control(page, "Block shown")).to_have_value(str(block), timeout=READY)
+    expect(control(page, "Head shown")).to_have_value(str(head), timeout=READY)
+
+
+def test_block_and_head_can_be_chosen_on_every_tab_that_depends_on_them(page: Page) -> None:
+    ready(page)
+    first, read = page.get_by_role("tab").first, page.locator(".dv-read")
+    tab(page, "Spectral filters")
+    stands_at(page, 3, 1)
+    pick(page, "Block shown", 5)
+    pick(page, "Head shown", 4)
+    for plot in ("#gain", "#phase", "#kernel"):
+        expect(page.locator(plot)).to_contain_text("▸ head 4", timeout=READY)
+    stands_at(page, 5, 4)
+    tab(page, "Coefficients")
+    stands_at(page, 5, 4)
+    pick(page, "Head shown", 2)
+    frames = "document.querySelector('#dynamic .js-plotly-plot').layout.shapes.map(s => [s.x0, s.y0])"
+    page.wait_for_function(f"JSON.stringify({frames}) === '[[15.5,0.5],[15.5,5.5]]'", timeout=READY)
+    first.click()
+    expect(read).to_contain_text("block 5 · head 2", timeout=READY)
+    page.get_by_role("button", name="next block").click()
+    expect(read).to_contain_text("block 6 · head 2", timeout=READY)
+    tab(page, "Mixing weights")
+    stands_at(page, 6, 2)
+    tab(page, "Training")
+    stands_at(page, 6, 2)
+    expect(page.locator("#past-gain")).to_contain_text("▸ head 2", timeout=READY)
+    pick(page, "Block shown", 1)
+    tab(page, "Spectral filters")
+    stands_at(page, 1, 2)
+    for plot in ("#gain", "#phase", "#kernel"):
+        expect(page.locator(plot)).to_contain_text("▸ head 2", timeout=READY)
+    first.click()
+    expect(read).to_contain_text("block 1 · head 2", timeout=READY)
