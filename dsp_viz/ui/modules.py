@@ -16,7 +16,7 @@ SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(_FOLDE
 #: Where they are served, seen from the page. The path tells their contents, so that browsers may keep them for good.
 PLACE = f"view/{sha256(repr(SOURCES).encode()).hexdigest()[:16]}"
 
-_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{(\s*\w+(?:,\s*\w+)*,?\s*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:const|function|class) (\w+))", re.MULTILINE)
 
 
@@ -71,7 +71,7 @@ def _variable(name: str) -> str:
 
 async def _answer(request: Request) -> Response:
     name = request.path_params["name"]
-    if name not in SOURCES or PLACE != f"view/{request.path_params['version']}":
+    if name not in SOURCES or f"view/{request.path_params['version']}" != PLACE:
         return PlainTextResponse("There is no such module in this version of the app.", status_code=404)
     for_good = {"Cache-Control": "public, max-age=31536000, immutable"}
     return Response(SOURCES[name], media_type="text/javascript", headers=for_good)
