@@ -1,6 +1,7 @@
 # One command starts the app, one runs the tests; both install what they need into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --silent
 NUMERICS := attention baselines context convolution derivatives dtypes maps mixing model polarity spectral trace training
 
 .PHONY: app test test-avx2 check clean
@@ -10,6 +11,7 @@ app: .venv/app.stamp
 
 test: .venv/dev.stamp
 	$(BIN)/python tests/browser.py
+	$(BIN)/node --test 'tests/js/*.test.js'
 	$(BIN)/python -m pytest
 
 # Again what computes with torch, as on a CPU without AVX-512, where oneDNN lacks some operations.
@@ -17,11 +19,12 @@ test-avx2: .venv/dev.stamp
 	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(addprefix tests/test_,$(addsuffix .py,$(NUMERICS)))
 
 # Gradio writes a stub beside each component of ours when the app runs; mypy would take it for the source.
-check: .venv/dev.stamp
+check: .venv/dev.stamp node_modules/.stamp
 	find dsp_viz/ui -name '*.pyi' -delete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(NPM) run check
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
@@ -36,5 +39,10 @@ check: .venv/dev.stamp
 	$(BIN)/python -m pip install --quiet -r requirements.txt -e '.[dev]'
 	touch $@
 
+# Node and npm come as a Python package. What npm installs checks the scripts of the views; none of it ships.
+node_modules/.stamp: package.json package-lock.json | .venv/dev.stamp
+	$(NPM) ci --ignore-scripts
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv node_modules build *.egg-info

@@ -1,8 +1,8 @@
 """What the explorer costs: ``python -m benchmarks.app``.
 
 Overhead of the hooks, time of all maps of one block for one query, start of the app, its memory over fifty analyses,
-what a photo costs it of computing, and the polarity view in a real Chromium (``CHROMIUM`` names its program where it is
-not ``/usr/bin/chromium``). One CPU thread, which is what the app takes.
+what a photo costs it of computing, and the view of the maps in a real Chromium (``CHROMIUM`` names its program where it
+is not ``/usr/bin/chromium``). One CPU thread, which is what the app takes.
 """
 
 import os
@@ -22,6 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 
 import dsp_viz
 from dsp_attention import DynamicSpectralPolarityAttention
+from dsp_viz.ui import modules
 
 from .attention import rounds
 
@@ -69,28 +70,32 @@ def cost(page: Page, process: int) -> None:
 
 
 #: Milliseconds from asking for another query to the paint of all maps; from asking for a block to its paint.
-QUERY = """async view => {
+QUERY = """async ([H, W]) => {
   const painted = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
-  const { H, W } = view.block().scales[0];
   const times = [];
   for (let i = 0; i < 40; i++) {
     await painted();
     const start = performance.now();
-    view.ask((7 * i) % H, (5 * i) % W);
+    const detail = { query: [(7 * i) % H, (5 * i) % W] };
+    document.dispatchEvent(new CustomEvent("dsp:look", { detail }));
     await painted();
     times.push(performance.now() - start);
   }
   return times.sort((a, b) => a - b)[20];
 }"""
-BLOCK = """async ([view, index]) => {
+BLOCK = """async block => {
   const painted = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   const start = performance.now();
-  const before = view.block();
-  view.goToBlock(index);
-  while (view.block() === before) await painted();
+  document.dispatchEvent(new CustomEvent("dsp:look", { detail: { block } }));
+  while (!document.querySelector(".dv-read").textContent.includes(`block ${block + 1} `)) await painted();
   return performance.now() - start;
 }"""
-HANDLE = "() => [...document.querySelectorAll('#view, #view *')].map(e => e.dspView).find(Boolean)"
+#: The grid of the layer that is shown, and how many numbers its factors hold.
+SIZES = """async place => {
+  const { loadBlock } = await import(new URL(`${place}/pieces.js`, document.baseURI));
+  const { grid, scales } = await loadBlock({ token: document.querySelector(".dv").dataset.result }, 2);
+  return [grid.H, grid.W, scales.reduce((n, { left, right }) => n + left.length + right.length, 0)];
+}"""
 
 
 def browse(address: str, process: int) -> None:
@@ -114,21 +119,18 @@ def browse(address: str, process: int) -> None:
                 print(f"  {size}: analysed and drawn in {time.perf_counter() - start:.2f} s")
             view.wait_for()
             page.wait_for_timeout(2000)
-            handle = page.evaluate_handle(HANDLE)
-            tokens = page.evaluate("v => v.block().scales[0].N", handle)
-            width = page.evaluate("v => v.block().width * v.block().heads", handle)
-            factors = 2 * 2 * width * page.evaluate("v => v.block().scales.reduce((n, s) => n + s.N, 0)", handle)
-            ask = page.evaluate(QUERY, handle)
-            block = page.evaluate(BLOCK, [handle, 5])  # neither it nor its neighbour has been looked at
+            H, W, numbers = page.evaluate(SIZES, modules.PLACE)
+            ask = page.evaluate(QUERY, [H, W])
+            block = page.evaluate(BLOCK, 5)  # neither it nor its neighbour has been looked at
             print(
-                f"{tokens} tokens: query to paint {ask:.1f} ms, cold block {block:.1f} ms, "
-                f"{max(sizes) / factors:.3f} times the bytes of the float16 factors"
+                f"{H * W} tokens: query to paint {ask:.1f} ms, cold block {block:.1f} ms, "
+                f"{max(sizes) / (2 * numbers):.3f} times the bytes of the float16 factors"
             )
-            page.evaluate(BLOCK, [handle, 2])
+            page.evaluate(BLOCK, 2)
         page.get_by_role("radio", name="128 px").check()
         page.wait_for_timeout(1500)
         seconds = []
-        link = f"({HANDLE})().link()"  # names the result
+        link = "document.querySelector('.dv').dataset.result"
         for i in (3, 5, 7, 9):
             page.locator("#picture").get_by_role("button", name="Remove Image").click()
             page.wait_for_timeout(1000)

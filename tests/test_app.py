@@ -206,7 +206,7 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
     ready(other)
     other.get_by_role("button", name="keys").click()
     for name in (
-        "Polarity maps",
+        "Attention maps",
         "Spectral filters",
         "Coefficients",
         "Mixing weights",

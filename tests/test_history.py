@@ -91,5 +91,5 @@ def test_slider_over_epochs(browser: Browser, changing: dsp_viz.Subject) -> None
         choose(page, "Model", "softmax_tiny")
         expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
         expect(page.get_by_role("tab", name="Training")).to_have_count(0, timeout=READY)  # it comes without snapshots
-        expect(page.get_by_role("tab", name="Polarity maps")).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
         page.context.close()

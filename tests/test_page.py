@@ -3,50 +3,21 @@
 import base64
 import re
 from pathlib import Path
-from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from conftest import EXAMPLES
 from playwright.sync_api import Browser, Page, expect
-from viewing import HANDLE, READY, choose, ready, settle, tab
+from viewing import READY, choose, described, link_of, look, maps_of, ready, settle, tab
 
 import dsp_viz
 from dsp_viz import ui
 from dsp_viz.store import Store
 
-PLACE = {"block": 3, "head": 1, "scale": 2, "stream": 1}
 
-
-def address_of(page: Page, expression: str, argument: Any = None) -> Any:
-    source = (Path(ui.__file__).parent / "view" / "address.js").read_text(encoding="utf-8")
-    return page.evaluate(f"argument => {{ {source}; return {expression} }}", argument)
-
-
-def test_an_address_says_what_was_said(page: Page) -> None:
-    said = {
-        "picture": "cat-chelsea", "model": "dsp_tiny", "side": 256, "whole": True, "tab": "compare", "block": 0,
-        "head": 3, "scale": 1, "stream": 1, "query": [3, 12], "show": "index", "colours": "own", "opacity": 0.35,
-        "smooth": True, "pictureA": "the picture on the left", "modelA": "a&b=c", "pictureB": "é ²#", "modelB": "x",
-        "a": PLACE, "b": {**PLACE, "block": 0}, "interventions": '[{"kind": "set_coefficient", "value": 0}]',
-    }  # fmt: skip
-    assert address_of(page, "readAddress(writeAddress(argument))", said) == said
-    assert address_of(page, "readAddress(writeAddress({ query: 'all', block: 2 }))") == {"query": "all", "block": 2}
-    assert address_of(page, "writeAddress({ head: 0, opacity: 0.85, tab: 'maps', show: undefined })") == ""
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "block=²", "block=-1", "block=1e3", "block=999999", "block=", "block=٣", "head=NaN", "query=1", "query=1,2,3",
-        "query=1,-2", "query=a,b", "query=%", "whole=True", "whole=constructor", "tab=__proto__", "tab=weights2",
-        "show=toString", "colours=<img>", "opacity=2", "opacity=Infinity", "opacity=0x1", "smooth=1", "a=1,2,3",
-        "b=1,2,3,x", "interventions={}", "interventions=[", "interventions=null", "__proto__=1", "constructor=1",
-        "picture=", "%E0%A4%A", "&&&===", "model=" + "x" * 201,
-    ],
-)  # fmt: skip
-def test_what_cannot_be_read_is_not_said(page: Page, text: str) -> None:
-    assert address_of(page, "readAddress(argument)", text) == {}
-    assert address_of(page, "Object.keys(readAddress(argument))", f"{text}&modelB=x") == ["modelB"]
+def said_by(link: str) -> dict[str, str]:
+    """The parts of a link's address, as text."""
+    return {name: value for name, (value,) in parse_qs(urlsplit(link).fragment).items()}
 
 
 def test_a_link_that_cannot_be_read_opens_the_page(page: Page, address: str) -> None:
@@ -71,7 +42,7 @@ def test_a_link_in_an_open_tab_sets_the_view(page: Page) -> None:
         expect(page.locator(".dv-read")).to_contain_text(told, timeout=READY)
         expect(page.get_by_label("smooth").first).to_be_checked(checked=bool(smooth))
     page.locator(".dv-stage").press("ArrowUp")
-    page.evaluate(f"history.replaceState(null, '', {HANDLE}.link())")  # as Copy link does
+    link_of(page)
     page.wait_for_timeout(300)
     page.evaluate("text => { location.hash = text }", f"picture={EXAMPLES[0].stem}&{link}")
     expect(page.locator(".dv-read")).to_contain_text(told, timeout=READY)
@@ -84,7 +55,7 @@ def test_a_link_in_an_open_tab_brings_its_picture_and_model(page: Page) -> None:
     )
     expect(page.locator(".dv-read")).to_contain_text("row 3, column 4 · block 5 · head 3", timeout=READY)
     expect(page.locator("#prediction .facts")).to_contain_text("polaformer_tiny", timeout=READY)
-    assert page.evaluate(f"{HANDLE}.result().name") == EXAMPLES[4].stem
+    assert described(page)["picture"] == EXAMPLES[4].stem
 
 
 def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
@@ -92,7 +63,7 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     tab(page, "What if")
     box = page.locator("#interventions textarea")
     box.fill('[{"kind": "set_coefficient", "value": 0, "block": 1}]')
-    said = address_of(page, f"readAddress(new URL({HANDLE}.link()).hash.slice(1))")
+    said = said_by(link_of(page))
     assert said["tab"] == "whatif"
     assert said["interventions"] == box.input_value()
     tab(page, "Compare")
@@ -106,19 +77,16 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     page.locator('#compare [data-side="1"][data-key="block"]').select_option(index=4)
     expect(page.locator("#compare td").nth(5)).to_contain_text("block 5", timeout=READY)
     page.locator("#compare canvas").first.press("ArrowUp")
-    said = address_of(page, f"readAddress(new URL({HANDLE}.link()).hash.slice(1))")
+    link = link_of(page)
+    said = said_by(link)
     assert (said["tab"], said["modelA"], said["modelB"]) == ("compare", "dsp_tiny", "polaformer_tiny")
-    assert said["a"] == {"block": 2, "head": 0, "scale": 1, "stream": 0}
-    assert said["b"] == {"block": 4, "head": 0, "scale": 0, "stream": 0}
-    assert said["query"] == [7, 8]
-    link = page.evaluate(f"{HANDLE}.link()")
+    assert (said["a"], said["b"], said["query"]) == ("2,0,1,0", "4,0,0,0", "7,8")
     other = page.context.new_page()
     other.goto(link)
     expect(other.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true", timeout=READY)
     expect(other.locator("#compare td").nth(4)).to_have_text("block 3, head 1, 2×, same", timeout=READY)
     expect(other.locator("#compare td").nth(5)).to_contain_text("block 5", timeout=READY)
-    handle = "[...document.querySelectorAll('#compare, #compare *')].map(e => e.dspCompare).find(Boolean)"
-    assert other.evaluate(f"{handle}.told().query") == [7, 8]
+    assert described(other, "compare")["query"] == [7, 8]
     expect(other.get_by_label("Model B", exact=True)).to_have_value("polaformer_tiny")
     expect(other.get_by_label("Picture B", exact=True)).to_have_value(EXAMPLES[2].stem)
     tab(other, "What if")
@@ -142,7 +110,7 @@ def test_plots_drawn_in_a_hidden_tab_fit_it(page: Page, width: int, height: int)
     told = "[...document.querySelectorAll('.js-plotly-plot')].filter(p => p.clientWidth).map(p => p._fullLayout.height)"
     heights = page.evaluate(told)
     for _ in range(2):
-        tab(page, "Polarity maps")
+        tab(page, "Attention maps")
         page.get_by_role("button", name="next block").click()
         page.wait_for_timeout(3000)  # the figures of the next block are drawn, if they are drawn at all while hidden
         ready(page)
@@ -199,14 +167,14 @@ def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_vi
         ready(page)
         page.wait_for_timeout(1200)  # the neighbouring blocks come in
         store.put("another", {}, None)
-        page.evaluate(f"{HANDLE}.goToBlock(5)")
+        look(page, block=5)
         note = page.locator(".dv-note")
         expect(note).to_contain_text("This result is no longer kept.", timeout=READY)
         page.get_by_role("button", name="Analyse again").click()
         expect(page.locator('[data-out="block"]')).to_have_text("6 / 6", timeout=READY)
         expect(note).to_be_empty()
         settle(page)
-        assert len(page.evaluate(f"{HANDLE}.maps()")) == 4
+        assert len(maps_of(page)) == 4
         page.close()
 
 

@@ -87,7 +87,7 @@ def test_what_a_model_lacks_is_not_offered(screen: Page) -> None:
     screen.get_by_role("tab", name="Spectral filters").click()
     expect(screen.locator("#gain .js-plotly-plot")).to_be_visible(timeout=READY)
     choose(screen, "Model", "softmax_tiny")
-    expect(screen.get_by_role("tab", name="Polarity maps")).to_have_attribute("aria-selected", "true", timeout=READY)
+    expect(screen.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true", timeout=READY)
     ready(screen)
     for name in HIDDEN:
         expect(screen.get_by_role("tab", name=name, exact=True)).to_have_count(0)

@@ -13,10 +13,10 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import HANDLE, READY, ask, maps_of, opened, ready, saved
+from viewing import READY, ask, link_of, maps_of, opened, ready, saved
 
 import dsp_viz
-from dsp_viz import export, maps, ui
+from dsp_viz import export, maps
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -72,13 +72,6 @@ def test_the_sheet_says_what_it_shows(page: Page, model: dsp_viz.Subject) -> Non
     assert image.attrib[HREF].startswith("data:image/png;base64,")
 
 
-def test_a_sheet_escapes_what_it_says(page: Page) -> None:
-    source = (Path(ui.__file__).parent / "view" / "sheet.js").read_text(encoding="utf-8")
-    name = 'a&b <i> "c"'
-    text = page.evaluate(f"name => {{ {source}; return words(0, 0, name) }}", name)
-    assert ET.fromstring(text).text == name
-
-
 def test_the_menu_opens_and_closes_by_keys(page: Page) -> None:
     ready(page)
     menu = page.locator(".dv-menu")
@@ -120,7 +113,7 @@ def test_pdf_is_of_the_block_and_query_that_are_looked_at(page: Page, address: s
     sheet = Path(saving.path()).read_bytes()
     assert sheet.startswith(b"%PDF")
     assert b"/FontFile2" in sheet  # text as TrueType
-    token = page.evaluate(f"{HANDLE}.result().token")
+    token = page.locator(".dv").get_attribute("data-result")
 
     def drawn(view: str) -> bytes:
         answer = page.request.get(f"{address}results/{token}/pdf", params={"view": view})
@@ -172,7 +165,7 @@ def test_a_link_restores_the_view(page: Page) -> None:
         stage.press(key)
     expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
     told = page.locator(".dv-read").inner_text()
-    link = page.evaluate(f"{HANDLE}.link()")
+    link = link_of(page)
     assert parse_qs(urlsplit(link).fragment)["picture"] == [EXAMPLES[0].stem]
     other = opened(page, link)
     assert other.locator(".dv-read").inner_text() == told
@@ -188,8 +181,7 @@ def test_a_link_to_an_upload_lives_as_long_as_its_result(page: Page, tmp_path: P
     page.locator("#picture input[type=file]").set_input_files(tmp_path / "mine.png")
     expect(first).not_to_contain_text(before, timeout=READY)
     ready(page)
-    page.wait_for_function(f"{HANDLE}.link().includes('picture=cat') === false")
-    link = page.evaluate(f"{HANDLE}.link()")
+    link = link_of(page)
     other = opened(page, link)
     rows = "#prediction .row"  # below them is told of which file they are: for the other, of what the model saw
     assert other.locator(rows).all_inner_texts() == page.locator(rows).all_inner_texts()

@@ -1,18 +1,15 @@
-"""The polarity view in a real browser: its arithmetic against numpy, its pointer and keys, what it gives away."""
+"""The view of the maps in a real browser: its arithmetic against numpy, its pointer and keys, what it gives away."""
 
 import base64
 import itertools
-import json
 from io import BytesIO
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import HANDLE, READY, ask, choose, end_of_scale, maps_of, ready, settle
+from viewing import READY, ask, choose, end_of_scale, look, maps_of, ready, settle
 
 import dsp_viz
 from dsp_viz import maps
@@ -22,7 +19,7 @@ def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.Subject) -> N
     ready(page)
     result = dsp_viz.analyse(model, EXAMPLES[0])
     for b in (1, 4):
-        page.evaluate(f"b => {HANDLE}.goToBlock(b)", b)
+        look(page, block=b)
         expect(page.locator('[data-out="block"]')).to_have_text(f"{b + 1} / 6", timeout=READY)
         ready(page)
         for query in ((0, 0), (15, 15), (3, 12), (8, 7), (15, 0)):
@@ -41,51 +38,6 @@ def test_average_over_all_queries(page: Page, model: dsp_viz.Subject) -> None:
     exact = maps.block_maps(dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[2], "all")
     for got, want in zip(maps_of(page), exact, strict=False):
         np.testing.assert_allclose(got, want.flatten(2).numpy(), rtol=0, atol=float(want.max()) / 255)
-
-
-def test_arithmetic_by_hand(page: Page) -> None:
-    """Functions that the maps do not show whole, and a grid with cut windows."""
-    source = (Path(__file__).parent.parent / "dsp_viz" / "ui" / "view" / "maths.js").read_text()
-
-    def run(expression: str) -> Any:
-        return page.evaluate(f"(() => {{ {source}; return {expression} }})()")
-
-    assert run("DspMaths.entropy([0.25, 0.25, 0.25, 0.25])") == 1
-    assert run("DspMaths.entropy([0, 1, 0, 0])") == 0
-    assert run("DspMaths.entropy([0, 0])") == 1
-    assert run("DspMaths.quantile([[1, 2, 3, 4], [8]], 0.5)") == pytest.approx(4, abs=0.01)
-    assert run("DspMaths.quantile([[0, 0]], 0.995)") == 0
-    effective = run(
-        """DspMaths.effective({
-            heads: 1, weights: [[0.5, 0.5]], coefficients: [[[1, 0.5], [2, 1]]],
-            scales: [{ H: 3, W: 2 }, { H: 2, W: 1 }],
-        }, [[[[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0]]], [[[0.75, 0.25], [0.5, 0.5]]]], 0).map(m => Array.from(m))"""
-    )
-    # same: ½·1·A₀ + ½·2·A₁, the coarse keys spread over 4 and 2 tokens; opposite: ½·½·A₀ + ½·1·A₁
-    np.testing.assert_allclose(effective[0], [0.5 + 0.1875, 0.1875, 0.1875, 0.1875, 0.125, 0.125])
-    np.testing.assert_allclose(effective[1], [0.0625, 0.25 + 0.0625, 0.0625, 0.0625, 0.125, 0.125])
-    shares = run("DspMaths.shares({ scales: [{ H: 3, W: 4 }, { H: 2, W: 2 }] }, 1, [1, 1])")
-    total = np.zeros(4)
-    for token, share in shares:
-        total[token] += share
-    U = [np.array([0.5, 0.5]), np.array([0.75, 0.25])]  # row 1 of 3 lies between both, column 1 of 4 nearer the first
-    np.testing.assert_allclose(total, np.outer(*U).ravel())
-
-
-def test_half_precision_is_decoded_exactly(page: Page) -> None:
-    source = (Path(__file__).parent.parent / "dsp_viz" / "ui" / "view" / "maths.js").read_text()
-    bits = np.array([0, 1, 0x3FF, 0x400, 0x3C00, 0x7BFF, 0x1234, 0x0155], np.uint16)
-    header = json.dumps(
-        {"kind": "linear", "heads": 1, "width": 8, "grids": [[1, 1]], "units": [[[1], [1]]], "coefficients": [[[1, 1]]],
-         "weights": [[1]], "epsilon": 0}
-    ).encode()  # fmt: skip
-    header += b" " * (-len(header) % 4)
-    data = len(header).to_bytes(4, "little") + header + bits.tobytes() * 2
-    got = page.evaluate(
-        f"bytes => {{ {source}; return Array.from(DspMaths.decode(new Uint8Array(bytes).buffer).scales[0].q) }}",
-        list(data),
-    )
-    np.testing.assert_array_equal(got, bits.view(np.float16).astype(float))
 
 
 def test_nothing_is_requested_for_another_query_or_look(page: Page) -> None:
@@ -227,8 +179,7 @@ def test_an_end_that_is_passed_is_marked(page: Page, show: str, colours: str) ->
     page.get_by_label("Colours").select_option(colours)
     marked = set()
     for head, query in itertools.product(range(4), ((0, 0), (8, 8), (15, 3), (5, 12))):
-        page.evaluate(f"head => Object.assign({HANDLE}.state, {{ head }})", head)
-        ask(page, query)
+        look(page, head=head, query=query)
         told = page.locator(".dv-scale").get_attribute("aria-label") or ""
         beyond, end = end_of_scale(told)
         same, opposite = (256 * row for row in maps_of(page)[0][:, head])
@@ -260,7 +211,7 @@ def test_what_softmax_lacks_is_not_offered(page: Page) -> None:
     expect(page.locator(".dv-help")).not_to_contain_text("same − opposite", use_inner_text=True)
     expect(page.locator(".dv-help")).not_to_contain_text("whole layer", use_inner_text=True)
     stage.press("d")
-    assert page.evaluate(f"{HANDLE}.state.show") == "maps"
+    assert page.locator('[data-set="show"]').input_value() == "maps"
 
 
 @pytest.mark.parametrize(("size", "whole", "grid"), [("256 px", False, (32, 32)), ("128 px", True, (11, 16))])

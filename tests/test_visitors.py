@@ -8,7 +8,7 @@ from conftest import EXAMPLES
 from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, ready
+from viewing import READY, link_of, ready
 
 import dsp_viz
 from dsp_viz import ui
@@ -28,7 +28,7 @@ def test_a_link_gives_away_what_the_model_saw(page: Page, browser: Browser, tmp_
     page.locator("#picture input[type=file]").set_input_files(upload)
     page.wait_for_function("() => document.querySelector('#source textarea').value.includes('secret')", timeout=READY)
     ready(page)
-    link = page.evaluate("[...document.querySelectorAll('#view, #view *')].map(e => e.dspView).find(Boolean).link()")
+    link = link_of(page)
     sent = json.loads(page.locator("#source textarea").input_value())["path"]
     stranger = browser.new_context()
     bodies: list[str] = []

@@ -11,9 +11,8 @@ from dsp_viz.importance import importance
 from dsp_viz.interventions import LeaveOutFilter, LeaveOutSummary, Restrict, SetCoefficient, SetMixingWeights, from_json
 from dsp_viz.trust import trust
 
-#: The list as the browser has it, and the tokens that are drawn.
+#: The list as the browser has it.
 WRITTEN = "JSON.parse(document.querySelector('#interventions textarea').value)"
-REGION = "[...document.querySelectorAll('#region, #region *')].map(e => e.dspRegion).find(Boolean)()"
 
 
 def opened(page: Page) -> None:
@@ -102,7 +101,7 @@ def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     assert written(page) == (Restrict(grid=(16, 16), tokens=((4, 2), (4, 3), (5, 4))),)
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#interventions textarea")).to_have_value("[]", timeout=READY)
-    page.wait_for_function(f"{REGION}.size === 0", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
     # A fast pointer tells few of the tokens that it passes.
     box = canvas.bounding_box()
     assert box is not None
@@ -115,16 +114,16 @@ def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     assert written(page) == (row,)
     # Another block has a region of its own, and what is written in the list is drawn.
     choose(page, "Block", "2")
-    page.wait_for_function(f"{REGION}.size === 0", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
     canvas.press("ArrowDown")
     canvas.press(" ")
     page.wait_for_function(f"{WRITTEN}.length === 2", timeout=READY)
     assert written(page) == (row, Restrict(grid=(16, 16), tokens=((10, 6),), block=1))
     choose(page, "Block", "every")
-    page.wait_for_function(f"{REGION}.size === 6", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("6 of 256 patches chosen", timeout=READY)
     page.locator("#interventions textarea").fill('[{"kind": "restrict", "grid": [16, 16], "tokens": [[0, 0]]}]')
     page.locator("#interventions textarea").blur()
-    page.wait_for_function(f"{REGION}.size === 1", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("1 of 256 patches chosen", timeout=READY)
 
 
 def test_another_picture_takes_what_was_told_of_the_last(page: Page) -> None:
@@ -192,7 +191,7 @@ def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.Su
     expect(page.locator(".dm-most")).to_contain_text(f"{most:+.2f}".replace("-", "−"))
     cells.nth(4 * 9 + 2).click()
     expect(page.locator(".dv-read")).to_contain_text("block 5 · head 3", timeout=READY)
-    expect(page.get_by_role("tab", name="Polarity maps")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
 
 
 def test_maps_of_a_picture_are_judged(page: Page, model: dsp_viz.Subject) -> None:

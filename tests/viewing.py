@@ -1,15 +1,15 @@
-"""How tests look at the polarity view."""
+"""How tests look at the view of the maps."""
 
 import re
+from typing import Any
 
 import numpy as np
 from playwright.sync_api import Download, Page, expect
 
+from dsp_viz.ui import modules
+
 #: Milliseconds that anything may take to appear.
 READY = 20_000
-
-#: Finds the element that carries the view's handle, wherever Gradio put it.
-HANDLE = "[...document.querySelectorAll('#view, #view *')].map(e => e.dspView).find(Boolean)"
 
 
 def ready(page: Page) -> None:
@@ -17,15 +17,41 @@ def ready(page: Page) -> None:
     expect(page.locator(".dv-read")).to_contain_text("token row", timeout=READY)
 
 
+def described(page: Page, tab: str = "maps") -> dict[str, Any]:
+    """What a link would say of what is on the screen: the views answer the event that asks them."""
+    asking = "tab => { const detail = { tab, said: {} };"
+    asking += " document.dispatchEvent(new CustomEvent('dsp:describe', { detail })); return detail.said; }"
+    return page.evaluate(asking, tab)
+
+
+def link_of(page: Page) -> str:
+    """The address that Copy link puts into the address bar."""
+    page.locator("#copy-link").click()
+    return page.evaluate("location.href")
+
+
 def maps_of(page: Page) -> list[np.ndarray]:
-    """What the view shows now: for each scale ``(2, h, H·W)``, then the layer's effective map."""
-    raw = page.evaluate(f"{HANDLE}.maps().map(s => s.map(h => h.map(m => Array.from(m))))")
+    """The maps of what is on the screen, as the view computes them: for each scale ``(streams, h, N)``, then the
+    effective map of a layer with several scales."""
+    script = """async ([place, { block: index, query }]) => {
+        const load = (name) => import(new URL(`${place}/${name}.js`, document.baseURI));
+        const [{ loadBlock }, { allMaps }] = await Promise.all(["pieces", "cells"].map(load));
+        const token = document.querySelector("#view .dv").dataset.result;
+        const maps = allMaps(await loadBlock({ token }, index), query);
+        return maps.map((scale) => scale.map((head) => head.map((row) => Array.from(row))));
+    }"""
+    raw = page.evaluate(script, [modules.PLACE, described(page)])
     return [np.array(scale).swapaxes(0, 1) for scale in raw]
 
 
-def ask(page: Page, query: tuple[int, int]) -> None:
-    page.evaluate(f"([r, c]) => {HANDLE}.ask(r, c)", list(query))
+def look(page: Page, **wanted: Any) -> None:
+    """Ask the view to look at a part, as the table of Which part matters does."""
+    page.evaluate("detail => document.dispatchEvent(new CustomEvent('dsp:look', { detail }))", wanted)
     settle(page)
+
+
+def ask(page: Page, query: tuple[int, int]) -> None:
+    look(page, query=query)
 
 
 def opened(page: Page, link: str) -> Page:

@@ -16,7 +16,7 @@ SOURCES = {p.name: p.read_text(encoding="utf-8") for p in sorted(_FOLDER.glob("*
 #: Where they are served, seen from the page. The path tells their contents, so that browsers may keep them for good.
 PLACE = f"view/{sha256(repr(SOURCES).encode()).hexdigest()[:16]}"
 
-_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{(\s*\w+(?:,\s*\w+)*,?\s*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:const|function|class) (\w+))", re.MULTILINE)
 
 

@@ -6,11 +6,11 @@ import { decode } from "./layer.js";
 
 /**
  * @typedef {object} Result A manifest, as Python makes it.
- * @property {string} token under which the pieces lie
+ * @property {string} [token] under which the pieces lie; a page that was taken away has them in itself
  * @property {number} blocks how many layers
  * @property {[number, number]} grid the finest one of the picture, rows and columns
  * @property {string} name of the picture
- * @property {string | null} example
+ * @property {string | null} example its name, where it is one
  * @property {string} model
  * @property {string} digest of its weights
  * @property {number} side

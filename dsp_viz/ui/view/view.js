@@ -48,7 +48,7 @@ export class View {
   async show(result) {
     if (!result) return;
     const view = result.view && result.view !== this.restored ? result.view : null;
-    if (this.result?.token === result.token) return view === null ? undefined : this.restore(view);
+    if (this.result && this.result.token === result.token) return view === null ? undefined : this.restore(view);
     const grid = pageGrid(result);
     if (!this.result) Object.assign(this.state, settings(result.blocks, grid));
     else this.state.query = rounded(this.state.query, pageGrid(this.result), grid);
@@ -72,6 +72,7 @@ export class View {
       this.note.textContent = "";
       this.offer(this.shown);
       draw(this);
+      this.root.dataset.result = result.token; // for whoever asks the page what it shows
       this.root.setAttribute("aria-busy", "false");
       const near = [state.block + 1, state.block - 1].filter((i) => i >= 0 && i < result.blocks);
       for (const i of near) loadBlock(result, i).catch(() => {});

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { boxOf, centre, keyAt, middle, onGrid, rounded, tokenAt, within } from "../../dsp_viz/ui/view/places.js";
+
+const size = (H, W) => ({ H, W });
+
+test("a place of the page on a layer's own grid", () => {
+  for (let row = 0; row < 13; row++)
+    for (const H of [1, 2, 5, 7, 13]) {
+      const [got] = rounded([row, 0], size(13, 3), size(H, 2));
+      assert.equal(got, Math.floor(((row + 0.5) * H) / 13));
+    }
+  assert.deepEqual(rounded([8, 8], size(16, 16), size(4, 2)), [2, 1]);
+  assert.deepEqual(rounded([3, 1], size(5, 3), size(5, 3)), [3, 1]);
+});
+
+test("tokens", () => {
+  assert.deepEqual(middle(size(5, 4)), [2, 2]);
+  assert.deepEqual(within(size(5, 4), [-1, 9]), [0, 3]);
+  assert.deepEqual(tokenAt(size(5, 4), [0.39, 1]), [1, 3]);
+  assert.deepEqual(centre(size(2, 4), [1, 0]), [0.75, 0.125]);
+});
+
+test("keys of a grid that reaches beyond the picture, and of one that covers a part of it", () => {
+  const beyond = { ...size(2, 3), box: [0, 0, 4 / 3, 1] };
+  assert.deepEqual(keyAt(beyond, [0.6, 0.99]), [0, 2]);
+  assert.deepEqual(keyAt(beyond, [0.7, 0.34]), [1, 1]);
+  assert.deepEqual(boxOf(beyond, 300, 30), [0, 0, 300, 40]);
+  const part = { ...size(2, 2), box: [0.5, 0.25, 1, 0.75] };
+  assert.equal(keyAt(part, [0.4, 0.5]), null);
+  assert.equal(keyAt(part, [0.6, 0.8]), null);
+  assert.deepEqual(keyAt(part, [0.8, 0.3]), [1, 0]);
+});
+
+test("every token of a pooled grid lies in the key that pools it", () => {
+  for (const [tokens, factor] of [
+    [11, 4],
+    [7, 2],
+    [13, 3],
+    [16, 4],
+  ]) {
+    const keys = Math.ceil(tokens / factor);
+    const grid = { ...size(keys, keys), box: [0, 0, (keys * factor) / tokens, (keys * factor) / tokens] };
+    for (let i = 0; i < tokens; i++) {
+      const key = Math.floor(i / factor);
+      assert.deepEqual(keyAt(grid, centre(size(tokens, tokens), [i, i])), [key, key]);
+    }
+  }
+});
+
+test("a map on another grid", () => {
+  const map = { ...size(2, 1), box: [0, 0, 4 / 3, 1], values: [5, 7] };
+  assert.deepEqual([...onGrid(map, size(3, 2))], [5, 5, 5, 5, 7, 7]);
+  const part = { ...size(1, 1), box: [0, 0, 1, 0.5], values: [3] };
+  assert.deepEqual([...onGrid(part, size(1, 2))], [3, 0]);
+});
