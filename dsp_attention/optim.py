@@ -2,7 +2,7 @@
 
 A module that knows better than the defaults has a class attribute ``roles``: a dict from the name of one of its
 parameters or submodules to its :data:`Role`. The role of a submodule is that of everything within, except what a module
-further in declares itself. What no module declares is a vector or one of the ``"other"`` weights.
+further in declares itself. What no module declares is exempt if it is a vector, else ``"other"``.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from torch import nn
 
 #: What an optimiser needs to know of a parameter:
 #:
-#: - ``"hidden"``: weights of the linear maps between the tokens of a block, for :class:`torch.optim.Muon`;
+#: - ``"hidden"``: weights of the linear maps within a block, for :class:`torch.optim.Muon`;
 #: - ``"other"``: other weights of linear maps and convolutions, for AdamW with weight decay;
 #: - ``"exempt"``: no weight decay;
 #: - ``"structure"``: few numbers that shape everything else and mean something at zero: no weight decay, a rate of
