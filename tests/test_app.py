@@ -147,7 +147,7 @@ def test_removing_the_picture_analyses_nothing(page: Page) -> None:
     page.locator("#picture input[type=file]").wait_for(state="attached", timeout=READY)
     page.get_by_role("button", name="next block").click()  # a later event: what came before it is done
     tab(page, "Spectral filters")
-    expect(page.get_by_text("Block 4, head 1, as chosen")).to_be_visible(timeout=READY)
+    expect(page.get_by_label("Block shown", exact=True)).to_have_value("4", timeout=READY)
     assert page.locator("#prediction").inner_text() == before
     assert requests
 

@@ -78,7 +78,11 @@ def test_everything_follows_a_model_of_one_s_own(screen: Page) -> None:
     expect(screen.get_by_role("slider", name="range slider for 4×")).to_have_count(0)
     screen.get_by_role("tab", name="Spectral filters").click()
     expect(screen.locator("#gain .js-plotly-plot")).to_be_visible(timeout=READY)
-    expect(screen.get_by_text("Block 2, head 1, as chosen")).to_be_visible()  # it has no third
+    shown = screen.get_by_label("Block shown", exact=True).filter(visible=True)
+    expect(shown).to_have_value("2", timeout=READY)  # it has no third
+    shown.click()
+    expect(screen.get_by_role("option")).to_have_text(["1", "2"])
+    shown.press("Escape")
     switch_back = screen.get_by_label("Model", exact=True)
     expect(switch_back).to_have_value("mine224")
 

@@ -58,7 +58,7 @@ class History:
         if not model.history:
             return {}
         last = len(model.history["filters"])
-        return {**self.place.follow(model), self.epoch: gr.update(maximum=last, value=last)}
+        return {self.epoch: gr.update(maximum=last, value=last)}
 
     def show(self, shown: Shown, values: Values) -> Values:
         """The figures after an epoch, counted from 1."""

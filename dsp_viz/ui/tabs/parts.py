@@ -41,7 +41,7 @@ class _Part:
         return views.is_dsp(model)
 
     def follow(self, model: Subject) -> Values:
-        return self.place.follow(model)
+        return {}
 
 
 class Filters(_Part):

@@ -56,17 +56,14 @@ class Place:
         self.block.input(None, self.block, None, js=LOOK.format("block"), **silent)
         self.head.input(None, self.head, None, js=LOOK.format("head"), **silent)
 
-    def follow(self, model: Subject) -> Values:
-        """Offer what a model has."""
-        sizes = sizes_of(model)
-        return {
-            self.block: gr.update(choices=_numbered(sizes.blocks)),
-            self.head: gr.update(choices=_numbered(sizes.heads)),
-        }
-
     def show(self, shown: Shown) -> Values:
-        """What is looked at, wherever it was chosen."""
-        return {self.block: shown.block, self.head: shown.head}
+        """What is looked at, wherever it was chosen, and what else there is."""
+        blocks = shown.kept.result.trace.blocks
+        heads = blocks[shown.block].coefficients.shape[1]
+        return {
+            self.block: gr.update(choices=_numbered(len(blocks)), value=shown.block),
+            self.head: gr.update(choices=_numbered(heads), value=shown.head),
+        }
 
 
 def _numbered(count: int) -> list[tuple[str, int]]:
