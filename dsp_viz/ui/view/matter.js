@@ -38,7 +38,7 @@ function buttonOf(block, { part, index, name, change }, top) {
 function rowsOf({ rows }, top) {
   const columns = columnsOf(rows);
   const head = document.createElement("tr");
-  head.append(edge("", "col"), ...columns.map(({ name }) => edge(name, "col")));
+  head.append(document.createElement("td"), ...columns.map(({ name }) => edge(name, "col")));
   const body = rows.map((worths, block) => {
     const row = document.createElement("tr");
     const cells = columns.map(({ part, name }) => {

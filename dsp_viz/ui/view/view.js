@@ -128,7 +128,8 @@ export class View {
     for (const part of this.root.querySelectorAll("[data-needs]"))
       if (part instanceof HTMLElement) part.hidden = !has[part.dataset.needs ?? ""];
     find(this.root, '[data-out="heads"]', HTMLElement).textContent = `1 … ${Math.min(9, block.heads)}`;
-    find(this.root, ".dv-facts", HTMLElement).textContent = [block.name, block.kind, ...proofOf(result)].join(" · ");
+    const proof = proofOf(result).map((text) => Object.assign(document.createElement("span"), { textContent: text }));
+    find(this.root, ".dv-facts", HTMLElement).replaceChildren(`${block.name} · ${block.kind} `, ...proof);
     const refused = find(this.root, ".dv-refused", HTMLElement);
     refused.replaceChildren(
       ...(result.refused ?? []).map((text) => Object.assign(document.createElement("li"), { textContent: text })),
