@@ -42,9 +42,10 @@ def program(tmp_path: Path) -> Iterator[Any]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
+        inherited = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "app.py"), "--model", "softmax_tiny", *arguments],
-            env=os.environ | {"TMPDIR": str(tmp_path)} | environment,
+            env=inherited | {"TMPDIR": str(tmp_path)} | environment,
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
