@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --silent
 NUMERICS := attention baselines context convolution derivatives dtypes maps mixing model polarity spectral trace training
+# Tests run in two processes: those with a browser in one of them, one after the other, and each file as a whole.
+IN_TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: app test test-avx2 check clean
 
@@ -12,11 +14,11 @@ app: .venv/app.stamp
 test: .venv/dev.stamp
 	$(BIN)/python tests/browser.py
 	$(BIN)/node --test 'tests/js/*.test.js'
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_TWO)
 
 # Again what computes with torch, as on a CPU without AVX-512, where oneDNN lacks some operations.
 test-avx2: .venv/dev.stamp
-	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(addprefix tests/test_,$(addsuffix .py,$(NUMERICS)))
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(IN_TWO) $(addprefix tests/test_,$(addsuffix .py,$(NUMERICS)))
 
 # Gradio writes a stub beside each component of ours when the app runs; mypy would take it for the source.
 check: .venv/dev.stamp node_modules/.stamp

@@ -1,8 +1,10 @@
 """Shared by the tests that use the app: one server and one browser for the whole run."""
 
+import atexit
 import gc
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,8 @@ from urllib.parse import urlsplit
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Uploads of a process of its own: where tests run in two, one does not find, or lose, what the other one sent.
+os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="dsp-viz-tests-")
 
 import numpy as np
 import pytest
@@ -18,7 +22,7 @@ import torch
 from browser import FLAGS, find
 from hostile_checkpoints import write_small
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import dsp_viz
 from dsp_viz import ui
@@ -26,8 +30,16 @@ from dsp_viz.store import Store
 
 # The server, the browser and the tests share the machine: one thread each keeps them from waiting for each other.
 torch.set_num_threads(1)
+atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in two processes, those with a browser run in one, one after the other; so do those of a file."""
+    for item in items:
+        browser = isinstance(item, pytest.Function) and "browser" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.name))
 
 
 @pytest.fixture(scope="session")
@@ -100,19 +112,28 @@ def _collected() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(scope="session")
+def _window(browser: Browser) -> BrowserContext:
+    """One for all pages: what Gradio's scripts compile to is kept with it, and a new one costs as much as a page."""
+    return browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+
+
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The app, opened; fails on a console error, an exception, or a request to another host."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-    opened = context.new_page()
+def page(_window: BrowserContext, address: str) -> Iterator[Page]:
+    """The app, opened; fails on a console error, an exception, a request to another host, or what it leaves behind."""
+    opened = _window.new_page()
     faults: list[str] = []
     opened.on("console", lambda m: faults.append(f"console: {m.text}") if m.type == "error" else None)
     opened.on("pageerror", lambda e: faults.append(f"exception: {e}"))
     opened.on("request", lambda r: faults.append(f"request: {r.url}") if _leaves(r.url, address) else None)
     opened.goto(address)
     yield opened
-    context.close()
+    left = _window.storage_state()
+    for other in _window.pages:
+        other.close()
+    _window.clear_permissions()
     assert faults == []
+    assert left == {"cookies": [], "origins": []}
 
 
 def _leaves(url: str, address: str) -> bool:
