@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -16,10 +17,12 @@ from .images import ImageError
 from .interventions import Intervention, InterventionError, applied, from_json
 from .kinds import layers
 from .maps import Query
-from .print_figures import PrintFigure
 from .sources.checkpoint import load
 from .subject import Subject
 from .trust import table, trust
+
+if TYPE_CHECKING:
+    from .print_figures import PrintFigure
 
 #: Endings of the files that ``trust`` takes for pictures.
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
@@ -279,7 +282,7 @@ def _refuse_existing(targets: list[Path], figures: tuple[str, ...]) -> None:
 
 
 def _write(
-    result: Analysis, target: Path, *, picture: Path, figure: PrintFigure, formats: tuple[str, ...], dpi: int
+    result: Analysis, target: Path, *, picture: Path, figure: "PrintFigure", formats: tuple[str, ...], dpi: int
 ) -> None:
     summary = {
         "picture": str(picture),

@@ -5,7 +5,7 @@ import io
 import json
 from html import escape
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from . import __version__, maps
 from .analysis import Analysis
-from .print_figures import PrintFigure, maps_sheet
+
+if TYPE_CHECKING:
+    from .print_figures import PrintFigure
 
 #: Pixels per inch of figures that are written as PNG.
 DPI = 150
@@ -129,7 +131,7 @@ def save_npz(result: Analysis, file: str | Path | BinaryIO, *, compressed: bool 
     (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)
 
 
-def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> PrintFigure:
+def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> "PrintFigure":
     """A figure for paper: the picture with the query framed, and all maps of one block on one colour scale.
 
     Args:
@@ -143,6 +145,8 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> PrintFigu
     Raises:
         ValueError: the model has no such block, or the query lies outside the grid.
     """
+    from .print_figures import maps_sheet  # imports matplotlib, which nobody needs who draws nothing
+
     blocks = result.trace.blocks
     if not 0 <= block < len(blocks):
         raise ValueError(f"block={block!r}: must be within 0 and {len(blocks) - 1}")
