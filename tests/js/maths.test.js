@@ -20,7 +20,7 @@ const LAYERS = {
     streams: TWO,
     epsilon: 0.03,
     scales: [
-      { queries: [7, 5], keys: [7, 5], box: WHOLE, pooled: 1, width: 6 },
+      { queries: [7, 5], keys: [7, 5], box: WHOLE, pooled: 1, width: 7 },
       { queries: [3, 2], keys: [3, 2], box: [0, 0, 9 / 7, 6 / 5], pooled: 3, width: 6 },
     ],
   }),

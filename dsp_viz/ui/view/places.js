@@ -32,8 +32,8 @@ export const rounded = (place, from, to) => tokenAt(to, centre(from, place));
  * @returns {Place | null}
  */
 export function keyAt({ H, W, box: [top, left, bottom, right] }, [y, x]) {
-  const row = Math.floor(((y - top) / (bottom - top)) * H + 1e-9);
-  const column = Math.floor(((x - left) / (right - left)) * W + 1e-9);
+  const row = Math.floor(((y - top) / (bottom - top)) * H);
+  const column = Math.floor(((x - left) / (right - left)) * W);
   return row < 0 || column < 0 || row >= H || column >= W ? null : [row, column];
 }
 
