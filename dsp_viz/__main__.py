@@ -22,7 +22,7 @@ from .subject import Subject
 from .trust import table, trust
 
 if TYPE_CHECKING:
-    from .print_figures import PrintFigure
+    from .figures.print import PrintFigure
 
 #: Endings of the files that ``trust`` takes for pictures.
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})

@@ -15,7 +15,7 @@ from . import __version__, maps
 from .analysis import Analysis
 
 if TYPE_CHECKING:
-    from .print_figures import PrintFigure
+    from .figures.print import PrintFigure
 
 #: Pixels per inch of figures that are written as PNG.
 DPI = 150
@@ -145,7 +145,7 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> "PrintFig
     Raises:
         ValueError: the model has no such block, or the query lies outside the grid.
     """
-    from .print_figures import maps_sheet  # imports matplotlib, which nobody needs who draws nothing
+    from .figures.print import maps_sheet  # imports matplotlib, which nobody needs who draws nothing
 
     blocks = result.trace.blocks
     if not 0 <= block < len(blocks):

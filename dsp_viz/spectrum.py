@@ -42,9 +42,11 @@ def radial_power(block: Layer, *, sample: int = 0) -> Tensor:
         ``(3, 2, h, R)`` float64: before, after ``F⁺``, after ``F⁻``; q, k; head; ``r``.
     """
     assert block.parts is not None
-    field = block.parts.fields[0][sample].double()  # (H, W, 2, h, d)
+    field = block.parts.fields[0][sample]  # (H, W, 2, h, d)
     H, W = field.shape[:2]
-    power = torch.fft.fft2(field, dim=(0, 1)).abs().square().mean(-1).permute(2, 3, 0, 1) / (H * W) ** 2  # (2, h, H, W)
+    power = (
+        torch.fft.fft2(field, dim=(0, 1)).abs().square().mean(-1).permute(2, 3, 0, 1).double() / (H * W) ** 2
+    )  # (2, h, H, W)
     gain = (1 + _on_grid(block.parts.filters, H, W)).abs().double()  # (2, h, H, W)
     powers = torch.stack([power, power * gain[0].square(), power * gain[1].square()])
     y, x = (torch.fft.fftfreq(n, 1 / n, dtype=torch.double, device=field.device) for n in (H, W))

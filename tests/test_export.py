@@ -21,7 +21,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 import dsp_viz
-from dsp_viz import export, figures
+from dsp_viz import export
+from dsp_viz.figures import screen
 from dsp_viz.interventions import SetCoefficient
 
 EPS = 1e-6  # of the normaliser's mean, as in the layer
@@ -145,14 +146,14 @@ def test_the_figure_draws_every_map_on_one_scale(result: dsp_viz.Analysis) -> No
     stage, *panels, bar = figure.axes
     assert np.array_equal(stage.images[0].get_array(), np.asarray(result.picture))
     want = [m[stream, head] * m[stream, head].size for m in arrays for stream in (0, 1) for head in range(4)]
-    limit = figures.shared_limit(arrays)
+    limit = screen.shared_limit(arrays)
     for i, (axes, values) in enumerate(zip(panels, want, strict=True)):
         image = axes.images[0]
         np.testing.assert_allclose(image.get_array(), values, rtol=1e-6)
         assert image.get_clim() == (0, limit)
         assert (image.get_extent(), axes.get_xlim()) == ([-0.5, 15.5, 15.5, -0.5], (-0.5, 15.5))
         assert to_rgb(image.cmap(0.0)) == (1, 1, 1)
-        end = (figures.SAME, figures.OPPOSITE)[i // 4 % 2]
+        end = (screen.SAME, screen.OPPOSITE)[i // 4 % 2]
         np.testing.assert_allclose(to_rgb(image.cmap(1.0)), np.array(end) / 255)
         assert axes.patches[0].get_bbox().bounds == (12.5, 1.5, 1, 1)
     ticks = [label.get_text() for label in bar.get_xticklabels()]

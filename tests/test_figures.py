@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from dsp_viz import figures, filter_figures
+from dsp_viz.figures import filters, screen
 
 
 @pytest.fixture
@@ -20,15 +20,15 @@ def maps() -> list[np.ndarray]:
 def test_shared_limit_is_a_quantile_over_area(maps: list[np.ndarray]) -> None:
     # A key of the second scale covers 2×2 tokens.
     area = np.concatenate([24 * maps[0].ravel(), np.repeat(6 * maps[1].ravel(), 4)])
-    assert figures.shared_limit(maps) == pytest.approx(np.quantile(area, 0.995, method="inverted_cdf"))
-    assert figures.shared_limit([-m for m in maps]) == figures.shared_limit(maps)
-    assert figures.shared_limit([np.full((2, 1, 3, 3), 1 / 9)]) == 1.0
+    assert screen.shared_limit(maps) == pytest.approx(np.quantile(area, 0.995, method="inverted_cdf"))
+    assert screen.shared_limit([-m for m in maps]) == screen.shared_limit(maps)
+    assert screen.shared_limit([np.full((2, 1, 3, 3), 1 / 9)]) == 1.0
 
 
 def test_filter_gain_is_centred_on_gain_one() -> None:
     gain = np.ones((2, 2, 5, 5))
     gain[1, 0, 2, 2] = 0.5  # F⁻ of head 1 halves the zero frequency: one value of 100, so the scale reaches there
-    figure = filter_figures.filter_gain(gain, np.zeros_like(gain))
+    figure = filters.filter_gain(gain, np.zeros_like(gain))
     trace = figure.data[0]
     z = np.asarray(trace.z)
     assert z[7 + 2, 2] == pytest.approx(-1.0)  # one octave down, in the middle of its panel
@@ -40,13 +40,13 @@ def test_filter_gain_is_centred_on_gain_one() -> None:
 def test_coefficients_and_weights_keep_every_number() -> None:
     generator = np.random.default_rng(1)
     values = 2 * generator.random((2, 3, 2, 2))
-    z = np.asarray(figures.coefficients(values).data[0].z)
+    z = np.asarray(screen.coefficients(values).data[0].z)
     for block in range(2):
         for stream in range(2):
             panel = z[4 * stream : 4 * stream + 3, 3 * block : 3 * block + 2]
             np.testing.assert_allclose(panel, values[block, :, :, stream])
     weights = generator.dirichlet(np.ones(2), (2, 3))
-    bars = figures.mixer_weights(weights, weights[..., ::-1]).data
+    bars = screen.mixer_weights(weights, weights[..., ::-1]).data
     np.testing.assert_allclose(bars[1].y, weights[..., 1].ravel())
     np.testing.assert_allclose(bars[1].customdata, weights[..., 0].ravel())
 
@@ -63,9 +63,9 @@ def test_an_outlier_does_not_bleach_the_rest(kind: str) -> None:
     """Of 10,000 values between -1 and 1 a few stand out: the scale ends near 1, and the bar says on which side."""
     quiet = np.random.default_rng(2).uniform(-1, 1, (2, 2, 50, 50))
     draw = {
-        "gain": lambda v: filter_figures.filter_gain(2**v, 0 * v),
-        "phase": filter_figures.filter_phase,
-        "kernel": filter_figures.filter_kernel,
+        "gain": lambda v: filters.filter_gain(2**v, 0 * v),
+        "phase": filters.filter_phase,
+        "kernel": filters.filter_kernel,
     }[kind]
     top, bottom = ("1.99", "0.502") if kind == "gain" else ("0.99", "-0.99") if kind == "phase" else ("0.995", "-0.995")
     for outliers, low, high in (([3.0], "", "≥ "), ([-2.5], "≤ ", ""), ([-3.0, 3.0], "≤ ", "≥ ")):
@@ -88,14 +88,14 @@ def test_a_bar_speaks_of_what_is_shown() -> None:
     gain = np.ones((3, 2, 4, 9, 9))
     gain[:, 0, 0, 0, :5] = 2
     gain[2, 1, 3, 4, 4] = 30
-    bars = [bar_of(filter_figures.filter_gain(g, 0 * g, among=gain)) for g in gain]
+    bars = [bar_of(filters.filter_gain(g, 0 * g, among=gain)) for g in gain]
     assert bars == [(1.0, "0.5", "2"), (1.0, "0.5", "2"), (1.0, "0.5", "≥ 2")]
 
 
 def test_scales_and_heads_have_colours_of_their_own() -> None:
-    bars = figures.mixer_weights(np.full((1, 2, 6), 1 / 6)).data
+    bars = screen.mixer_weights(np.full((1, 2, 6), 1 / 6)).data
     assert len({bar.marker.color for bar in bars}) == 6
-    lines = filter_figures.radial_gain(np.ones((2, 11, 3))).data
+    lines = filters.radial_gain(np.ones((2, 11, 3))).data
     looks = [(line.line.color, line.line.dash, line.marker.symbol) for line in lines]
     assert len(set(looks)) == 22
     assert [look[0] for look in looks[:11]] == [look[0] for look in looks[11:]]  # a head keeps its colour
@@ -110,7 +110,7 @@ def test_colours_of_heads_are_seen_by_everybody() -> None:
         "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
     }
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    heads, pages = linear(figures.HEADS), linear(("#ffffff", "#171e26"))
+    heads, pages = linear(screen.HEADS), linear(("#ffffff", "#171e26"))
     luminances = (heads @ to_xyz[1])[:, None], (pages @ to_xyz[1])[None]
     contrast = (np.maximum(*luminances) + 0.05) / (np.minimum(*luminances) + 0.05)
     assert contrast.min() >= 3
@@ -128,22 +128,22 @@ def linear(colours: tuple[str, ...]) -> np.ndarray:
 
 def test_radial_gain_has_a_line_per_head_and_polarity() -> None:
     profile = np.arange(1.0, 13.0).reshape(2, 2, 3)
-    lines = filter_figures.radial_gain(profile).data
+    lines = filters.radial_gain(profile).data
     np.testing.assert_allclose([line.y for line in lines], profile.reshape(4, 3))
     assert [line.name for line in lines] == ["F⁺ head 1", "F⁺ head 2", "F⁻ head 1", "F⁻ head 2"]
 
 
 def test_what_is_looked_at_is_marked() -> None:
     values = np.ones((2, 3, 2, 2))
-    shapes = figures.coefficients(values, chosen=(1, 2)).layout.shapes
+    shapes = screen.coefficients(values, chosen=(1, 2)).layout.shapes
     assert [(s.x0, s.x1, s.y0, s.y1) for s in shapes] == [(2.5, 4.5, 1.5, 2.5), (2.5, 4.5, 5.5, 6.5)]
-    assert figures.coefficients(values).layout.shapes == ()
-    bars = figures.mixer_weights(values[..., 0] / 2, chosen=(0, 1)).data
+    assert screen.coefficients(values).layout.shapes == ()
+    bars = screen.mixer_weights(values[..., 0] / 2, chosen=(0, 1)).data
     assert [list(bar.marker.line.width) for bar in bars] == [[0, 2, 0, 0, 0, 0]] * 2
     gain = np.ones((2, 2, 5, 5))
-    names = filter_figures.filter_gain(gain, 0 * gain, head=1).layout.xaxis.ticktext
+    names = filters.filter_gain(gain, 0 * gain, head=1).layout.xaxis.ticktext
     assert names == ("head 1", "<b>▸ head 2</b>")
-    lines = filter_figures.radial_gain(np.ones((2, 2, 3)), head=0).data
+    lines = filters.radial_gain(np.ones((2, 2, 3)), head=0).data
     assert [line.name for line in lines] == ["<b>▸ F⁺ head 1</b>", "F⁺ head 2", "<b>▸ F⁻ head 1</b>", "F⁻ head 2"]
     assert [line.line.width for line in lines] == [4, 1.5, 4, 1.5]
     assert [line.zorder for line in lines] == [1, 0, 1, 0]  # on top of the others
@@ -153,9 +153,9 @@ def test_what_is_looked_at_is_marked() -> None:
 def test_epochs_share_a_scale() -> None:
     gain = np.ones((3, 2, 2, 5, 5))
     gain[2, 0, 0, 1, 1:4] = 4
-    trace = filter_figures.filter_gain(gain[0], 0 * gain[0], among=gain).data[0]
+    trace = filters.filter_gain(gain[0], 0 * gain[0], among=gain).data[0]
     assert (trace.zmin, trace.zmax) == (-2.0, 2.0)
     values = np.ones((3, 2, 3, 2, 2))
     values[1, 0, 0, 0, 0] = 1.5
-    trace = figures.coefficients(values[0], among=values).data[0]
+    trace = screen.coefficients(values[0], among=values).data[0]
     assert (trace.zmin, trace.zmax) == (0.5, 1.5)

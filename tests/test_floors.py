@@ -31,11 +31,11 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "starlette": ("dsp_viz.ui",),
     "uvicorn": ("dsp_viz.ui",),
     "anyio": ("dsp_viz.ui",),
-    "plotly": ("dsp_viz.figures", "dsp_viz.filter_figures", "dsp_viz.ui"),
-    "matplotlib": ("dsp_viz.figures", "dsp_viz.print_figures"),
+    "plotly": ("dsp_viz.figures", "dsp_viz.ui"),
+    "matplotlib": ("dsp_viz.figures",),
     "captum": ("dsp_viz.relevance",),
     "scipy": ("dsp_viz.trust", "training"),
-    "safetensors": ("dsp_viz.checkpoint", "dsp_viz.sources"),
+    "safetensors": ("dsp_viz.sources",),
     "timm": ("dsp_viz.sources",),
     "torchvision": ("dsp_viz.images", "training", "app"),
     "accelerate": ("training",),
@@ -47,8 +47,6 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 #: decoded without torch, and below the screen nothing knows it.
 NEVER = {
     "dsp_viz.figures": ("torch", "dsp_attention"),
-    "dsp_viz.filter_figures": ("torch", "dsp_attention"),
-    "dsp_viz.print_figures": ("torch", "dsp_attention"),
     "dsp_viz.decode_worker": ("torch", "dsp_attention"),
     "dsp_viz.reading": ("torch", "dsp_attention"),
     "dsp_viz.structure": ("torch", "dsp_attention"),

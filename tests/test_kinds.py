@@ -14,10 +14,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dsp_attention import SoftmaxAttention
-from dsp_viz import factors, figures, maps
+from dsp_viz import factors, maps
+from dsp_viz.figures import screen
+from dsp_viz.figures.print import maps_sheet
 from dsp_viz.importance import importance
 from dsp_viz.kinds import KINDS, kind_of, layers, softmax
-from dsp_viz.print_figures import maps_sheet
 from dsp_viz.proof import LIMIT, error
 from dsp_viz.relevance import gradient_times_map, relevances
 from dsp_viz.trace import trace
@@ -98,7 +99,7 @@ def test_its_figure_is_signed(layer: inline.InLineAttention, x: Tensor) -> None:
     )
     _, panel, *_, bar = figure.axes
     low, high = panel.images[0].get_clim()
-    assert low == -high == -figures.shared_limit(values)
+    assert low == -high == -screen.shared_limit(values)
     assert bar.get_xticklabels()[0].get_text().startswith("-")
     figure.savefig(io.BytesIO(), format="svg")
 

@@ -6,7 +6,8 @@ import gradio as gr
 import plotly.graph_objects as go
 import torch
 
-from ... import figures, filter_figures, spectrum
+from ... import spectrum
+from ...figures import filters, screen
 from ...subject import Subject
 from ..results import Results
 from . import Shown, Values
@@ -68,15 +69,15 @@ class History:
         chosen = shown.block, shown.head
 
         def gain() -> go.Figure:
-            filters = torch.view_as_complex(torch.from_numpy(past["filters"][:, shown.block]))
-            spectra = spectrum.full_spectrum(filters)
+            learned = torch.view_as_complex(torch.from_numpy(past["filters"][:, shown.block]))
+            spectra = spectrum.full_spectrum(learned)
             gains = spectra.abs().numpy()
-            return filter_figures.filter_gain(gains[i], spectra[i].angle().numpy(), head=shown.head, among=gains)
+            return filters.filter_gain(gains[i], spectra[i].angle().numpy(), head=shown.head, among=gains)
 
         draw: tuple[Callable[[], go.Figure], ...] = (
             gain,
-            lambda: figures.coefficients(past["coefficients"][i], chosen=chosen, among=past["coefficients"]),
-            lambda: figures.mixer_weights(past["weights"][i], chosen=chosen),
+            lambda: screen.coefficients(past["coefficients"][i], chosen=chosen, among=past["coefficients"]),
+            lambda: screen.mixer_weights(past["weights"][i], chosen=chosen),
         )
         made = {
             plot: self._drawings.of((plot.elem_id, name, i, *chosen), each)

@@ -7,7 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 from gradio.components import Component
 
-from ... import figures, filter_figures, spectrum
+from ... import spectrum
+from ...figures import filters, screen
 from ...subject import Subject
 from .. import views
 from ..kept import dsp_blocks
@@ -65,17 +66,17 @@ class Filters(_Part):
         spectra, grid = spectrum.full_spectrum(parts.filters), block.grid.size
         gain, phase = spectra.abs(), spectra.angle().numpy()
         of_model: dict[gr.Plot, Callable[[], go.Figure]] = {
-            self.gain: lambda: filter_figures.filter_gain(gain.numpy(), phase, head=head),
-            self.radial: lambda: filter_figures.radial_gain(spectrum.radial_profile(gain).numpy(), head=head),
-            self.phase: lambda: filter_figures.filter_phase(phase, head=head),
-            self.kernel: lambda: filter_figures.filter_kernel(
+            self.gain: lambda: filters.filter_gain(gain.numpy(), phase, head=head),
+            self.radial: lambda: filters.radial_gain(spectrum.radial_profile(gain).numpy(), head=head),
+            self.phase: lambda: filters.filter_phase(phase, head=head),
+            self.kernel: lambda: filters.filter_kernel(
                 spectrum.spatial_kernel(parts.filters, *grid).numpy(), head=head
             ),
         }
         place = shown.kept.source.model, shown.block, head, grid
         return {
             **self.place.show(shown),
-            self.power: filter_figures.power_spectrum(shown.kept.powers[shown.block], head),
+            self.power: filters.power_spectrum(shown.kept.powers[shown.block], head),
             **{plot: self._drawings.of((plot.elem_id, *place), draw) for plot, draw in of_model.items()},
         }
 
@@ -96,8 +97,8 @@ class Coefficients(_Part):
         assert shown.kept.influence is not None
         return {
             **self.place.show(shown),
-            self.dynamic: figures.coefficients(coefficients, chosen=(shown.block, shown.head)),
-            self.influence: figures.summary_influence(shown.kept.influence, ("global mean", "LSTM", "self-attention")),
+            self.dynamic: screen.coefficients(coefficients, chosen=(shown.block, shown.head)),
+            self.influence: screen.summary_influence(shown.kept.influence, ("global mean", "LSTM", "self-attention")),
         }
 
 
@@ -118,7 +119,7 @@ class Weights(_Part):
         def draw() -> go.Figure:
             blocks = dsp_blocks(shown.kept.result)
             weights = np.stack([b.weights[0].float().numpy() for b, _ in blocks])
-            return figures.mixer_weights(
+            return screen.mixer_weights(
                 weights, np.stack([parts.ema.float().numpy() for _, parts in blocks]), chosen=chosen
             )
 

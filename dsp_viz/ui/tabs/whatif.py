@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import gradio as gr
 import numpy as np
 
-from ... import figures
+from ...figures import screen
 from ...images import ImageError
 from ...importance import Importance, importance_steps
 from ...interventions import InterventionError, Restrict, from_json, to_json
@@ -122,7 +122,7 @@ class WhatIf:
         chosen = [name for name, _ in before.result.top(4)]
         chosen += [name for name, _ in after.result.top(4) if name not in chosen]
         old, new = (dict(zip(r.result.classes, r.result.probabilities, strict=True)) for r in (before, after))
-        figure = figures.before_after(
+        figure = screen.before_after(
             chosen, np.array([old[name] for name in chosen]), np.array([new[name] for name in chosen])
         )
         sides = {"a": before.manifest.json(), "b": after.manifest.json(), "names": ["before", "after"]}
@@ -147,7 +147,7 @@ class WhatIf:
         names = list(found.relevance)
         low, high = found.random_band()
         plots = [
-            figures.score_curves(names, own[: len(names)].numpy(), (below.numpy(), above.numpy()), title)
+            screen.score_curves(names, own[: len(names)].numpy(), (below.numpy(), above.numpy()), title)
             for own, below, above, title in (
                 (found.curves.deletion, low.deletion, high.deletion, "% of the tokens taken away"),
                 (found.curves.insertion, low.insertion, high.insertion, "% of the tokens given back"),

@@ -1,13 +1,14 @@
-"""Spectral filters → plotly figures, in the language of :mod:`dsp_viz.figures`.
+"""Spectral filters → plotly figures, in the language of :mod:`dsp_viz.figures.screen`.
 
-Colour scales are those of :func:`dsp_viz.figures.robust_limit`: a few frequencies that a filter all but removes would
-otherwise bleach all others. What lies beyond keeps the end's colour, the bar says so, and its number is told on hover.
+Colour scales are those of :func:`dsp_viz.figures.screen.robust_limit`: a few frequencies that a filter all but removes
+would otherwise bleach all others. What lies beyond keeps the end's colour, the bar says so, and its number is told on
+hover.
 """
 
 import numpy as np
 import plotly.graph_objects as go
 
-from .figures import DIVERGING, HEADS, INK, OPPOSITE, SAME, Array, diverging_bar, layout, robust_limit, stitch
+from .screen import DIVERGING, HEADS, INK, OPPOSITE, SAME, Array, diverging_bar, layout, robust_limit, stitch
 
 
 def filter_gain(gain: Array, phase: Array, *, head: int | None = None, among: Array | None = None) -> go.Figure:

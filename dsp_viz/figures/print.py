@@ -1,7 +1,7 @@
 """Arrays → matplotlib figures for paper: white, laid out in inches; never pyplot, which keeps figures alive; no torch.
 
-The colours, units and limits are those of :mod:`dsp_viz.figures`. Sizes are fixed rather than fitted to the page, so
-that a token has the same size in every figure of a paper.
+The colours, units and limits are those of :mod:`dsp_viz.figures.screen`. Sizes are fixed rather than fitted to the page,
+so that a token has the same size in every figure of a paper.
 """
 
 import warnings
@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from .figures import ONLY, OPPOSITE, SAME, Array, density, shared_limit
-from .layer import Grid, Role, Stream
+from ..layer import Grid, Role, Stream
+from .screen import ONLY, OPPOSITE, SAME, Array, density, shared_limit
 
 #: Text stays text: SVG asks for the reader's fonts, PDF holds TrueType. The same figure gives the same bytes.
 _STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "dsp_viz", "pdf.fonttype": 42}
