@@ -43,10 +43,10 @@ def radial_power(block: Layer, *, sample: int = 0) -> Tensor:
     """
     assert block.parts is not None
     field = block.parts.fields[0][sample]  # (H, W, 2, h, d)
+    field = field.to(torch.promote_types(field.dtype, torch.float32))
     H, W = field.shape[:2]
-    power = (
-        torch.fft.fft2(field, dim=(0, 1)).abs().square().mean(-1).permute(2, 3, 0, 1).double() / (H * W) ** 2
-    )  # (2, h, H, W)
+    power = torch.fft.fft2(field, dim=(0, 1)).abs().square().mean(-1) / (H * W) ** 2  # (H, W, 2, h)
+    power = power.permute(2, 3, 0, 1).double()
     gain = (1 + _on_grid(block.parts.filters, H, W)).abs().double()  # (2, h, H, W)
     powers = torch.stack([power, power * gain[0].square(), power * gain[1].square()])
     y, x = (torch.fft.fftfreq(n, 1 / n, dtype=torch.double, device=field.device) for n in (H, W))

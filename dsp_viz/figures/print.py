@@ -1,7 +1,7 @@
 """Arrays → matplotlib figures for paper: white, laid out in inches; never pyplot, which keeps figures alive; no torch.
 
-The colours, units and limits are those of :mod:`dsp_viz.figures.screen`. Sizes are fixed rather than fitted to the page,
-so that a token has the same size in every figure of a paper.
+The colours, units and limits are those of :mod:`dsp_viz.figures.screen`. Sizes are fixed rather than fitted to the
+page, so that a token has the same size in every figure of a paper.
 """
 
 import warnings
