@@ -251,7 +251,8 @@ def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator
     """
     collected: dict[Point, list[Change]] = {}
     regions: dict[str, list[Restrict]] = {}
-    layers = dsp_layers(model)
+    interventions = tuple(interventions)
+    layers = dsp_layers(model) if interventions else {}
     for intervention in interventions:
         if not isinstance(intervention, _Value):
             raise InterventionError(
