@@ -10,12 +10,20 @@ __version__ = "0.1.0"
 
 import warnings as _warnings
 
-from . import images, layer, maps, trace
-from .analysis import Analysis, analyse
-from .files import CheckpointError
-from .images import ImageError
-from .sources.checkpoint import available, load
-from .subject import Subject
+try:
+    from . import images, layer, maps, trace
+    from .analysis import Analysis, analyse
+    from .files import CheckpointError
+    from .images import ImageError
+    from .sources.checkpoint import available, load
+    from .subject import Subject
+except ModuleNotFoundError as error:
+    if not error.name or error.name.startswith("dsp_"):
+        raise
+    # `pip install .` brings what the layer needs, which is torch only.
+    raise ModuleNotFoundError(
+        f"dsp_viz needs {error.name}, which is not installed: pip install 'dsp-attention[viz]'", name=error.name
+    ) from error
 
 __all__ = [
     "Analysis",

@@ -24,8 +24,10 @@ import sys, torch
 known = set(sys.modules)
 
 class Refusing:
+    allowed = {"torch", "dsp_attention", *sys.stdlib_module_names}
+
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] not in {"torch", "dsp_attention", *sys.stdlib_module_names}:
+        if name.partition(".")[0] not in self.allowed:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 refusing = Refusing()
@@ -34,6 +36,11 @@ import dsp_attention
 
 assert dsp_attention.create_dsp_model(16, 2, 1, 3)(torch.zeros(1, 9, 16)).shape == (1, 3)
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - known} - sys.stdlib_module_names))
+refusing.allowed.add("dsp_viz")
+try:
+    import dsp_viz
+except ModuleNotFoundError as error:
+    print(error)
 sys.meta_path.remove(refusing)
 import dsp_viz
 
@@ -77,8 +84,10 @@ def test_the_packages_are_installed_with_types_and_weights(installed: Path) -> N
 def test_the_layer_needs_torch_only_and_the_explorer_finds_its_weights(installed: Path) -> None:
     run = subprocess.run([sys.executable, "-c", USE], cwd=installed, capture_output=True, text=True)
     assert run.stderr == ""
-    assert run.stdout.splitlines() == [
-        "dsp_attention",
+    layer, missing, *explorer = run.stdout.splitlines()
+    assert layer == "dsp_attention"
+    assert re.fullmatch(r"dsp_viz needs \w+, which is not installed: pip install 'dsp-attention\[viz\]'", missing)
+    assert explorer == [
         "dsp_tiny polaformer_tiny softmax_tiny",
         "coefficients filters spread weights",
     ]
