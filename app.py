@@ -73,14 +73,6 @@ def _serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         listening = socket.create_server((args.host, args.port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
         parser.error(f"--host {args.host} --port {args.port}: cannot listen there ({error}); give another --port")
-    try:
-        import torchvision  # noqa: F401
-    except (ImportError, RuntimeError) as error:
-        raise SystemExit(
-            f"error: the installed torch and torchvision do not match ({error}). A torchvision works only with the "
-            "torch it was built for: run `pip install --upgrade -r requirements.txt`."
-        ) from error
-
     import torch
 
     import dsp_viz

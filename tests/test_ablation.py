@@ -35,7 +35,7 @@ def test_a_part_that_is_left_out_stays_out(part: str) -> None:
         convolution = model.get_submodule(block.name).convolution
         smallest = torch.nn.functional.pad(convolution.kernels[0], [len(convolution.kernels) - 1] * 4)
         absent = {
-            "spectral": not block.filters.any(),
+            "spectral": not block.parts.filters.any(),
             "coefficients": (block.coefficients == 1).all(),
             "scales": len(block.scales) == 1,
             "mixing": torch.allclose(block.weights, torch.tensor(1 / len(block.scales))),

@@ -23,6 +23,7 @@ def test_public_names() -> None:
         "analyse",
         "available",
         "images",
+        "layer",
         "load",
         "maps",
         "trace",

@@ -100,7 +100,7 @@ def test_maps_rebuild_what_the_layer_computed(dtype: torch.dtype, tolerance: flo
     for sample, row, column in ((0, 0, 0), (0, 8, 6), (1, 4, 3), (1, 0, 5)):
         rebuilt = block.local[sample, row * W + column].clone().unflatten(0, (3, 8))
         for s, rows in enumerate(maps.block_maps(block, (row, column), sample=sample)):
-            v = block.values[s][sample]  # (h, N_s, d)
+            v = block.scales[s].values[sample]  # (h, N_s, d)
             w = block.weights[sample, :, s, None]
             c = block.coefficients[sample, :, s, :, None]
             same, opposite = rows.flatten(-2)

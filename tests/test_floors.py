@@ -37,7 +37,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "scipy": ("dsp_viz.trust", "training"),
     "safetensors": ("dsp_viz.sources",),
     "timm": ("dsp_viz.sources",),
-    "torchvision": ("dsp_viz.images", "training", "app"),
+    "torchvision": ("training",),
     "accelerate": ("training",),
     "tensorboard": ("training",),
     "playwright": ("benchmarks",),

@@ -44,7 +44,7 @@ def test_history_is_read(changing: dsp_viz.Subject) -> None:
         ("filters", "coefficients", "spread", "weights"), 3
     )
     filters = changing.history["filters"]
-    want = torch.view_as_real(traced[4].filters).numpy()  # type: ignore[attr-defined]
+    want = torch.view_as_real(traced[4].parts.filters).numpy()
     np.testing.assert_allclose(filters[1, 4], want, atol=1e-3)
     np.testing.assert_allclose(filters[2, 4], 1.5 * want, atol=2e-3)
     np.testing.assert_allclose(changing.history["weights"][0, 2], traced[2].weights[0], atol=1e-3)

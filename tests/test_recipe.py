@@ -213,7 +213,7 @@ def test_snapshots_hold_every_epoch(data: Path, tmp_path: Path) -> None:
         "weights": (2, 6, 4, 3),
     }
     blocks = trace(model, torch.zeros(1, 3, 16, 16)).blocks
-    expected = torch.stack([torch.view_as_real(block.filters) for block in blocks])
+    expected = torch.stack([torch.view_as_real(block.parts.filters) for block in blocks])
     torch.testing.assert_close(torch.from_numpy(filters).float(), expected, atol=1e-3, rtol=0)
     assert expected.any()
 

@@ -142,60 +142,59 @@ def share(drawn: np.ndarray, ground: np.ndarray, ink: np.ndarray = TEAL) -> floa
     return float((drawn[channel] - ground[channel]) / (ink[channel] - ground[channel]))
 
 
-@pytest.mark.parametrize("opacity", [1, 0.5])
-def test_the_large_map_has_the_colours_of_its_bar(page: Page, opacity: float) -> None:
+def test_the_large_map_has_the_colours_of_its_bar(page: Page) -> None:
     """On the map and on the bar, the share of the ink is the value's share of the end, times the opacity."""
     ready(page)
-    slider = page.get_by_label("Opacity")
-    slider.fill("0")
-    settle(page)
-    ground = pixels(page, ".dv-stage")
-    slider.fill(str(opacity))
-    settle(page)
-    drawn, bar = pixels(page, ".dv-stage"), pixels(page, ".dv-scale")
-    values = 256 * maps_of(page)[0][0, 0]
-    _, end = end_of_scale(page.locator(".dv-scale").get_attribute("aria-label") or "")
-    unit = drawn.shape[0] / 16
-    checked = 0
-    for r, c in itertools.product(range(16), range(16)):
-        place = int((r + 0.5) * unit), int((c + 0.5) * unit)
-        if (r, c) == (8, 8) or np.abs(TEAL - ground[place][:3]).max() < 60:
-            continue  # the frame; a ground that is too much like the ink
-        want = opacity * min(1, values[16 * r + c] / end)
-        assert share(drawn[place], ground[place]) == pytest.approx(want, abs=0.03)
-        checked += 0.1 < want < 0.9 * opacity
-    assert checked > 10
-    row = bar[8, :, :3]
-    left, right = np.flatnonzero(bar[8, :, 3] > 250)[[0, -1]]
-    for at in (0.25, 0.5, 0.75, 0.99):
-        assert share(row[int(left + at * (right - left))], row[left]) == pytest.approx(opacity * at, abs=0.03)
+    for opacity in (1, 0.5):
+        slider = page.get_by_label("Opacity")
+        slider.fill("0")
+        settle(page)
+        ground = pixels(page, ".dv-stage")
+        slider.fill(str(opacity))
+        settle(page)
+        drawn, bar = pixels(page, ".dv-stage"), pixels(page, ".dv-scale")
+        values = 256 * maps_of(page)[0][0, 0]
+        _, end = end_of_scale(page.locator(".dv-scale").get_attribute("aria-label") or "")
+        unit = drawn.shape[0] / 16
+        checked = 0
+        for r, c in itertools.product(range(16), range(16)):
+            place = int((r + 0.5) * unit), int((c + 0.5) * unit)
+            if (r, c) == (8, 8) or np.abs(TEAL - ground[place][:3]).max() < 60:
+                continue  # the frame; a ground that is too much like the ink
+            want = opacity * min(1, values[16 * r + c] / end)
+            assert share(drawn[place], ground[place]) == pytest.approx(want, abs=0.03)
+            checked += 0.1 < want < 0.9 * opacity
+        assert checked > 10
+        row = bar[8, :, :3]
+        left, right = np.flatnonzero(bar[8, :, 3] > 250)[[0, -1]]
+        for at in (0.25, 0.5, 0.75, 0.99):
+            assert share(row[int(left + at * (right - left))], row[left]) == pytest.approx(opacity * at, abs=0.03)
 
 
-@pytest.mark.parametrize("show", ["maps", "index"])
-@pytest.mark.parametrize("colours", ["shared", "own", "fixed"])
-def test_an_end_that_is_passed_is_marked(page: Page, show: str, colours: str) -> None:
+def test_an_end_that_is_passed_is_marked(page: Page) -> None:
     ready(page)
-    page.locator('[data-set="show"]').select_option(show)
-    page.get_by_label("Colours").select_option(colours)
-    marked = set()
-    for head, query in itertools.product(range(4), ((0, 0), (8, 8), (15, 3), (5, 12))):
-        look(page, head=head, query=query)
-        told = page.locator(".dv-scale").get_attribute("aria-label") or ""
-        beyond, end = end_of_scale(told)
-        same, opposite = (256 * row for row in maps_of(page)[0][:, head])
-        drawn = same - opposite if show == "index" else same
-        assert beyond == (drawn.max() > end * 1.005), told
-        if show == "index":
-            assert ("≤ −" in told) == (-drawn.min() > end * 1.005), told
-            assert f"−{end:g} to" in told
-        marked.add(beyond)
-        every = page.locator(".dv-key").get_attribute("aria-label") or ""
-        if colours == "own":
-            assert "each map from 0 to its own end" in every
-        else:
-            assert f"{end:g} × uniform" in every
-            assert "≥" in every or not beyond
-    assert True in marked
+    for show, colours in itertools.product(("maps", "index"), ("shared", "own", "fixed")):
+        page.locator('[data-set="show"]').select_option(show)
+        page.get_by_label("Colours").select_option(colours)
+        marked = set()
+        for head, query in itertools.product(range(4), ((0, 0), (8, 8), (15, 3), (5, 12))):
+            look(page, head=head, query=query)
+            told = page.locator(".dv-scale").get_attribute("aria-label") or ""
+            beyond, end = end_of_scale(told)
+            same, opposite = (256 * row for row in maps_of(page)[0][:, head])
+            drawn = same - opposite if show == "index" else same
+            assert beyond == (drawn.max() > end * 1.005), told
+            if show == "index":
+                assert ("≤ −" in told) == (-drawn.min() > end * 1.005), told
+                assert f"−{end:g} to" in told
+            marked.add(beyond)
+            every = page.locator(".dv-key").get_attribute("aria-label") or ""
+            if colours == "own":
+                assert "each map from 0 to its own end" in every
+            else:
+                assert f"{end:g} × uniform" in every
+                assert "≥" in every or not beyond
+        assert True in marked
 
 
 def test_what_softmax_lacks_is_not_offered(page: Page) -> None:

@@ -8,8 +8,8 @@ from playwright.sync_api import Download, Page, expect
 
 from dsp_viz.ui import modules
 
-#: Milliseconds that anything may take to appear.
-READY = 20_000
+#: Milliseconds that anything may take to appear: what is there sooner is not waited for, however busy the machine.
+READY = 60_000
 
 
 def ready(page: Page) -> None:
