@@ -23,18 +23,18 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for chatty in ("httpx", "fontTools"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # Uploads lie in a folder of this run's own, which goes when it ends.
+    # Uploads lie in a folder of this run, which is removed when it ends.
     with tempfile.TemporaryDirectory(prefix="dsp-viz-", ignore_cleanup_errors=True) as uploads:
         os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
         _serve(parser, args)
-    # Whatever still computes for somebody is not waited for.
+    # Computations that still run are not waited for.
     sys.stdout.flush()
     os._exit(0)
 
 
 def _parser() -> argparse.ArgumentParser:
     """Options; where one is not given, Gradio's own environment variable counts."""
-    parser = argparse.ArgumentParser(description="See what DSP-Attention does with a picture, in the browser.")
+    parser = argparse.ArgumentParser(description="See what attention does with a picture, in the browser.")
     parser.add_argument(
         "--model",
         nargs="+",

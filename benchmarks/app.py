@@ -1,8 +1,8 @@
 """What the explorer costs: ``python -m benchmarks.app``.
 
-Overhead of the hooks, time of all maps of one block for one query, start of the app, its memory over fifty analyses,
-what a photo costs it of computing, and the view of the maps in a real Chromium (``CHROMIUM`` names its program where it
-is not ``/usr/bin/chromium``). One CPU thread, which is what the app takes.
+Measured are the overhead of the hooks, the time of all maps of one block for one query, the start of the app, its
+memory over fifty analyses, its computing for one photo, and the view of the maps in a real Chromium (``CHROMIUM`` names
+its program if not ``/usr/bin/chromium``). One CPU thread, which is what the app takes.
 """
 
 import os

@@ -115,7 +115,7 @@ def main() -> None:
     )
 
     if not Path("/proc/self/clear_refs").exists():
-        print("\npeak memory is measured on Linux alone")
+        print("\npeak memory is measured only on Linux")
         return
     print("\n| N | peak MiB above the input: DSP | PolaFormer | softmax | largest tensor of DSP / N² |")
     print("|---|---|---|---|---|")

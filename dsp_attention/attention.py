@@ -1,4 +1,4 @@
-"""The DSP-Attention layer: the parts, wired."""
+"""The DSP-Attention layer, put together from its parts."""
 
 from typing import ClassVar
 
@@ -99,7 +99,7 @@ class DynamicSpectralPolarityAttention(nn.Module):
             float32 (float64 for float64) in either case.
 
         Raises:
-            ValueError: ``x`` is not ``(B, N, C)``, ``H·W != N``, or ``N`` is no square and no grid is given.
+            ValueError: ``x`` is not ``(B, N, C)``, ``H·W != N``, or ``N`` is not a square and no grid is given.
         """
         H, W = check_tokens(x, self.dim, H, W)
         c = self.context(x, H, W)  # (B, h, S, 2)

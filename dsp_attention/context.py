@@ -1,4 +1,4 @@
-"""What a picture asks of each head: coefficients for the same- and the opposite-signed stream of each scale."""
+"""The context encoder: how much of each stream each head uses at each scale, computed from the picture."""
 
 import math
 

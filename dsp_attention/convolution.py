@@ -1,4 +1,4 @@
-"""The local path beside the attention."""
+"""The local path beside the attention: a depthwise convolution of the values."""
 
 from typing import ClassVar
 

@@ -23,7 +23,7 @@ def grid_size(num_tokens: int, H: int | None = None, W: int | None = None) -> tu
 
     Raises:
         ValueError: there is no token, only one of ``H``, ``W`` is given, ``H·W != num_tokens``, or neither is given and
-            ``num_tokens`` is no square.
+            ``num_tokens`` is not a square.
     """
     if num_tokens < 1:
         raise ValueError("x has no tokens; at least 1 token is needed")

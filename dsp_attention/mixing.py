@@ -1,4 +1,4 @@
-"""How the scales are added up, informed by what the loss asks of each."""
+"""The mixing weights: how much each scale counts, informed by the gradient of the loss."""
 
 import math
 from typing import ClassVar
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .grid import lift
 from .optim import Role
 
-#: Share that is spread evenly over the scales, so that none starves.
+#: Share that is spread evenly over the scales, so that no weight falls to zero.
 FLOOR = 0.05
 
 
@@ -18,11 +18,11 @@ class MixingWeights(nn.Module):
 
     .. math:: w = (1 - \rho)\,\mathrm{softmax}_s\bigl(\theta + \log(S \cdot \mathrm{ema})\bigr) + \rho / S
 
-    with ``ρ = 0.05``, so ``w ≥ 0.05/S`` and ``Σ_s w = 1``; with one scale ``w`` is exactly 1. ``ema`` tracks, in
-    training alone, the gradient of the loss with respect to ``w`` itself: root mean square over the batch,
-    normalised over scales (so the loss scale cancels), ``ema ← (1-β)·ema + β·t``. Heads whose gradient is zero or
-    not finite are skipped. ``torch.func`` does not let a buffer change, so there the layer must be in evaluation, as a
-    batch norm must. At first ``θ_s = -s·log 4``: the shares are those of the tokens.
+    with ``ρ = 0.05``, so ``w ≥ 0.05/S`` and ``Σ_s w = 1``; with one scale ``w`` is exactly 1. ``ema`` tracks, only in
+    training, the gradient of the loss with respect to ``w`` itself: root mean square over the batch, normalised over
+    scales (so the loss scale cancels), ``ema ← (1-β)·ema + β·t``. Heads whose gradient is zero or not finite are
+    skipped. ``torch.func`` does not let a buffer change, so there the layer must be in evaluation, as a batch norm
+    must. At first ``θ_s = -s·log 4``: the shares are those of the tokens.
 
     Args:
         num_heads: ``h``.

@@ -216,7 +216,7 @@ class DSPImageClassifier(nn.Module):
         """Logits ``(B, num_classes)`` of pictures ``(B, 3, height, width)``; dtypes as for :class:`DSPModel`.
 
         Raises:
-            ValueError: not a batch of RGB pictures, or a side is no multiple of ``patch``.
+            ValueError: not a batch of RGB pictures, or a side is not a multiple of ``patch``.
         """
         sides = image.shape[2:]
         if image.dim() != 4 or image.shape[1] != 3 or any(side < 1 or side % self.patch for side in sides):

@@ -18,14 +18,14 @@ class PolarityPower(torch.autograd.Function):
     error of some 1e-6 in float32. Backward with one logarithm more and no power; autograd's rule for ``pow`` takes two.
 
     ``apply(x, s, p)`` returns the power and ``relu(s·x)`` itself, with the smallest normal number in place of zero. The
-    backward pass needs both, and only what is put out can be differentiated again.
+    backward pass needs both, and only outputs can be differentiated again.
     """
 
     @staticmethod
     def forward(x: Tensor, sign: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:
         tiny = torch.finfo(x.dtype).tiny
         base = (x * sign).clamp_min_(tiny)  # instead of zero: its logarithm is finite
-        # No more than the smallest normal number is zero: that of the line above, and what would slow down products.
+        # Zero up to the smallest normal number: the clamped values, and those that would slow down products.
         return torch.threshold_(base.log2().mul_(power).exp2_(), tiny, 0.0), base
 
     @staticmethod
@@ -124,7 +124,7 @@ class HierarchicalPolarityProcessor(nn.Module):
 
 
 def feature_product(phi_k: Tensor, v: Tensor) -> Tensor:
-    """What the keys hand to every query: ``φ(k)ᵀ[v₁, v₂, 1]`` averaged over tokens, streams arranged.
+    """What every query takes from the keys: ``φ(k)ᵀ[v₁, v₂, 1]`` averaged over tokens, streams arranged.
 
     Args:
         phi_k: features of the keys ``(2, B, h, N, d)``. v: values ``(B, h, N, d)``.

@@ -1,4 +1,4 @@
-"""See what DSP-Attention does with a picture: exact maps of linear attention, filters, coefficients, weights.
+"""See what attention layers do with a picture: exact attention maps; filters, coefficients, weights of DSP-Attention.
 
 >>> import dsp_viz
 >>> model = dsp_viz.load("dsp_tiny")
@@ -20,7 +20,7 @@ try:
 except ModuleNotFoundError as error:
     if not error.name or error.name.startswith("dsp_"):
         raise
-    # `pip install .` brings what the layer needs, which is torch only.
+    # `pip install .` brings what the layer needs, which is only torch.
     raise ModuleNotFoundError(
         f"dsp_viz needs {error.name}, which is not installed: pip install 'dsp-attention[viz]'", name=error.name
     ) from error

@@ -1,4 +1,4 @@
-"""The same without a browser: ``python -m dsp_viz analyse PICTURES… --out DIR``, ``python -m dsp_viz trust DIR``."""
+"""The command line: ``python -m dsp_viz analyse PICTURES… --out DIR``, ``python -m dsp_viz trust DIR``."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ from .trust import table, trust
 if TYPE_CHECKING:
     from .figures.print import PrintFigure
 
-#: Endings of the files that ``trust`` takes for pictures.
+#: Endings of the files that ``trust`` reads as pictures.
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 
 #: Formats of figures.
@@ -111,7 +111,7 @@ def _trust(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m dsp_viz", description="See what DSP-Attention does with pictures.")
+    parser = argparse.ArgumentParser(prog="python -m dsp_viz", description="See what attention does with pictures.")
     commands = parser.add_subparsers(required=True, metavar="{analyse,trust}")
     command = commands.add_parser(
         "analyse",
@@ -239,7 +239,7 @@ def _query_of(query: Query | None, grid: tuple[int, int]) -> Query:
 
 
 def _interventions(model: Subject, text: str) -> tuple[Intervention, ...]:
-    """From JSON or a file of it; InterventionError where the model lacks a part."""
+    """Interventions from JSON or a file of it; InterventionError where the model lacks a part."""
     try:
         path = Path(text)
         if text.lstrip().startswith(("[", "{")):
@@ -291,7 +291,7 @@ def _write(
         "mixing_weights": [b.weights[0].tolist() for b in result.trace.blocks],
     }
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-    # A file's name may be no UTF-8: what is left of it in Python then becomes an escape, as JSON writes it too.
+    # A file's name need not be UTF-8. The bytes that Python could not decode become escapes, as in JSON.
     _file(target, ".json").write_text(text, encoding="utf-8", errors="backslashreplace")
     export.save_npz(result, _file(target, ".npz"))
     for kind in formats:

@@ -1,4 +1,4 @@
-"""Arrays and tensors as pictures: only what can be meant in one way."""
+"""Arrays and tensors as pictures. What could be read in more than one way is refused."""
 
 from typing import Any
 

@@ -27,7 +27,7 @@ from dsp_attention import DSPImageClassifier
 from .faults import place, short
 from .files import CheckpointError, read_regular
 
-#: What :func:`dsp_viz.checkpoint.save` writes. A file without a format is of the first.
+#: What :func:`dsp_viz.sources.checkpoint.save` writes. A file that names no format has the first.
 FORMAT = 1
 
 #: Bounds of what is read: bytes of a config, parameters of a model, tokens of the pictures that it is fed with.
@@ -58,7 +58,7 @@ def _three(numbers: Any) -> Any:
     return numbers
 
 
-# Strict: "128", 128.0 and true are no whole numbers.
+# Strict: "128", 128.0 and true are not whole numbers.
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Rate = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Mean = Annotated[float, Field(strict=True, ge=-1000, le=1000)]

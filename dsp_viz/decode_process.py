@@ -1,4 +1,4 @@
-"""The caller's end of a decoding process: start it, ask it, end it; see :mod:`dsp_viz.decoding`."""
+"""The caller's side of a decoding process: start it, ask it, end it; see :mod:`dsp_viz.decoding`."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Process:
             # but Linux may share out time by session first, and priorities count only within one.
             process_group=0,
         )
-        #: Whether a picture took so much computing that the process gives way, which cannot be taken back.
+        #: Whether a picture took so much computing that the process lowered its priority, which cannot be undone.
         self.is_slow = False
 
     def is_alive(self) -> bool:
@@ -51,14 +51,14 @@ class Process:
         self._process.wait()
 
     def end(self) -> None:
-        """End the process, for which nobody waits, and forget it."""
+        """End a process that nobody waits for, and close its pipes."""
         self.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
 
     def status(self) -> int:
-        """How the process ended, once its output has; 0 if it only stopped to make sense."""
+        """The exit status, once the output has ended; 0 if the process goes on, but its answer made no sense."""
         try:
             return self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
@@ -68,7 +68,7 @@ class Process:
     def ask(
         self, line: bytes, target: Callable[[tuple[int, int]], tuple[int, int]], deadline: float
     ) -> tuple[tuple[int, int], bytes, str]:
-        """Size of the original, pixels of what was made of it, of the size that ``target`` says, and the note.
+        """Size of the original, its pixels at the size that ``target`` makes of that, and the note.
 
         Raises:
             Refused: by the process, in its words. TimeoutError: it is past the deadline. EOFError: the process ended.
@@ -109,7 +109,7 @@ def _readable(descriptor: int, until: float) -> bool:
 
 
 def _header(line: bytes) -> tuple[tuple[int, int], str, bool]:
-    """Size, note and slowness of an answer, of which nothing is taken on trust."""
+    """Size, note and slowness of an answer; nothing in it is trusted."""
     try:
         answer = json.loads(line)
         slow = bool(answer["slow"])

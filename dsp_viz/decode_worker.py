@@ -34,9 +34,9 @@ def main() -> None:
     reading.AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a decoder prints must not stand between the answers
+    os.dup2(2, 1)  # what a decoder prints must not get between the answers
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":  # elsewhere it is not kept to
+    if sys.platform == "linux":  # other systems do not enforce it
         resource.setrlimit(resource.RLIMIT_AS, (setup["memory"], setup["memory"]))
 
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])  # in this thread, and in those that it starts
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _give_way(slow: threading.Event) -> None:
-    """Wait for the timer, in a thread of its own: the other one may be busy in a decoder for long."""
+    """Wait for the timer, in a thread of its own: the main thread may be busy in a decoder for long."""
     signal.sigwait([signal.SIGPROF])
     slow.set()
     usual = os.getpriority(os.PRIO_PROCESS, os.getpid())
@@ -65,7 +65,7 @@ def _give_way(slow: threading.Event) -> None:
 
 
 def _listen(requests: "queue.SimpleQueue[dict[str, Any]]") -> None:
-    """Take requests until the caller is gone; then end at once, in the middle of a picture too."""
+    """Take requests until the caller is gone; then end at once, even in the middle of a picture."""
     for line in sys.stdin.buffer:
         requests.put(json.loads(line))
     os._exit(0)

@@ -1,8 +1,8 @@
-"""Pictures of strangers, decoded in processes of their own that may use up only so much.
+"""Decode pictures that may come from anyone, in separate processes with limits on time and memory.
 
-A decoder can be kept busy for minutes by a file of some kilobytes, made to take gigabytes, or taken over. So each
-picture is decoded in a process that holds Pillow and nothing else, see :mod:`dsp_viz.decode_worker`; one that passes a
-limit ends, and the next picture gets another. Only finished RGB of the size that was asked for comes back.
+A file of some kilobytes can keep a decoder busy for minutes, make it take gigabytes, or take it over. So each picture
+is decoded in a process that holds Pillow and little else, see :mod:`dsp_viz.decode_worker`. One that passes
+a limit ends. Only RGB of the size that was asked for comes back. It is not a sandbox: it has the rights of its user.
 
 The standard library does it: a pool such as pebble's starts its processes with all that the program has imported
 (torch, gradio), and bounds their time but neither CPU nor memory of one task.
@@ -78,7 +78,7 @@ class Decoder:
         self._idle: list[Process] = []
         self._busy: set[Process] = set()
         self._closed = False
-        weakref.finalize(self, _end, self._idle)  # of a decoder that nobody uses any more none is busy
+        weakref.finalize(self, _end, self._idle)  # a decoder that nobody uses any more has no busy ones
 
     def fit(
         self, path: str | os.PathLike[str], *, side: int, patch: int, whole: bool = False, stretch: bool = False

@@ -1,4 +1,4 @@
-"""An analysis to take away: arrays, settings, a figure for paper, a fragment for notebooks."""
+"""What can be taken away of an analysis: arrays, settings, a figure for paper, a fragment for notebooks."""
 
 import base64
 import io
@@ -145,7 +145,7 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> "PrintFig
     Raises:
         ValueError: the model has no such block, or the query lies outside the grid.
     """
-    from .figures.print import maps_sheet  # imports matplotlib, which nobody needs who draws nothing
+    from .figures.print import maps_sheet  # imports matplotlib, which only figures need
 
     blocks = result.trace.blocks
     if not 0 <= block < len(blocks):

@@ -1,9 +1,9 @@
 """The factors of one layer's maps as bytes: all that a browser needs to rebuild any row of any map.
 
-docs/format.md describes the bytes; ``ui/view/maths.js`` reads them too. Factors of the rule ``ratio`` are stored as
+docs/format.md describes the bytes; ``ui/view/layer.js`` reads them too. Factors of the rule ``ratio`` are stored as
 float16, scaled per head so that the largest value is 2^15: features span many powers of ten, and only float16's
-exponent limits the smallest. Those of the other rules are stored as float32: an exponential makes a relative error in a
-weight of an absolute one in a score, and signed products cancel.
+exponent limits the smallest. Those of the other rules are stored as float32: an exponential turns a score's absolute
+error into a weight's relative error, and where products of both signs cancel, their errors stay.
 """
 
 import json
@@ -19,7 +19,7 @@ from torch import Tensor
 from . import maps
 from .layer import Layer
 
-#: Of the bytes that are written, and the last that are read.
+#: The format that is written, and the newest that is read.
 FORMAT = 2
 
 #: What the largest feature of a head becomes; float16 ends at 65504.
@@ -121,7 +121,7 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[Factors]]:
 
 
 def restore(block: Layer, data: bytes) -> Layer:
-    """A layer whose tensors over tokens were let go, with the factors of its maps again.
+    """A layer whose tensors over tokens were dropped, with the factors of its maps again.
 
     Args:
         block: that :func:`encode` packed. data: what it returned.

@@ -1,4 +1,4 @@
-"""What came from outside, cut to what fits in a sentence."""
+"""Values from outside, cut short enough for the sentence of an error."""
 
 import reprlib
 from collections.abc import Iterable

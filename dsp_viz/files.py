@@ -1,4 +1,4 @@
-"""The files of a checkpoint: read if regular and no larger than they may be; written whole or not at all."""
+"""The files of a checkpoint: only regular files of limited size are read, and a file is written whole or not at all."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Snapshots of a training run, beside the weights: their sizes are looked at before anything is unpacked."""
+"""Snapshots of a training run, read from the file beside the weights. Sizes are checked before anything is unpacked."""
 
 import io
 from math import prod
@@ -43,7 +43,7 @@ def read_history(path: Path, model: nn.Module) -> dict[str, np.ndarray]:
             raise ValueError(f"the arrays are of different numbers of epochs: {epochs}")
     except (
         Exception
-    ) as error:  # what zipfile, zlib and NumPy's reader of headers raise for damaged files is no fixed set
+    ) as error:  # what zipfile, zlib and NumPy's reader of headers raise for damaged files is not a fixed set
         raise CheckpointError(
             f"{path} holds no readable snapshots: {type(error).__name__}: {str(error)[:200]}"
         ) from error

@@ -1,4 +1,4 @@
-"""Read and replace what named submodules take and put out, in one context. Knows no attention.
+"""Read and replace inputs and outputs of named submodules, within a context. Nothing here depends on attention.
 
 Hooks are registered once per module and stay: each does nothing unless the current context asks for it. What a context
 asks for lives in a ``ContextVar``, so threads and tasks that run the same model never see each other's tensors or
@@ -71,7 +71,7 @@ def _install(module: nn.Module) -> None:
 
 @contextmanager
 def reading(model: nn.Module, points: Sequence[Point]) -> Iterator[Calls]:
-    """Read at some points while the body runs, in this context alone.
+    """Read at some points while the body runs, only in this context.
 
     Yields:
         What is read, call by call, filled while the body runs.
@@ -97,7 +97,7 @@ def reading(model: nn.Module, points: Sequence[Point]) -> Iterator[Calls]:
 
 @contextmanager
 def changed(model: nn.Module, changes: Mapping[Point, Sequence[Change]]) -> Iterator[None]:
-    """Run what the body runs with changes at some points, in this context alone.
+    """Run what the body runs with changes at some points, only in this context.
 
     Contexts nest: an inner one's changes act on the outer one's result.
     """

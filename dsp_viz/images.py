@@ -27,7 +27,7 @@ __all__ = [
     "to_tensor",
 ]
 
-#: What is taken for a picture.
+#: What is accepted as a picture.
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray | Tensor
 
 

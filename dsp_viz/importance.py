@@ -38,9 +38,9 @@ class Importance:
 def importance(model: nn.Module, x: Tensor, *, target: int | None = None) -> Importance:
     """Leave out every head, scale and stream of every attention layer, one at a time.
 
-    A part is left out by values of 0, which is what its maps act on: a coefficient of 0 does the same where a layer has
-    one (:class:`dsp_viz.interventions.SetCoefficient`). All parts of a layer run as one batch, so that the whole costs
-    a forward pass for each part and no more.
+    A part is left out by setting to 0 the values that its maps act on. A coefficient of 0 does the same where a layer
+    has one (:class:`dsp_viz.interventions.SetCoefficient`). All parts of a layer run as one batch, so that the whole
+    costs a forward pass for each part and no more.
 
     Args:
         model: a classifier with attention that is known here. x: one picture as the model takes it,
@@ -95,7 +95,7 @@ def _times(own: Values, columns: slice, masks: Tensor, tensor: Tensor, _: tuple[
 
 
 def _masks(heads: int, scales: int, streams: int) -> Tensor:
-    """``(parts, h, S, streams)``: in each row one head, scale or stream is 0. The only scale or stream is no part."""
+    """``(parts, h, S, streams)``: in each row one head, scale or stream is 0. An only scale or stream is no part."""
     every = torch.ones(heads, scales, streams)
     rows = []
     for axis, count in enumerate(every.shape):

@@ -1,4 +1,4 @@
-"""Which of the context's three summaries moves the coefficients: each left out in turn."""
+"""Which of the context encoder's three summaries moves the coefficients: each is left out in turn."""
 
 import torch
 import torch.nn.functional as F

@@ -1,6 +1,6 @@
 """What if a part of the model did something else: changes to one forward pass, as immutable values.
 
-No weight is changed: other outputs take the place of some submodules' (:mod:`dsp_viz.hooks`), in one context.
+No weight is changed: within a context, outputs of some submodules are replaced (:mod:`dsp_viz.hooks`).
 
 Blocks, heads and scales count from 0; ``None`` means every one.
 """
@@ -82,7 +82,7 @@ class SetCoefficient(_Value):
         return given
 
     def changes(self, layer: DynamicSpectralPolarityAttention) -> dict[str, Change]:
-        """What takes the place of the output of which submodule of a layer."""
+        """Which submodules' outputs are replaced in a layer, and by what."""
         head = _part(self.head, layer.num_heads, "head")
         scale = _part(self.scale, len(layer.factors), "scale")
         stream = _named(self.stream, _STREAMS)
@@ -174,7 +174,7 @@ class SetMixingWeights(_Value):
 
 
 class Restrict(_Value):
-    """Let queries attend to keys within a region of the picture alone; of several regions, within all of them.
+    """Let queries attend only to keys within a region of the picture; with several regions, within all of them.
 
     A key outside is left out of numerator and normaliser alike. A key of a coarser scale counts by the share of its
     tokens that lie within.
@@ -206,7 +206,7 @@ class Restrict(_Value):
 
 
 def _restricted(regions: Sequence[Restrict], factors: Iterable[int]) -> dict[str, Change]:
-    """What takes the place of the output of which submodule of a layer whose scales pool by these factors."""
+    """Which submodules' outputs are replaced in a layer whose scales pool by these factors, and by what."""
     grid = H, W = regions[0].grid
     other = next((region.grid for region in regions if region.grid != grid), None)
     if other is not None:
@@ -244,7 +244,7 @@ KINDS: dict[str, type[Intervention]] = {
 
 @contextmanager
 def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator[None]:
-    """Run what the body runs with these interventions, in this context alone; later ones act on earlier ones' result.
+    """Run what the body runs with these interventions, only in this context; later ones act on earlier ones' result.
 
     Raises:
         InterventionError: the model has no DSP-Attention, or lacks the part that an intervention names.

@@ -77,7 +77,7 @@ class Scale:
         left: ``l``, ``(P, B, h, N_queries, r)``. right: ``r``, ``(P, B, h, N_keys, r)``.
         values: ``v``, ``(B, h, N_keys, d)``.
         pooled: tokens of the layer along each side of a key.
-        average: the mean of all rows, ``(streams, B, h, N_keys)``, where it was kept because it has no short cut.
+        average: the mean of all rows, ``(streams, B, h, N_keys)``, kept where only all rows give it.
     """
 
     queries: Grid

@@ -1,4 +1,4 @@
-"""Maps of attention, exactly, from the record of a layer: any row in ``O(N·d)``, never the ``N×N`` map.
+"""Exact attention maps from the record of a layer: any row in ``O(N·d)``, never the ``N×N`` map.
 
 For the rules ``ratio`` and ``product`` that holds for the average over all queries too; ``softmax`` needs every row for
 it (:data:`dsp_viz.layer.Finish`).
@@ -156,8 +156,8 @@ def layer_map(block: Layer, query: Query, *, sample: int = 0) -> Tensor:
 
 
 def spread(values: Tensor, grid: Grid, other: Grid) -> Tensor:
-    """Values ``(…, H, W)`` of a grid's cells on another grid ``(…, H', W')``: each is shared out among the cells of the
-    other that it covers, in proportion to the area of each that it covers. What lies beyond the other gets nothing."""
+    """Values ``(…, H, W)`` of a grid's cells on another grid ``(…, H', W')``: each is divided among the cells of the
+    other that it covers, in proportion to the covered area of each. What lies beyond the other gets nothing."""
     if grid == other:
         return values
     rows, columns = (

@@ -1,4 +1,4 @@
-"""What glibc does with memory that was freed. Elsewhere nothing happens."""
+"""Tell glibc's allocator to keep freed memory for reuse, or to share it among threads. Does nothing without glibc."""
 
 import ctypes
 

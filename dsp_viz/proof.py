@@ -1,4 +1,4 @@
-r"""Whether the maps are true: do they rebuild what the layer put out?
+r"""Check that the maps are true: that they rebuild what the layer put out.
 
 A reader of an attention (:mod:`dsp_viz.kinds`) may be wrong, or the library that it reads may have changed. So with a
 model's first picture of each size, every layer is asked for some queries ``i`` whether
@@ -26,7 +26,7 @@ LIMIT = 1e-4
 #: Queries of each layer that are asked.
 QUERIES = 4
 
-#: Of each model what was found, by the shape and the type of its input.
+#: What was found for each model, by the shape and the type of its input.
 _found: WeakKeyDictionary[nn.Module, dict[tuple[torch.Size, torch.dtype], tuple[float, dict[str, str]]]]
 _found = WeakKeyDictionary()
 _finding = Lock()

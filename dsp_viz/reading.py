@@ -98,7 +98,7 @@ def _bytes(source: Any) -> bytes:
     except ValueError as error:
         if isinstance(error, ImageError):
             raise
-        # A file that is closed, bytes that are no text in a file opened as text, a path with a NUL in it.
+        # A file that is closed, bytes that are not text in a file opened as text, a path with a NUL in it.
         raise ImageError(
             f"The file cannot be read ({error}). Allowed are files opened in binary mode, and paths."
         ) from error
@@ -193,7 +193,7 @@ def _decode(turn: Callable[[Image.Image], Image.Image], picture: Image.Image, st
 def _depth(picture: Image.Image) -> int:
     """Bits of each value in the file: 16, 12, or 8 for all that are not more than a byte (or floats)."""
     tiles = getattr(picture, "tile", None)
-    if not tiles:  # no file any more, or none ever
+    if not tiles:  # decoded already, or made in memory
         return 16 if picture.mode.startswith("I") else 8
     raw = tiles[0].args if isinstance(tiles[0].args, str) else str(tiles[0].args[0] if tiles[0].args else "")
     return 12 if raw.endswith(";12") else 16 if ";16" in raw or picture.mode.startswith("I") else 8

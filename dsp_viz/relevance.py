@@ -1,4 +1,4 @@
-"""How much each token matters for a class, by several accounts: what maps suggest, and what gradients say."""
+"""How much each token matters for a class, by several methods: from attention maps, and from gradients."""
 
 import math
 from contextlib import AbstractContextManager
@@ -45,7 +45,7 @@ def relevances(model: nn.Module, x: Tensor, target: int) -> dict[str, Tensor]:
 
 
 def relevance_steps(model: nn.Module, x: Tensor, target: int) -> Steps[dict[str, Tensor]]:
-    """:func:`relevances`, one account after the other."""
+    """:func:`relevances`, one method after the other."""
     from captum.attr import IntegratedGradients, Saliency  # takes a second, and only this needs it
 
     x = x.to(device_of(model))
@@ -83,7 +83,7 @@ def _received(traced: Trace) -> dict[str, Tensor]:
 
 
 def _differentiable() -> AbstractContextManager[None]:
-    """Forward passes in here can be differentiated on a GPU too: cuDNN's LSTM has a backward pass in training alone."""
+    """Forward passes in here can be differentiated on a GPU too: cuDNN's LSTM has a backward pass only in training."""
     return torch.backends.cudnn.flags(enabled=False)
 
 
@@ -104,7 +104,7 @@ def rollout(traced: Trace) -> Tensor:
     .. math:: r_{l-1} = r_l\,\bigl(\tfrac12 I + \tfrac12 \bar E_l\bigr),\quad r_L = 1/N
 
     ``Ē`` is the mean of a layer's effective maps over heads, both streams added, its rows scaled to sum 1 (Abnar and
-    Zuidema, 2020, arXiv 2005.00928). Row vectors alone are multiplied, each from the factors: ``O(L·N·d)``.
+    Zuidema, 2020, arXiv 2005.00928). Only row vectors are multiplied, each from the factors: ``O(L·N·d)``.
 
     Between blocks of different grids what flows is spread over the finer one's tokens, or gathered.
 
@@ -117,7 +117,7 @@ def rollout(traced: Trace) -> Tensor:
         r, grid = maps.spread(r, grid, block.grid), block.grid
         seen = maps.layer_map(block, r).sum(0).mean(0)
         # Every row of a layer has the same sum, Σ_s w_s c_s over both streams, so the whole may be scaled at once.
-        # Where a layer's attention is left out, that sum is 0, and what flows is the residual alone.
+        # Where a layer's attention is left out, that sum is 0, and only the residual flows.
         total = seen.sum()
         r = (r + seen / total) / 2 if total > 0 else r
     return maps.spread(r, grid, traced.grid)
@@ -128,9 +128,9 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
 
     .. math:: R_j = \sum_i A_{ij}\,\frac{\partial y}{\partial A_{ij}} = v_j\cdot\frac{\partial y}{\partial v_j}
 
-    The right side follows from ``O = A v`` and needs no map: ``O(N·d)``. The gradient is that through the attention
-    alone, not through the convolution on the values. A coarse key's relevance is spread over the tokens it pools. Added
-    up over scales, heads, streams and blocks.
+    The right side follows from ``O = A v`` and needs no map: ``O(N·d)``. The gradient is only that through the
+    attention, not that through the convolution on the values. A coarse key's relevance is spread over the tokens it
+    pools. Added up over scales, heads, streams and blocks.
 
     Returns:
         ``(H, W)``, signed, on the CPU.

@@ -1,4 +1,4 @@
-"""Results that browsers fetch piece by piece, bounded in bytes."""
+"""Keeps results that browsers fetch piece by piece, within a number of bytes."""
 
 import secrets
 from collections import OrderedDict
@@ -18,7 +18,7 @@ class Store(Generic[T]):
     """Pieces of results, and a small thing that goes with each; the least recently used go first when bytes run out.
 
     Args:
-        max_bytes: of all pieces together. A result larger than this is kept alone.
+        max_bytes: of all pieces together. A larger result is kept, and nothing beside it.
     """
 
     def __init__(self, max_bytes: int) -> None:

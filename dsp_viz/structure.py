@@ -1,7 +1,7 @@
-"""What a picture file is made of, looked at before any decoder is: files that were built to keep one busy.
+"""Checks of how a picture file is built, before any decoder sees it: some files are made to keep a decoder busy.
 
-Each check takes milliseconds and looks only at lengths and markers. They bound what reading costs where there is no
-process to end, see :mod:`dsp_viz.decoding` for where there is one.
+Each check takes milliseconds and looks only at lengths and markers. They bound what reading costs without a separate
+process; :mod:`dsp_viz.decoding` has one, which can be ended.
 """
 
 import re

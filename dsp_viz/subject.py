@@ -1,6 +1,6 @@
-"""What is looked at: a network, and how a picture becomes its input.
+"""The network that is looked at, and how a picture becomes its input.
 
-Where a subject comes from, and what is special to that, only :mod:`dsp_viz.sources` knows. Everything else asks the
+Only :mod:`dsp_viz.sources` knows where a subject comes from and what is special to that. Everything else asks the
 subject.
 """
 

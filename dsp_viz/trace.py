@@ -27,7 +27,7 @@ def _points(found: dict[str, tuple[nn.Module, Kind]]) -> dict[str, list[Point]]:
 
 @contextmanager
 def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterator[dict[str, list[Any]]]:
-    """Record named submodules while the body runs, in this context alone.
+    """Record named submodules while the body runs, only in this context.
 
     Args:
         model: any module with attention layers that are known, see :data:`dsp_viz.kinds.KINDS`.

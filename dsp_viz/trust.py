@@ -2,7 +2,7 @@
 
 Deletion and insertion curves (Petsiuk et al. 2018, arXiv 1806.07421): tokens are replaced by the mean colour, the most
 relevant first, or given back to a picture of mean colour in that order. An order that knows what matters gives a small
-area under the deletion curve and a large one under the insertion curve; random order says what nothing known gives.
+area under the deletion curve and a large one under the insertion curve; random order shows what knowing nothing gives.
 """
 
 import math
@@ -20,7 +20,7 @@ from .steps import Step, Steps, finish
 #: Points of a curve after the first: shares 1/10, …, 1 of all tokens.
 POINTS = 10
 
-#: Random orders that what is random is estimated from.
+#: How many random orders the level of random order is estimated from.
 RANDOM = 6
 
 #: Level of every interval.
@@ -128,7 +128,7 @@ class Trust:
 
 
 def trust(model: nn.Module, x: Tensor, *, seed: int = 0) -> Trust:
-    """How far each account of relevance tells the truth about one picture.
+    """How well each relevance tells the truth about one picture.
 
     Args:
         model: a classifier with attention that is known here. x: ``(1, 3, height, width)``, on any device.

@@ -1,8 +1,8 @@
 """What each part of DSP-Attention is worth: ``python -m training.ablate --data DIR --out DIR``.
 
-Trains the whole, the whole without each part and without all of them, both baselines, and the baselines widened to as
-many parameters as the whole has, all with the same recipe, several seeds each, and writes one CSV. A run that is done
-is skipped, so the command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put
+Trains the whole, the whole without each part and without all parts, both baselines, and the baselines widened to the
+whole's number of parameters. All have the same recipe and several seeds; the result is one CSV. A finished run is
+skipped, so the command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put
 their folders into one, and run the command on that with all seeds; it then only writes the CSV and prints the table.
 ``--table CSV`` prints the table of a CSV that is there: the model card's is that of ``pretrained/logs/ablation.csv``.
 """
@@ -48,7 +48,7 @@ def widened(recipe: Recipe, num_classes: int) -> Recipe:
 
 
 def _parameters(recipe: Recipe, num_classes: int) -> int:
-    with torch.device("meta"):  # shapes alone
+    with torch.device("meta"):  # only shapes
         return sum(p.numel() for p in DSPImageClassifier(**recipe.build(num_classes)).parameters())
 
 

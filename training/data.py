@@ -127,7 +127,7 @@ def _names(root: Path, directories: list[str]) -> tuple[str, ...]:
 class Augmentation:
     """Random crops of at least 35 % of the picture, and flips.
 
-    More would be right for long runs. In those that a CPU affords, of some twenty epochs, TrivialAugment with MixUp and
+    More would be right for long runs. In short runs for a CPU, of some twenty epochs, TrivialAugment with MixUp and
     CutMix cost six points of accuracy (docs/design.md).
 
     Pictures are cropped one by one on a CPU; on a GPU, where launches dominate, ``group`` pictures share a draw.

@@ -19,7 +19,7 @@ PARTS = {
     "coefficients": "coefficients of 1",
     "scales": "one scale",
     "mixing": "the same weight for every scale",
-    "kernels": "the smallest convolution kernel alone",
+    "kernels": "only the smallest convolution kernel",
 }
 
 
@@ -36,8 +36,8 @@ class Recipe:
         seed: of everything random.
 
     Raises:
-        ValueError: a part is unknown, or is to be left out of another attention than DSP's; a size is no multiple of
-            the patch, or the channels are none of the heads.
+        ValueError: a part is unknown, or is to be left out of another attention than DSP's; a size is not a multiple of
+            the patch, or ``dim`` is not a multiple of the number of heads.
     """
 
     sizes: tuple[int, ...]

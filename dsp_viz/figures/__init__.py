@@ -1,1 +1,1 @@
-"""Arrays → figures: plotly for the screen, matplotlib for print. They never display; they know no torch, no gradio."""
+"""Arrays → figures: plotly for the screen, matplotlib for print. They open no window; no torch, no gradio."""

@@ -1,8 +1,8 @@
-"""Spectral filters → plotly figures, in the language of :mod:`dsp_viz.figures.screen`.
+"""Spectral filters → plotly figures, in the colours of :mod:`dsp_viz.figures.screen`.
 
 Colour scales are those of :func:`dsp_viz.figures.screen.robust_limit`: a few frequencies that a filter all but removes
-would otherwise bleach all others. What lies beyond keeps the end's colour, the bar says so, and its number is told on
-hover.
+would otherwise bleach all others. What lies beyond keeps the end's colour, the bar says so, and hovering shows the
+number.
 """
 
 import numpy as np

@@ -159,7 +159,7 @@ class _Sheet:
         return axes
 
     def text(self, x: float, y: float, words: str, *, color: Any = _INK, **style: Any) -> None:
-        # What no font shows, such as a line's end or bytes that are no UTF-8, is no XML either.
+        # What no font shows, such as a line's end or bytes that are not UTF-8, is not XML either.
         plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
         self.figure.text(x / self.width, 1 - y / self.height, plain, color=color, parse_math=False, **style)
 

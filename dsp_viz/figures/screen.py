@@ -1,8 +1,8 @@
-"""Arrays → plotly figures. Never displays, knows no torch and no gradio.
+"""Arrays → plotly figures. Opens no window, and imports neither torch nor gradio.
 
 One colour language throughout: teal for the same-signed stream (and gains above 1), orange for the opposite-signed
 one (and gains below 1), nothing for zero. The ramps are single-hued, monotone in lightness and told apart by people
-with the common colour-vision deficiencies. Backgrounds are transparent, so the page's light or dark shows through.
+with the common colour-vision deficiencies. Backgrounds are transparent, so that the light or dark page shows through.
 """
 
 from collections.abc import Callable

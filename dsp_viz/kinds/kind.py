@@ -1,4 +1,4 @@
-"""What a reader of an attention is."""
+"""The protocol of a reader, which makes the record of one kind of attention layer."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol

@@ -1,1 +1,1 @@
-"""Where networks come from, a file for each kind of place. Only here is known what is special to one of them."""
+"""Where networks come from: a file for each kind of source, which keeps to itself what is special there."""

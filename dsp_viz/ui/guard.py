@@ -1,4 +1,4 @@
-"""What every request passes: which routes there are, how much may be sent, from where, and what a browser is told."""
+"""Checks on every request: which routes are open, how much may be sent, and from where; and headers of every answer."""
 
 import logging
 from collections.abc import MutableMapping
@@ -18,7 +18,7 @@ _log = logging.getLogger("dsp_viz")
 MAX_UPLOAD = 32 * 2**20
 MAX_BODY = 2**20
 
-#: Longest error in bytes: a longer one repeats what was sent.
+#: Longest error in bytes: longer ones repeat what was sent, and are replaced.
 MAX_ERROR = 2000
 
 #: Bytes of the disk that uploads leave free.

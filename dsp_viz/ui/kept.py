@@ -31,7 +31,7 @@ class Source(NamedTuple):
     interventions: tuple[Intervention, ...] = ()
 
     def text(self) -> str:
-        """What the page keeps of it; :meth:`dsp_viz.ui.results.Results.asked` reads it. Interventions are no part."""
+        """What the page keeps of it; :meth:`dsp_viz.ui.results.Results.asked` reads it. Interventions are left out."""
         return json.dumps(self._asdict() | {"interventions": None})
 
 

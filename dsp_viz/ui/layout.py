@@ -1,4 +1,4 @@
-"""The screen and its events."""
+"""The whole screen: its components, its tabs, and what happens when somebody does something."""
 
 import filecmp
 import json
@@ -36,10 +36,10 @@ T = TypeVar("T", bound=Tab)
 
 MASTHEAD = """<div id="masthead"><button type="button" id="copy-link" aria-live="polite"
 title="Copy an address that opens what is on the screen">Copy link</button><h1>DSP-Attention explorer</h1>
-<p>How polarity-aware <em>linear</em> attention reads a picture. <span class="more">Every map is rebuilt exactly, in
-your browser, from two thin factors: <b class="same">same-signed</b> attention weighs keys that agree with the query,
-<b class="opposite">opposite-signed</b> attention those that disagree. Both are positive, and each acts on its own half
-of the values.</span></p></div>"""
+<p>See where each patch of a picture looks. <span class="more">Every attention map is rebuilt exactly, in your browser,
+from two thin factors, for linear and for softmax attention. Polarity-aware attention has two streams:
+<b class="same">same-signed</b> weighs keys whose features agree in sign with the query's,
+<b class="opposite">opposite-signed</b> those that disagree. Neither has negative entries.</span></p></div>"""
 
 #: Options of events that may run a model. Many at a time: while one decodes its picture another may run the model.
 BUSY: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 16}
@@ -76,7 +76,7 @@ class Blocks(gr.Blocks):
 
 
 def _names_an_address(inputs: Any) -> bool:
-    """Whether there is a file among the inputs, at any depth, that lies elsewhere."""
+    """Whether the inputs hold, at any depth, a file that lies elsewhere."""
     left = [inputs]
     while left:
         value = left.pop()
@@ -228,7 +228,7 @@ class Screen:
         return self._drawn(source, values)[1]
 
     def arrive(self, values: Values, request: gr.Request) -> Values:
-        """The page opens, or its address changes: what the address asks for, else the first example."""
+        """The page opens, or its address changes: show what the address asks for, else the first example."""
         asked = {key: found[0] for key, found in parse_qs(values[self.address]).items()}
         source, note = self._named(asked)
         told: Values = {self.rail.picture: self.rail.field(source)}
@@ -284,7 +284,7 @@ class Screen:
     # What is shown.
 
     def _shown(self, source: Source, values: Values, page: Page, view: str | None = None) -> Values:
-        """A result, on all of the screen; of a bad file is said why, and all else stays as it is."""
+        """Show a result everywhere; for a bad file say why, and leave all else as it is."""
         last = page.source
         try:
             shown, drawn = self._drawn(

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 _FOLDER = Path(__file__).parent / "view"
 
-#: Text of each module by its name, such as ``maths.js``; answers.js is none.
+#: Text of each module by its name, such as ``maths.js``; answers.js is not a module.
 SOURCES = {p.name: p.read_text(encoding="utf-8") for p in sorted(_FOLDER.glob("*.js")) if p.name != "answers.js"}
 
 #: Where they are served, seen from the page. The path tells their contents, so that browsers may keep them for good.
@@ -25,7 +25,7 @@ def mounting(*names: str, tells: tuple[str, ...] = ()) -> str:
 
     Args:
         names: of modules that export ``mount``, see ``elements.js`` for what that is given.
-        tells: the events that they trigger. Gradio knows of those alone that stand here in quotes.
+        tells: the events that they trigger. Gradio knows only those that stand here in quotes.
     """
     imports = ", ".join(f'import(new URL("{PLACE}/{name}", document.baseURI))' for name in names)
     return f"""// Events: {", ".join(f'"{name}"' for name in tells)}

@@ -1,4 +1,4 @@
-"""What each open page asked for last. Only a help: a page that is forgotten here says so itself."""
+"""What each open page asked for last. Only a help: a page that is forgotten here still sends what it shows."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Page:
 
 
 class Pages:
-    """The pages by their session, the least recently used of many are forgotten.
+    """The pages by their session; when there are many, the least recently used are forgotten.
 
     Somebody who picks a picture and then a size, before the picture is there, means the new picture: the page sends
     what it shows, which is the old one. So what a page asks for is answered in turn, each knowing what the last was.

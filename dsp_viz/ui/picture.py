@@ -13,7 +13,7 @@ from gradio.utils import get_upload_folder
 class Picture(gr.Image):
     """An image input whose value is the path of the uploaded file.
 
-    Gradio's own image input opens the file before any handler runs, and a file that is no picture ends as a bare
+    Gradio's own image input opens the file before any handler runs, and a file that is not a picture ends as a bare
     "Error". Here the bytes reach :mod:`dsp_viz.decoding` untouched.
     """
 

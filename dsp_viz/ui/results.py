@@ -41,7 +41,7 @@ class Results:
         self.decoder = Decoder()
         self._store = store
         self._tokens: OrderedDict[Source, str] = OrderedDict()
-        #: Held by whoever runs a model. What takes long lets go of it between its steps, so that others wait for one.
+        #: Held by whoever runs a model. What takes long lets go of it between its steps: others wait for one step.
         self.turn = Lock()
 
     def sides(self, model: str) -> dict[str, int]:

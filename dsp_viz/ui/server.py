@@ -118,7 +118,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
-        # The page keeps a connection open for good: that it is cut off now is no fault, and not told as one.
+        # The page keeps a connection open for good: cutting it off now is not a fault, and is not logged as one.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 

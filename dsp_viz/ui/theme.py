@@ -6,7 +6,7 @@ import gradio as gr
 
 from .modules import mounting
 
-# Weights 400 and 700 alone: the shipped 600 files of these families hold no Latin letters.
+# Only weights 400 and 700: the shipped 600 files of these families hold no Latin letters.
 _SANS = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700))
 _MONO = gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700))
 

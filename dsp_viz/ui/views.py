@@ -44,7 +44,7 @@ def known_classes(model: Subject) -> str:
     names = ", ".join(escape(name) for name in model.classes)
     return (
         f'<div class="facts">This model knows {len(model.classes)} classes: {names}. '
-        "A picture of anything else gets the nearest of them; the maps are the point.</div>"
+        "A picture of anything else gets one of them too; look at the maps.</div>"
     )
 
 

@@ -1,4 +1,4 @@
-"""The tabs, a class each. A tab says which models it fits, and draws only while it is open."""
+"""The tabs, one class each. A tab says which models it fits, and draws only while it is open."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -18,8 +18,8 @@ _log = logging.getLogger("dsp_viz")
 #: The first choice of picture: the one that was analysed last.
 CURRENT = "the picture on the left"
 
-ABOUT = """<div class="aside">Any picture and model beside any other, for the same place of the picture. Maps of linear
-attention and of softmax attention are rebuilt in the same way, row by row, from the thin factors of each.</div>"""
+ABOUT = """<div class="aside">Compare any picture and model with any other, for the same place of the picture. The
+attention maps of both are rebuilt in the same way, row by row, from thin factors, whatever the attention.</div>"""
 
 
 class CompareView(gr.HTML):

@@ -140,7 +140,7 @@ class InterventionControls:
         self.add_summary.click(self._summary, [self.text, self.block, self.summary], self.text, **own)
         self.add_weights.click(self._weights, [self.text, page, *place, *self.weights], self.text, **own)
         self.region.draw(self._region, [self.text, self.block], self.text, **own)
-        # Not whenever the list changes: a stroke is in the picture before it is in the list, and the next one follows.
+        # Not whenever the list changes: a stroke is in the picture before it is in the list, and the next may follow.
         told = [page, self.text, self.block]
         latest = own | busy | {"trigger_mode": "always_last"}
         gr.on([self.text.input, self.text.blur, self.block.change], self.drawn, told, self.region, **latest)
@@ -179,5 +179,5 @@ def _read(text: str) -> tuple[Intervention, ...]:
 
 
 def _append(text: str, kind: str, **fields: Any) -> str:
-    """The list with one intervention more, from what controls say."""
+    """The list with one more intervention, from what the controls say."""
     return to_json([*_read(text), *_read(json.dumps([{"kind": kind, **fields}]))])

@@ -1,4 +1,4 @@
-"""Figures of a model, drawn once whatever number of pictures it is shown with."""
+"""Figures of a model, drawn once instead of anew for every picture."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

@@ -14,13 +14,13 @@ from . import Shown, Values
 from .drawings import Drawings
 from .place import Place
 
-ABOUT = """<div class="aside">How the model came to be: filters of the chosen block, coefficients and mixing weights
-after each epoch of training, of the averaged weights. Coefficients are means over 64 validation pictures. Colours
+ABOUT = """<div class="aside">How the model changed in training: filters of the chosen block, coefficients and mixing
+weights after each epoch, taken from the averaged weights. Coefficients are means over 64 validation pictures. Colours
 mean the same at every epoch.</div>"""
 
 
 class Epochs(gr.Slider):
-    """A slider that takes any number: while it is hidden the page sends what it said of another model."""
+    """A slider that takes any number: while it is hidden, the page sends its value for another model."""
 
     is_template = True
 

@@ -19,13 +19,13 @@ from .place import Place
 
 ABOUT_FILTERS = """<div class="aside">Each head filters its queries and keys over the token grid, with one filter for
 the positive and one for the negative polarity. Zero frequency is in the middle of each panel; gain 1 leaves a
-frequency unchanged. <b>Filters belong to the model: they are constant over pictures.</b></div>"""
+frequency unchanged. <b>Filters belong to the model: they are the same for every picture.</b></div>"""
 ABOUT_COEFFICIENTS = """<div class="aside">How much each head uses the same- and the opposite-signed stream of each
 scale, <b>for this picture</b>: set by the context encoder from the global mean, a recurrent and a self-attention
 summary. 1 is the value at initialisation.</div>"""
 ABOUT_WEIGHTS = """<div class="aside">The share of each scale in what a head passes on. <b>Mixing weights belong to the
-model: they are constant over pictures.</b> In training they follow how much the loss asked of each scale; that
-tracked share is on the hover.</div>"""
+model: they are the same for every picture.</b> In training they follow the gradient of the loss for each scale's
+weight; hover to see the tracked share.</div>"""
 
 
 class _Part:

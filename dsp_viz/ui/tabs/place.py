@@ -10,7 +10,7 @@ from ...subject import Subject
 from ..results import Results
 from . import Shown, Values
 
-#: Ask the view of the maps to look elsewhere. It tells Python, as when somebody moves in the view itself.
+#: Asks the view of the maps to look elsewhere. The view tells Python, as when somebody moves in the view itself.
 LOOK = "{0} => document.dispatchEvent(new CustomEvent('dsp:look', {{ detail: {{ {0} }} }}))"
 
 
@@ -24,7 +24,7 @@ class Sizes(NamedTuple):
 
 
 def sizes_of(model: Subject) -> Sizes:
-    """What can be chosen of a model's DSP-Attention; without any, one of each."""
+    """What can be chosen of a model's DSP-Attention; one of each where it has none."""
     layers = list(dsp_layers(model).values())
     return Sizes(
         max(1, len(layers)),
@@ -35,7 +35,7 @@ def sizes_of(model: Subject) -> Sizes:
 
 
 def most_of(results: Results) -> Sizes:
-    """What any model has. Offered at first, so that no choice is refused whatever the page was told since."""
+    """The most that any model has. Offered at first: else Gradio refuses choices that only another model has."""
     return Sizes(*map(max, zip(*map(sizes_of, results.models.values()), strict=True)))
 
 

@@ -29,17 +29,17 @@ T = TypeVar("T")
 #: Name of the queue of what takes long.
 STEPS = "steps"
 
-ABOUT = """<div class="aside">What if a part of the model did something else? Nothing of the model is changed: the
-interventions below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it
-multiplies: a head's maps, a scale, a stream; the convolution on the values stays.</div>"""
+ABOUT = """<div class="aside">What if a part of the model did something else? No weight is changed: the interventions
+below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it multiplies: a head's
+maps, a scale, a stream; the convolution on the values stays.</div>"""
 
 ABOUT_MATTER = """<div class="aside"><b>Which part matters?</b> Each head, scale and stream of each block is left out in
-turn, and what that does to the class that the model chose is measured. This, and whether maps tell the truth, is asked
-of the model as it is, without the interventions.</div>"""
+turn, and the change for the class that the model chose is measured. This test and the next one take the model as it is,
+without the interventions.</div>"""
 
 ABOUT_TRUST = """<div class="aside"><b>Does a map tell the truth?</b> Attention is not explanation. Here tokens of the
-picture are replaced by the mean colour, or given back to an empty picture, in the order of a map: where it knows what
-matters, the deletion curve falls early and the insertion curve rises early. One more random order would
+picture are replaced by the mean colour, or given back to an empty picture, in the order of a map. If the map marks what
+matters, the deletion curve falls early and the insertion curve rises early. At each point, one more random order would
 lie within the band 95 times in 100.</div>"""
 
 
@@ -86,19 +86,19 @@ class WhatIf:
         self.outputs = [self.changes, *self.controls.offered, self.controls.region, self.controls.text]
 
     def fits(self, model: Subject) -> bool:
-        """Maps can be judged and parts be ranked whatever the attention; DSP-Attention can be changed, too."""
+        """Maps can be judged and parts ranked for any attention; DSP-Attention can be changed, too."""
         return True
 
     def follow(self, model: Subject) -> Values:
         return {self.changes: gr.update(visible=views.is_dsp(model)), **self.controls.follow(model)}
 
     def show(self, shown: Shown, values: Values) -> Values:
-        """The picture that a region is drawn on; of the list goes what does not fit its grid."""
+        """The picture that a region is drawn on; what does not fit its grid leaves the list."""
         manifest, text, block = shown.kept.manifest, values[self.controls.text], values[self.controls.block]
         try:
             interventions = from_json(text)
         except InterventionError:
-            return {self.controls.region: region_of(manifest, (), block)}  # it is being written: not ours to change
+            return {self.controls.region: region_of(manifest, (), block)}  # it is being written: leave it
         fitting = [i for i in interventions if not (isinstance(i, Restrict) and i.grid != manifest.grid)]
         told: Values = {self.controls.region: region_of(manifest, fitting, block)}
         return told if len(fitting) == len(interventions) else told | {self.controls.text: to_json(fitting)}
@@ -133,7 +133,7 @@ class WhatIf:
         }
 
     def judged(self, page: str, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
-        """Deletion and insertion curves of the accounts of relevance; each step may be the last."""
+        """Deletion and insertion curves of the relevances; each step may be the last."""
         current = self._results.asked(page)
         if current is None:
             return
@@ -156,7 +156,7 @@ class WhatIf:
         yield views.areas(found, model.classes), *map(drawn, plots)
 
     def _told(self, steps: Steps[T], progress: gr.Progress, outputs: int) -> Generator[tuple[Any, ...], None, T]:
-        """Take steps, one turn each, and tell how far they are; whoever is driven may be left after any."""
+        """Run the steps, one turn each, and report progress; the computation may be dropped after any step."""
         while True:
             try:
                 with self._results.turn:
@@ -199,7 +199,7 @@ class WhatIf:
         hidden = gr.update(visible=False)
         emptied: Values = {self.message: "", self.bars: hidden, self.view: hidden}
         self.clear.click(lambda: emptied, None, told, **own)
-        # Another picture, size or model is on the screen: what was told of the last goes, and what is being worked out.
+        # Another picture, size or model is on the screen: answers for the last one go, and its computation stops.
         gone = emptied | {
             self.unranked: "",
             self.matter: None,
