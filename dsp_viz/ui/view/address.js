@@ -1,5 +1,5 @@
-// What the part of the page's address behind the # says: one table for both directions. What cannot be read counts as
-// not said; nothing here throws. Python reads the same names.
+// What the part of the page's address behind the # says: one table for both directions. What cannot be read is
+// ignored; nothing here throws. Python reads the same names.
 
 /**
  * @template T

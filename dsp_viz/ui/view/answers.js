@@ -1,5 +1,5 @@
 "use strict";
-// Runs in the page's head, before Gradio's own scripts. No module: it has to be there first.
+// Runs in the page's head, before Gradio's own scripts. Not a module: it has to be there first.
 //
 // Gradio (6.31) ends the stream that brings a page its answers when nothing is left to answer. A page that asks for more
 // before it has read that end believes the stream to be open, and its answer never comes: a click is lost. So here the

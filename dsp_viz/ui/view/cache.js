@@ -1,4 +1,4 @@
-// What is fetched once, within a number of bytes; and which of several answers counts.
+// A cache bounded in bytes, and a way to drop all answers but the newest.
 
 /**
  * Promised values by name, the ones used last; loaded when they are asked for first.

@@ -1,4 +1,4 @@
-// Maps and colour bars on canvases, with the law of colours.js.
+// Maps and colour bars on canvases, in the colours of colours.js.
 
 import { inkOf, placeOn, rgba, shareOf, stopsOf } from "./colours.js";
 import { boxOf, tokenAt, tokenBox } from "./places.js";
@@ -52,7 +52,7 @@ export function tint({ values, H, W, sign, ink }, top) {
 }
 
 /**
- * Paints a map on a picture's place. Of a key that reaches beyond its edge less is seen.
+ * Paints a map on a picture's place. What lies beyond the picture's edge is cut off.
  *
  * @param {CanvasRenderingContext2D} context @param {Cell} map @param {number} top @param {Box} place
  * @param {boolean} smooth
@@ -69,7 +69,7 @@ export function paint(context, map, top, [x, y, width, height], smooth) {
 }
 
 /**
- * Draws a scale's bar, on the ground that its maps have.
+ * Draws a scale's bar, on the background that its maps have.
  *
  * @param {HTMLCanvasElement} canvas @param {ColourScale} scale @param {number} width
  * @param {{ title?: string, opacity?: number, ground?: string, unit?: string }} look

@@ -25,7 +25,7 @@ export const scaleCount = ({ scales }) => scales.length + (scales.length > 1 ? 1
 export const scaleName = ({ scales }, scale) => (scale < scales.length ? `${scales[scale].pooled}×` : "layer");
 
 /**
- * What a layer has at most of a choice that was made of another.
+ * A choice that was made on another layer, limited to what this one has.
  *
  * @template {Which} T @param {Block} block @param {T} which
  */

@@ -1,6 +1,6 @@
 // The one law from value to colour, for maps on the screen and on paper and for the bars beside them: the colour says
 // which stream (or sign), and its opacity is the value's share of the end of the scale. A map over a picture is painted
-// with one opacity more, and so is its bar.
+// with a further opacity, and so is its bar.
 
 import { quantile } from "./maths.js";
 

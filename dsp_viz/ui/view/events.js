@@ -1,4 +1,4 @@
-// What the views and the page tell each other, as events of the document: none knows where another is.
+// What the views and the page tell each other, as events of the document: none has to find another.
 
 /**
  * @typedef {Partial<{ block: number, head: number, scale: number, stream: number,

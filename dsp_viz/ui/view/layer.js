@@ -15,7 +15,7 @@
  * @property {Float32Array} right [head][key][width], in stored units
  * @property {Float64Array} mean of `right` over the keys, [head][width]
  * @property {number[]} epsilon of each head, in stored units
- * @property {Float32Array} [average] mean of all rows, [head][key]: with `softmax` it has no short cut
+ * @property {Float32Array} [average] mean of all rows, [head][key]: with `softmax` it takes every row
  */
 
 /**

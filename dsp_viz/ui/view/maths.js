@@ -144,7 +144,7 @@ export function sameShare(block, s, head, query) {
 }
 
 /**
- * How keys along one axis are shared out among tokens, in proportion to what they cover of each.
+ * How keys along one axis are divided among tokens, in proportion to what they cover of each.
  *
  * @param {number} keys @param {number} low @param {number} high their edges, as shares of the picture
  * @param {number} tokens

@@ -1,4 +1,4 @@
-// What each part of a model is worth for one class: a row a layer; a cell leads to the maps of its part.
+// What each part of a model is worth for one class: a row for each layer; a click on a cell shows its part's maps.
 
 import { drawBar } from "./canvas.js";
 import { inkOf, rgba, SAME, scaleOf, shareOf } from "./colours.js";

@@ -1,4 +1,4 @@
-// What the page around the views lacks: links, pasted pictures, names, figures that fit.
+// What Gradio's page around the views lacks: links, pasted pictures, names, figures that fit.
 
 import { readAddress, writeAddress } from "./address.js";
 import { find, findAll } from "./elements.js";

@@ -24,7 +24,7 @@ import { decode } from "./layer.js";
 
 /** @typedef {import("./layer.js").Block} Block */
 /**
- *
+ * A picture, and the same muted, to lie under a map.
  *
  * @typedef {{ image: HTMLImageElement, muted: HTMLCanvasElement, ground?: string }} Picture `ground`: its mean colour
  */
@@ -73,7 +73,7 @@ const bytesOf = ({ scales }) =>
     0,
   );
 
-/** Of all views of the page. @type {Cache<Block>} */
+/** Shared by all views of the page. @type {Cache<Block>} */
 const blocks = new Cache(64 * 2 ** 20, bytesOf);
 
 /** @param {Result} result @param {number} index */

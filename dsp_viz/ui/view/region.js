@@ -1,4 +1,4 @@
-// A region of the picture, drawn by the pointer or by keys. Python is told its tokens when a stroke ends.
+// A region of the picture, drawn by the pointer or by keys. Python gets its tokens when a stroke ends.
 
 import { latest } from "./cache.js";
 import { prepare, tokenUnder } from "./canvas.js";
@@ -72,13 +72,13 @@ class Region {
     this.draw();
   }
 
-  /** What is drawn begins, and whether it adds or takes out. @param {Place} token */
+  /** Starts a stroke, which adds tokens or takes them out. @param {Place} token */
   begin(token) {
     this.adding = !this.inside.has(token.join());
     this.set(token);
   }
 
-  /** All tokens on the way: a fast pointer tells few of them. @param {Place} token */
+  /** All tokens on the way: a fast pointer reports few of them. @param {Place} token */
   strokeTo([row, column]) {
     const [fromRow, fromColumn] = this.at;
     const count = Math.max(Math.abs(row - fromRow), Math.abs(column - fromColumn));

@@ -1,5 +1,5 @@
-// A sheet to take away: maps, bars and captions as SVG, and the same as PNG at a chosen scale. Drawn on white, with the
-// law of colours.js.
+// A sheet to take away: maps, bars and captions as SVG, and the same as PNG at a chosen scale. Drawn on white, in the
+// colours of colours.js.
 
 import { tint } from "./canvas.js";
 import { inkOf, placeOn, shareOf, stopsOf } from "./colours.js";
@@ -28,7 +28,7 @@ export const words = (x, y, text, anchor = "start", weight = 400) =>
 
 /**
  * A map as shapes: a rectangle for each key that is seen; with its value in a <title> if `titles`. A smoothed one is an
- * image, which whoever shows it enlarges smoothly.
+ * image, which the viewer program enlarges smoothly.
  *
  * @param {Cell} map @param {number} top @param {number} width @param {number} height
  * @param {{ smooth?: boolean, titles?: boolean, opacity?: number }} look
@@ -83,7 +83,7 @@ export function overlayShapes(picture, map, top, { width, height, frames, opacit
 let gradients = 0;
 
 /**
- *
+ * A scale's bar as shapes, on the background that its maps have.
  *
  * @param {ColourScale} scale @param {number} width @param {{ title: string, opacity?: number, ground?: string }} look
  */

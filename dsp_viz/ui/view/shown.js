@@ -34,7 +34,7 @@ import { middle, rounded } from "./places.js";
 /** @param {{ grid: [number, number] }} result @returns {Size} */
 export const pageGrid = ({ grid: [H, W] }) => ({ H, W });
 
-/** What is chosen where nobody did. @param {number} blocks @param {Size} grid @returns {State} */
+/** What is chosen by default. @param {number} blocks @param {Size} grid @returns {State} */
 export function settings(blocks, grid) {
   const part = { block: Math.min(2, blocks - 1), head: 0, scale: 0, stream: 0 };
   return { ...part, query: middle(grid), all: false, show: "maps", colours: "shared", opacity: 0.85, smooth: false };

@@ -95,7 +95,7 @@ export class View {
     await this.showBlock(block);
   }
 
-  /** Sets the view as a link says; what it does not say is as at first. @param {string} view */
+  /** Sets the view as a link says; what it does not say gets its default. @param {string} view */
   async restore(view) {
     if (!this.result) return;
     this.restored = view;
@@ -121,7 +121,7 @@ export class View {
     return { ...rest, query: all ? "all" : query };
   }
 
-  /** What the layer lacks is not offered; what is to be known of the result is told. @param {Shown} shown */
+  /** Hides what the layer lacks, and says what is to be known of the result. @param {Shown} shown */
   offer({ result, block }) {
     /** @type {Record<string, boolean>} */
     const has = { index: hasIndex(block), scales: scaleCount(block) > 1, server: !result.pieces };
@@ -149,7 +149,7 @@ export function mount(mounting) {
     const { example, token, model, side, whole } = view.result;
     return { picture: example ?? token, model, side, whole, ...view.said(), ...said };
   });
-  // A link was opened in this tab. Of another result Python makes news; of this one it has none.
+  // A link was opened in this tab. For another result Python sends a new value; for this one it sends none.
   window.addEventListener("hashchange", () => {
     const text = location.hash.slice(1);
     const { picture, ...said } = readAddress(text);
