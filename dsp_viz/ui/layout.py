@@ -36,10 +36,10 @@ T = TypeVar("T", bound=Tab)
 
 MASTHEAD = """<div id="masthead"><button type="button" id="copy-link" aria-live="polite"
 title="Copy an address that opens what is on the screen">Copy link</button><h1>DSP-Attention explorer</h1>
-<p>See where each patch of a picture looks, in linear and softmax attention. <span class="more">Every map is rebuilt
+<p>See where each patch of a picture looks. <span class="more">Every map, of linear and of softmax attention, is rebuilt
 exactly, in your browser, from two thin factors. In polarity-aware attention, <b class="same">same-signed</b> maps weigh
-keys that agree with the query, <b class="opposite">opposite-signed</b> maps those that disagree. Both are positive, and
-each acts on its own half of the values.</span></p></div>"""
+keys that agree with the query, <b class="opposite">opposite-signed</b> maps those that disagree; both are
+positive.</span></p></div>"""
 
 #: Options of events that may run a model. Many at a time: while one decodes its picture another may run the model.
 BUSY: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 16}
