@@ -14,20 +14,7 @@ from dsp_viz.config import read_config
 from dsp_viz.sources.checkpoint import PRETRAINED
 
 
-def test_public_names() -> None:
-    assert sorted(dsp_viz.__all__) == [
-        "Analysis",
-        "CheckpointError",
-        "ImageError",
-        "Subject",
-        "analyse",
-        "available",
-        "images",
-        "layer",
-        "load",
-        "maps",
-        "trace",
-    ]
+def test_errors_and_arguments_are_these() -> None:
     assert issubclass(dsp_viz.ImageError, ValueError)
     assert issubclass(dsp_viz.CheckpointError, ValueError)
     assert list(inspect.signature(dsp_viz.load).parameters) == ["name_or_path", "device"]
@@ -43,7 +30,7 @@ def test_public_names() -> None:
     assert list(inspect.signature(dsp_viz.trace.trace).parameters)[:2] == ["model", "x"]
     parameters = inspect.signature(dsp_viz.maps.query_map).parameters
     named = [n for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    assert named[:5] == ["block", "scale", "head", "polarity", "query"]
+    assert named[:5] == ["block", "scale", "head", "query", "stream"]
 
 
 def test_analysis_is_the_plain_forward_pass(model: dsp_viz.Subject) -> None:

@@ -16,7 +16,7 @@ from dsp_attention import DSPImageClassifier
 from dsp_viz.sources.checkpoint import save
 
 DATA = Path(__file__).parent / "data"
-HIDDEN = ["Spectral filters", "Coefficients", "Mixing weights", "What if"]
+HIDDEN = ["Spectral filters", "Coefficients", "Mixing weights"]
 
 
 @pytest.fixture(scope="module")

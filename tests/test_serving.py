@@ -172,7 +172,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 def test_a_language_model_can_call_it(model: dsp_viz.Subject) -> None:
     with serving([model], mcp=True) as address, ThreadPoolExecutor(1) as another:  # this thread runs the browser's loop
         answer = another.submit(anyio.run, _called, f"{address}gradio_api/mcp/", EXAMPLES[0]).result()
-    changes = from_json('[{"kind": "set_coefficient", "value": 0, "polarity": "same"}]')
+    changes = from_json('[{"kind": "set_coefficient", "value": 0, "stream": "same"}]')
     direct = dsp_viz.analyse(model, EXAMPLES[0], interventions=changes)
     assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
 
@@ -183,7 +183,7 @@ async def _called(address: str, picture: Path) -> dict[str, Any]:
         await session.initialize()
         (tool,) = (await session.list_tools()).tools
         assert tool.inputSchema["properties"]["interventions"]["type"] == "array"
-        changes = [{"kind": "set_coefficient", "value": 0, "polarity": "same"}]
+        changes = [{"kind": "set_coefficient", "value": 0, "stream": "same"}]
         result = await session.call_tool(tool.name, {"picture": sent, "model": "dsp_tiny", "interventions": changes})
         assert not result.isError, result.content
         return ast.literal_eval(result.content[0].text)  # Gradio sends text as Python writes it
