@@ -68,7 +68,7 @@ def _analyse(args: argparse.Namespace) -> int:
     for picture, target in tqdm(pairs, desc="analysing", unit="picture", disable=None):
         try:
             result = analyse(model, picture, side=side, whole=args.whole, interventions=interventions)
-            query = _query_of(args.query, result.frame.grid)
+            query = _query_of(args.query, result.grid)
             figure = export.maps_figure(result, block=block, query=query)
             _write(result, target, picture=picture, figure=figure, formats=args.figures, dpi=args.dpi)
         except ValueError as error:  # of the picture, the interventions or the query

@@ -1,5 +1,6 @@
 """One picture and one subject → everything that the screen shows."""
 
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -41,6 +42,16 @@ class Analysis:
     interventions: tuple[Intervention, ...] = ()
     name: str = ""
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the finest grid of tokens, which a place in the picture is given on."""
+        return self.trace.grid.size
+
+    @property
+    def verified(self) -> float | None:
+        """How far the maps were off, see :attr:`dsp_viz.layer.Trace.verified`; None where that is not known."""
+        return None if math.isnan(self.trace.verified) else self.trace.verified
+
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable classes, best first, each with its probability within 0 and 1."""
         pairs = zip(self.classes, self.probabilities, strict=True)
@@ -50,7 +61,7 @@ class Analysis:
         """What a notebook shows, see :func:`dsp_viz.export.html`."""
         from . import export  # imports this module
 
-        block, query = export.default_view(len(self.trace.blocks), self.frame.grid)
+        block, query = export.default_view(len(self.trace.blocks), self.grid)
         return export.html(self, block=block, query=query)
 
 

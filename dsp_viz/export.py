@@ -86,7 +86,7 @@ def settings(result: Analysis) -> dict[str, Any]:
         "classes": [
             {"class": name, "probability": p} for name, p in zip(result.classes, result.probabilities, strict=True)
         ],
-        "grid": list(frame.grid),
+        "grid": list(result.grid),
         "frame": {
             "size": list(frame.size),
             "box": list(frame.box),
@@ -94,7 +94,7 @@ def settings(result: Analysis) -> dict[str, Any]:
             "patch": frame.patch,
         },
         "seconds": result.seconds,
-        "verified": result.trace.verified,
+        "verified": result.verified,
         "refused": list(result.trace.refused),
         "layers": [
             {
@@ -154,7 +154,7 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> "PrintFig
     arrays = [_array(m) for m in maps.block_maps(chosen, maps.place(query, result.trace.grid, chosen.grid))]
     token = query if isinstance(query, tuple) else None
     asked = "averaged over all queries" if token is None else f"query at row {token[0] + 1}, column {token[1] + 1}"
-    H, W = result.frame.grid
+    H, W = result.grid
     made = f"{result.model} · weights {result.digest} · {H}×{W} tokens"
     if count := len(result.interventions):
         made += f" · {count} intervention{'s' * (count > 1)}"
@@ -162,7 +162,7 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> "PrintFig
         result.picture,
         arrays,
         token,
-        grid=result.frame.grid,
+        grid=result.grid,
         keys=[(scale.keys, scale.pooled) for scale in chosen.scales],
         streams=chosen.streams,
         signed=chosen.finish == "product",
@@ -206,7 +206,7 @@ def html(result: Analysis, *, block: int, query: maps.Query) -> str:
     maps_figure(result, block=block, query=query).savefig(png, format="png", dpi=DPI)
     picture = base64.b64encode(png.getvalue()).decode()
     bars = "".join(_bar(name, probability) for name, probability in result.top(5))
-    H, W = result.frame.grid
+    H, W = result.grid
     facts = f"{result.model} · weights {result.digest} · {H}×{W} tokens · {1000 * result.seconds:.0f} ms"
     return (
         '<div style="font:13px/1.5 system-ui,sans-serif;max-width:1040px">'

@@ -28,7 +28,7 @@ _TOP = 32768.0
 
 class Factors(NamedTuple):
     """Of one scale, in true units: ``(h, N_queries, width)``, ``(h, N_keys, width)``, and of the rule ``softmax`` the
-    average of all rows, ``(h, N_keys)``; float32."""
+    average of all rows, ``(streams, h, N_keys)``; float32."""
 
     left: np.ndarray
     right: np.ndarray
@@ -36,7 +36,11 @@ class Factors(NamedTuple):
 
 
 def encode(block: Layer) -> bytes:
-    """Pack a layer of a trace (its first sample), see docs/format.md."""
+    """Pack a layer of a trace (its first sample), see docs/format.md.
+
+    Raises:
+        ValueError: the factors of its scales differ in width.
+    """
     small = block.finish == "ratio"
     arrays: list[np.ndarray] = []
     scales = []
@@ -51,7 +55,7 @@ def encode(block: Layer) -> bytes:
             units.append(unit.tolist())
             arrays.append((joined / unit[:, None, None] if small else joined).numpy().astype("<f2" if small else "<f4"))
         if averages is not None:
-            arrays.append(averages[s][0].float().numpy().astype("<f4"))
+            arrays.append(averages[s].float().numpy().astype("<f4"))
         scales.append(
             {
                 "queries": scale.queries.size,
@@ -63,7 +67,9 @@ def encode(block: Layer) -> bytes:
             }
         )
     # A part of the left factor is a run of its width.
-    part = block.scales[0].left.shape[-1]
+    part, *others = {scale.left.shape[-1] for scale in block.scales}
+    if others:
+        raise ValueError(f"{block.name}: the factors of all scales must be as wide; they are {sorted([part, *others])}")
     header = {
         "format": FORMAT,
         "name": block.name,
@@ -93,7 +99,7 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[Factors]]:
     """What :func:`encode` packed: the header, and the factors of each scale.
 
     Raises:
-        ValueError: the bytes are of a newer format.
+        ValueError: the bytes are of another format.
     """
     (length,) = struct.unpack_from("<I", data)
     header = json.loads(data[4 : 4 + length])
@@ -114,7 +120,7 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[Factors]]:
             yield stored * np.array(unit, np.float32)[:, None, None]
         if header["finish"] == "softmax":
             rows, columns = scale["keys"]
-            yield take("<f4", heads, rows * columns)
+            yield take("<f4", len(header["streams"]), heads, rows * columns)
 
     found = [list(read(scale)) for scale in header["scales"]]
     return header, [Factors(left, right, rest[0] if rest else None) for left, right, *rest in found]
@@ -136,7 +142,7 @@ def restore(block: Layer, data: bytes) -> Layer:
             scale,
             left=parts(found.left, scale.left),
             right=parts(found.right, scale.right),
-            average=None if found.average is None else torch.from_numpy(found.average)[None, None],
+            average=None if found.average is None else torch.from_numpy(found.average)[:, None],
         )
         for scale, found in zip(block.scales, decoded, strict=True)
     ]

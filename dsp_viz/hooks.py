@@ -8,6 +8,7 @@ changes, and nothing outlives the context, whatever happens in it.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from inspect import signature
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -38,21 +39,32 @@ _changes: ContextVar[Mapping[_Key, Sequence[Change]] | None] = ContextVar("dsp_v
 _installing = Lock()
 
 
-def _before(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def _before(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
     changes = _changes.get()
     if not changes:
         return None
-    return tuple(_changed(changes.get((module, i), ()), value, inputs) for i, value in enumerate(inputs))
+    inputs, named = _positional(module, inputs, named)
+    return tuple(_changed(changes.get((module, i), ()), value, inputs) for i, value in enumerate(inputs)), named
 
 
-def _after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-    changes = _changes.get()
+def _after(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
+    changes, reads = _changes.get(), (_reads.get() or {}).get(module, ())
+    if changes or reads:
+        inputs, _ = _positional(module, inputs, named)
     if changes:
         output = _changed(changes.get((module, None), ()), output, inputs)
     # What is read is what the model goes on with.
-    for which, kept in (_reads.get() or {}).get(module, ()):
+    for which, kept in reads:
         kept.append(output if which is None else inputs if which == ALL else inputs[which])
     return output
+
+
+def _positional(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Inputs that were given by name, by position, as far as the module's ``forward`` lets them be."""
+    if not named:
+        return inputs, named
+    bound = signature(module.forward).bind(*inputs, **named)
+    return bound.args, bound.kwargs
 
 
 def _changed(changes: Sequence[Change], value: Any, inputs: tuple[Any, ...]) -> Any:
@@ -65,22 +77,19 @@ def _install(module: nn.Module) -> None:
     # Looked up on the modules themselves, so that a deep copy of a model, which carries its hooks, is not hooked twice.
     with _installing:
         if _after not in module._forward_hooks.values():
-            module.register_forward_pre_hook(_before)
-            module.register_forward_hook(_after)
+            module.register_forward_pre_hook(_before, with_kwargs=True)
+            module.register_forward_hook(_after, with_kwargs=True)
 
 
 @contextmanager
 def reading(model: nn.Module, points: Sequence[Point]) -> Iterator[Calls]:
-    """Read at some points while the body runs, only in this context.
+    """Read at some points while the body runs, only in this context. Contexts nest: an outer one goes on reading.
 
     Yields:
-        What is read, call by call, filled while the body runs.
-
-    Raises:
-        RuntimeError: a submodule was never called.
+        What is read, call by call, filled while the body runs; empty where a submodule was not called.
     """
     calls: Calls = {point: [] for point in points}
-    wanted: dict[nn.Module, list[tuple[int | None, list[Any]]]] = {}
+    wanted = {module: list(outer) for module, outer in (_reads.get() or {}).items()}
     for point, kept in calls.items():
         module = model.get_submodule(point.path)
         _install(module)
@@ -90,9 +99,11 @@ def reading(model: nn.Module, points: Sequence[Point]) -> Iterator[Calls]:
         yield calls
     finally:
         _reads.reset(token)
-    silent = sorted(point.path for point, kept in calls.items() if not kept)
-    if silent:
-        raise RuntimeError(f"hook {silent[0]!r} never fired (and {len(silent) - 1} more): was the model run?")
+
+
+def changing() -> bool:
+    """Whether anything is changed in this context."""
+    return bool(_changes.get())
 
 
 @contextmanager

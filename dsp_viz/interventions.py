@@ -20,6 +20,7 @@ from dsp_attention.grid import pool
 
 from .faults import place, short
 from .hooks import Change, Point, changed
+from .kinds import layers as all_layers
 from .kinds.dsp import dsp_layers
 
 #: Bounds keep what an address on the web may ask for finite.
@@ -77,7 +78,8 @@ class SetCoefficient(_Value):
     @classmethod
     def _former(cls, given: Any) -> Any:
         if isinstance(given, dict) and "polarity" in given and "stream" not in given:
-            warnings.warn("polarity of set_coefficient is called stream now", DeprecationWarning, stacklevel=2)
+            # Not a DeprecationWarning: it would be raised within pydantic, where nobody sees one.
+            warnings.warn("polarity of set_coefficient is called stream now", FutureWarning, stacklevel=2)
             return {"stream" if name == "polarity" else name: value for name, value in given.items()}
         return given
 
@@ -253,6 +255,7 @@ def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator
     regions: dict[str, list[Restrict]] = {}
     interventions = tuple(interventions)
     layers = dsp_layers(model) if interventions else {}
+    every = list(all_layers(model)) if layers else []
     for intervention in interventions:
         if not isinstance(intervention, _Value):
             raise InterventionError(
@@ -261,8 +264,11 @@ def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator
             )
         if not layers:
             raise InterventionError("interventions need a model with DSP-Attention layers")
-        for path in list(layers)[_part(intervention.block, len(layers), "block")]:
-            if isinstance(intervention, Restrict):
+        for path in every[_part(intervention.block, len(every), "block")]:
+            if path not in layers:
+                if intervention.block is not None:
+                    raise InterventionError(f"block={intervention.block}: {path} is not a DSP-Attention layer")
+            elif isinstance(intervention, Restrict):
                 regions.setdefault(path, []).append(intervention)
             else:
                 _collect(collected, path, intervention.changes(layers[path]))

@@ -46,13 +46,15 @@ def block_maps(block: Layer, query: Query, *, sample: int = 0) -> list[Tensor]:
     Raises:
         ValueError: the query lies outside the grid.
     """
-    return [_scale_maps(block, scale, query, sample) for scale in block.scales]
+    with torch.autocast("cpu", enabled=False):
+        return [_scale_maps(block, scale, query, sample) for scale in block.scales]
 
 
 def _scale_maps(block: Layer, scale: Scale, query: Query, sample: int) -> Tensor:
     if scale.average is not None and isinstance(query, str) and query == "all":
         return scale.average[:, sample].unflatten(-1, scale.keys.size)
-    left, right = scale.left[:, sample], scale.right[:, sample]  # (P, h, N, r)
+    dtype = torch.promote_types(scale.right.dtype, torch.float32)
+    left, right = scale.left[:, sample].to(dtype), scale.right[:, sample].to(dtype)  # (P, h, N, r)
     share = _query_share(query, block.grid.size, scale.queries.size).to(left)  # (N_queries,)
     (asking,) = share.nonzero(as_tuple=True)  # one to four queries, unless all are asked
     left, share = left[:, :, asking], share[asking]
@@ -126,7 +128,7 @@ def place(query: Query, grid: Grid, other: Grid) -> Query:
     Raises:
         ValueError: it lies outside the grid.
     """
-    if not isinstance(query, tuple):
+    if not isinstance(query, tuple | list):
         return query
     _check(query, grid.size)
     row, column = (((2 * at + 1) * m) // (2 * n) for at, n, m in zip(query, grid.size, other.size, strict=True))
@@ -210,7 +212,8 @@ def same_share(block: Layer, query: Query, *, sample: int = 0) -> Tensor:
 def entropy(maps: Tensor) -> Tensor:
     """Entropy of each map over its last two axes, divided by that of the uniform map: 0 one token, 1 all alike.
 
-    A map of one token, and a map that is zero throughout, have entropy 1 by convention.
+    A map of one token, and a map that is zero throughout, have entropy 1 by convention. One with negative entries,
+    as of the rule ``product``, has none (NaN).
     """
     p = maps.flatten(-2)
     n = p.shape[-1]

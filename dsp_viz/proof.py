@@ -9,7 +9,7 @@ is what its output projection was given. No map of a layer that fails is ever sh
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping
 from importlib.metadata import packages_distributions, version
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -18,52 +18,71 @@ import torch
 from torch import Tensor, nn
 
 from . import maps
+from .hooks import changing
 from .layer import Layer
 
-#: Largest difference that is allowed, as a share of the largest entry of the output.
+#: Largest difference that is allowed, as a share of the largest entry that was asked of.
 LIMIT = 1e-4
 
 #: Queries of each layer that are asked.
 QUERIES = 4
 
-#: What was found for each model, by the shape and the type of its input.
-_found: WeakKeyDictionary[nn.Module, dict[tuple[torch.Size, torch.dtype], tuple[float, dict[str, str]]]]
-_found = WeakKeyDictionary()
+#: How far off each model's maps were, by what the check depends on. Faults are never remembered: what was
+#: mended is seen at once.
+_found: WeakKeyDictionary[nn.Module, dict[Hashable, float]] = WeakKeyDictionary()
 _finding = Lock()
 
 
-def prove(model: nn.Module, x: Tensor, records: Sequence[Layer]) -> tuple[float, dict[str, str]]:
+def prove(model: nn.Module, records: Mapping[str, Layer], x: Tensor, made_by: Hashable) -> tuple[float, dict[str, str]]:
     """Check the records of a model's first pass with an input of that size; of later ones nothing is computed.
 
     Args:
-        model: that was run. x: its input. records: of its layers.
+        model: that was run. records: of its layers, by name. x: its input. made_by: the readers that made the records.
 
     Returns:
-        The largest error of those layers that are true, see :func:`error`, and of each other one, by its name, a
-        sentence that says what is wrong.
+        The largest error of those layers that are true, see :func:`error`, NaN if none is; and of each other one, by
+        its name, a sentence that says what is wrong.
     """
+    if not all(torch.isfinite(record.output).all() for record in records.values()):
+        return math.nan, {}  # an intervention went too far: this says nothing about the maps
+    dtypes = tuple(record.output.dtype for record in records.values())
+    key = (x.shape, dtypes, model.training, made_by)
     with _finding:
         known = _found.setdefault(model, {})
-        key = x.shape, x.dtype
-        if key not in known:
-            if not all(torch.isfinite(record.output).all() for record in records):
-                return math.nan, {}  # an intervention went too far: this says nothing about the maps
-            known[key] = _proved(model, records, len(x))
-        return known[key]
-
-
-def _proved(model: nn.Module, records: Sequence[Layer], samples: int) -> tuple[float, dict[str, str]]:
-    largest, refused = 0.0, {}
-    for record in records:
-        off, fault = _error(record, samples)
+        if key in known:
+            return known[key], {}
+    largest, refused = -math.inf, {}
+    for name, record in records.items():
+        off, fault = _checked(record, len(x))
+        largest = largest if fault else max(largest, off)
         if fault:
-            refused[record.name] = f"{record.name} is not shown: {fault}{_made_by(model.get_submodule(record.name))}"
-        else:
-            largest = max(largest, off)
+            refused[name] = refusal(model, name, fault)
+    largest = largest if largest >= 0 else math.nan
+    # Where all tokens hold the same, or a change left the maps out, any map would do: the next picture is asked again.
+    if not refused and not changing() and all(map(_tells, records.values())):
+        with _finding:
+            known[key] = largest
     return largest, refused
 
 
-def _error(record: Layer, samples: int) -> tuple[float, str]:
+def refusal(model: nn.Module, name: str, fault: str) -> str:
+    """A sentence that says which layer is not shown, and of which release of which library it is."""
+    layer = model.get_submodule(name)
+    package = type(layer).__module__.split(".")[0]
+    released = [f"{found} {version(found)}" for found in packages_distributions().get(package, [])[:1]]
+    called = name or "the model itself"
+    return f"{called} is not shown: {fault}. It is {type(layer).__qualname__} of {(released or [package])[0]}"
+
+
+def _tells(record: Layer) -> bool:
+    """Whether values differ from token to token."""
+    return all(
+        float((scale.values - scale.values[:, :, :1]).abs().max()) > 1e-3 * float(scale.values.abs().max())
+        for scale in record.scales
+    )
+
+
+def _checked(record: Layer, samples: int) -> tuple[float, str]:
     """How far a layer is off, and what is wrong with it or ""."""
     if (called := len(record.coefficients)) != samples:
         return 0.0, (
@@ -71,41 +90,40 @@ def _error(record: Layer, samples: int) -> tuple[float, str]:
             "reader knows nothing of that"
         )
     off = error(record)
-    # The output may have been rounded to a coarser type than the maps.
-    limit = max(LIMIT, 4 * torch.finfo(record.output.dtype).eps)
+    # What was rounded to a coarser type than float32 cannot be rebuilt more exactly than that.
+    tensors = [record.output, *(t for scale in record.scales for t in (scale.left, scale.right, scale.values))]
+    limit = max(LIMIT, *(4 * torch.finfo(t.dtype).eps for t in tensors))
     return off, "" if off <= limit else f"its maps do not rebuild what it puts out (off by {off:.1e} of the largest)"
-
-
-def _made_by(layer: nn.Module) -> str:
-    package = type(layer).__module__.split(".")[0]
-    released = [f"{name} {version(name)}" for name in packages_distributions().get(package, [])[:1]]
-    return f". It is {type(layer).__qualname__} of {(released or [package])[0]}"
 
 
 def error(record: Layer) -> float:
     """The largest difference between what the maps rebuild and what the layer put out, over :data:`QUERIES` tokens of
-    the first sample, as a share of the largest entry that the layer put out there.
-    """
+    the first and of the last sample, as a share of the largest entry that the layer put out for these tokens."""
     columns = record.grid.columns
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randperm(record.grid.rows * columns, generator=generator)[:QUERIES].tolist()
-    want = record.output[0].double()  # (N, C)
-    got = torch.stack([_rebuilt(record, token) for token in tokens])
-    return float((got - want[tokens]).abs().max() / want.abs().max().clamp_min(torch.finfo(torch.float32).tiny))
+    worst = 0.0
+    for sample in {0, len(record.output) - 1}:
+        want = record.output[sample, tokens].double()  # (tokens, C)
+        got = torch.stack([_rebuilt(record, token, sample) for token in tokens])
+        top = want.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+        worst = max(worst, float((got - want).abs().max() / top))
+    return worst
 
 
-def _rebuilt(record: Layer, token: int) -> Tensor:
+def _rebuilt(record: Layer, token: int, sample: int) -> Tensor:
     """What a token gets, ``(C,)`` float64."""
     query = divmod(token, record.grid.columns)
     total = torch.zeros(record.output.shape[-1], dtype=torch.float64)
-    for s, (scale, rows) in enumerate(zip(record.scales, maps.block_maps(record, query), strict=True)):
-        v = scale.values[0].double()  # (h, N_keys, d)
+    found = maps.block_maps(record, query, sample=sample)
+    for s, (scale, rows) in enumerate(zip(record.scales, found, strict=True)):
+        v = scale.values[sample].double()  # (h, N_keys, d)
         parts = [
             (rows[t].flatten(1).double()[:, None] @ v[..., slice(*(stream.columns or (None,)))])[:, 0]
-            * (record.weights[0, :, s] * record.coefficients[0, :, s, t]).double()[:, None]
+            * (record.weights[sample, :, s] * record.coefficients[sample, :, s, t]).double()[:, None]
             for t, stream in enumerate(record.streams)
         ]
         total += torch.cat(parts, -1).flatten()
     if record.local is not None:
-        total += record.local[0, token]
-    return total if record.gate is None else total * record.gate[0, token]
+        total += record.local[sample, token]
+    return total if record.gate is None else total * record.gate[sample, token]

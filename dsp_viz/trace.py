@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from .hooks import Calls, Point, reading
 from .kinds import joined, layers
 from .kinds.kind import Kind
-from .layer import Trace
-from .proof import prove
+from .layer import Layer, Trace
+from .proof import prove, refusal
 
 
 def names(model: nn.Module) -> list[str]:
@@ -48,6 +48,9 @@ def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterat
         raise ValueError(f"unknown hook name {unknown[0]!r}; known are {', '.join(list(known)[:20])}, …")
     with reading(model, [point for name, point in known.items() if name in chosen]) as calls:
         yield {point.path: kept for point, kept in calls.items()}
+    silent = sorted(point.path for point, kept in calls.items() if not kept)
+    if silent:
+        raise RuntimeError(f"hook {silent[0]!r} never fired (and {len(silent) - 1} more): was the model run?")
 
 
 def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
@@ -64,24 +67,40 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
     Raises:
         ValueError: the model has no attention layer that is known here, none whose maps rebuild what it puts out, or
             refuses ``x``.
-        RuntimeError: a hook did not fire.
     """
     found = layers(model)
     points = _points(found)
     with torch.inference_mode():
         with reading(model, [point for own in points.values() for point in own]) as calls:
             output = model(x, *grid)
-        records = [
-            # Here and nowhere else: what is made of a trace (bytes, arrays, figures) is made on the CPU, some of it in
-            # float64.
-            _on_cpu(kind.read(name, layer, partial(_seen, calls, name)))
-            for name, (layer, kind) in found.items()
-        ]
-        verified, refused = prove(model, x, records)
-    shown = tuple(record for record in records if record.name not in refused)
+        with torch.autocast("cpu", enabled=False):
+            records, refused = _read(model, found, calls)
+            verified, untrue = prove(model, records, x, tuple(kind for _, kind in found.values()))
+    refused |= untrue
+    shown = tuple(record for name, record in records.items() if name not in refused)
     if not shown:
         raise ValueError(next(iter(refused.values())))
     return Trace(output.cpu(), shown, verified, tuple(refused.values()))
+
+
+def _read(
+    model: nn.Module, found: dict[str, tuple[nn.Module, Kind]], calls: Calls
+) -> tuple[dict[str, Layer], dict[str, str]]:
+    """The records of all layers that could be read, and of each other one why not."""
+    records, refused = {}, {}
+    for name, (layer, kind) in found.items():
+        silent = [joined(name, point) for point in kind.points(layer) if not calls[joined(name, point)]]
+        if silent:
+            refused[name] = refusal(model, name, f"{silent[0].path or 'it'} was not called in this pass")
+            continue
+        try:
+            # Here and nowhere else: what is made of a trace (bytes, arrays, figures) is made on the CPU, some of it in
+            # float64.
+            records[name] = _on_cpu(kind.read(name, layer, partial(_seen, calls, name)))
+        except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
+            # Another form than the reader knows: one such layer does not take the others away.
+            refused[name] = refusal(model, name, f"its reader cannot read it ({type(error).__name__}: {error})")
+    return records, refused
 
 
 def _seen(calls: Calls, name: str, path: str, call: int = -1) -> Any:

@@ -357,5 +357,5 @@ def test_values_are_immutable() -> None:
 
 def test_the_former_name_of_a_stream_is_read() -> None:
     text = '[{"kind": "set_coefficient", "value": 0, "polarity": "opposite"}]'
-    with pytest.warns(DeprecationWarning, match="called stream now"):
+    with pytest.warns(FutureWarning, match="called stream now"):
         assert from_json(text) == (SetCoefficient(value=0, stream="opposite"),)

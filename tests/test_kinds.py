@@ -13,12 +13,15 @@ from golden import FOLDER, records
 from PIL import Image
 from torch import Tensor, nn
 
-from dsp_attention import SoftmaxAttention
+from dsp_attention import DSPImageClassifier, SoftmaxAttention
 from dsp_viz import factors, maps
 from dsp_viz.figures import screen
 from dsp_viz.figures.print import maps_sheet
 from dsp_viz.importance import importance
+from dsp_viz.interventions import SetCoefficient, applied
 from dsp_viz.kinds import KINDS, kind_of, layers, softmax
+from dsp_viz.kinds.kind import Seen
+from dsp_viz.layer import Layer, Stream
 from dsp_viz.proof import LIMIT, error
 from dsp_viz.relevance import gradient_times_map, relevances
 from dsp_viz.trace import trace
@@ -199,6 +202,110 @@ def test_the_error_is_the_share_by_which_the_output_is_off(layer: inline.InLineA
     assert error(off) == pytest.approx(0.01 / 1.01, rel=0.5)
     assert error(off) > LIMIT
     assert error(replace(block, output=block.output + 1)) > LIMIT
+
+
+def test_autocast_changes_no_verdict() -> None:
+    for attention in ("dsp", "polaformer"):
+        torch.manual_seed(0)
+        network = DSPImageClassifier(image_size=40, dim=12, num_heads=3, depth=1, num_classes=4, attention=attention)
+        with torch.autocast("cpu", torch.bfloat16):
+            traced = trace(network.eval(), torch.randn(1, 3, 40, 24))
+        assert traced.refused == ()
+        assert traced.verified < 1e-5
+
+
+def test_a_verdict_is_of_what_it_was_found_with(x: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mended reader is believed, a broken one is not, whatever was found before; and so with dropout."""
+    torch.manual_seed(0)
+    layer = SoftmaxAttention(DIM, HEADS, attn_drop=0.5).double().eval()
+    assert trace(layer, x, H, W).verified < 1e-12
+
+    class Wrong:
+        points, values = staticmethod(softmax.points), staticmethod(softmax.values)
+
+        def read(self, name: str, layer: SoftmaxAttention, seen: Seen) -> Layer:
+            record = softmax.read(name, layer, seen)
+            return replace(record, scales=(replace(record.scales[0], right=2 * record.scales[0].right),))
+
+    name = "dsp_attention.baselines.SoftmaxAttention"
+    monkeypatch.setitem(KINDS, name, Wrong())
+    for _ in range(2):
+        with pytest.raises(ValueError, match="the model itself is not shown: its maps do not rebuild"):
+            trace(layer, x, H, W)
+    monkeypatch.setitem(KINDS, name, softmax)
+    assert trace(layer, x, H, W).verified < 1e-12
+    with pytest.raises(ValueError, match="its maps do not rebuild"):
+        trace(layer.train(), x, H, W)  # what is dropped is in no map
+    assert trace(layer.eval(), x, H, W).verified < 1e-12
+
+
+def test_a_pass_without_maps_proves_nothing() -> None:
+    torch.manual_seed(0)
+    network = DSPImageClassifier(image_size=40, dim=12, num_heads=3, depth=1, num_classes=4).eval()
+    picture = torch.randn(1, 3, 40, 40)
+    with applied(network, [SetCoefficient(value=0)]):
+        assert trace(network, picture).verified == 0
+    assert trace(network, picture).verified > 0
+
+
+def test_a_picture_that_tells_nothing_proves_nothing(x: Tensor) -> None:
+    """With equal tokens any map rebuilds the output; the next picture is asked."""
+
+    class Rolled(SoftmaxAttention):
+        def forward(self, x: Tensor, H: int | None = None, W: int | None = None) -> Tensor:
+            q, k, v = self.heads(self.qkv(x))
+            out = torch.softmax(q @ k.roll(3, 2).mT / math.sqrt(q.shape[-1]), -1) @ v
+            return self.proj(out.transpose(1, 2).flatten(2))
+
+    torch.manual_seed(0)
+    layer = Rolled(DIM, HEADS).double().eval()
+    assert trace(layer, torch.ones_like(x), H, W).verified < 1e-12
+    with pytest.raises(ValueError, match="its maps do not rebuild"):
+        trace(layer, x, H, W)
+
+
+def test_one_large_token_hides_nothing(layer: inline.InLineAttention, x: Tensor) -> None:
+    block = trace(layer, x, H, W).blocks[0]
+    for sample in (0, 1):
+        wrong = block.output.clone()
+        wrong[sample] += 0.1 * wrong.abs().max()
+        wrong[:, torch.randperm(H * W, generator=torch.Generator().manual_seed(0))[-1]] = 1e6  # is not asked
+        assert error(replace(block, output=wrong)) > LIMIT
+
+
+def test_a_layer_that_cannot_be_read_takes_no_other_away(x: Tensor) -> None:
+    """One with two more tokens, which form no grid, and one that is never called."""
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.good, self.odd, self.idle = (SoftmaxAttention(DIM, HEADS).double() for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.odd(torch.cat([x[:, :2], self.good(x, H=H, W=W)], 1))
+
+    traced = trace(Mixed().eval(), x)
+    assert [(block.name, block.grid.size) for block in traced.blocks] == [("good", (H, W))]
+    odd, idle = traced.refused
+    assert odd.startswith("odd is not shown: its reader cannot read it (ValueError: ")
+    assert idle.startswith("idle is not shown: idle was not called in this pass")
+
+
+def test_streams_may_have_softmax_rows_of_their_own() -> None:
+    block = records()["softmax"]
+    scale = block.scales[0]
+    halves = [torch.stack(factor.chunk(2, -1)[:2]) for factor in (scale.left[0, ..., :4], scale.right[0, ..., :4])]
+    both = replace(
+        block,
+        streams=(Stream("a"), Stream("b", turn=1)),
+        scales=(replace(scale, left=halves[0], right=halves[1]),),
+        coefficients=block.coefficients.expand(-1, -1, -1, 2),
+    )
+    again = factors.restore(factors.without_tokens(both), factors.encode(both))
+    for query in ("all", (3, 2)):
+        (want,), (got,) = maps.block_maps(both, query), maps.block_maps(again, query)
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-7)
+        assert not torch.allclose(want[0], want[1])
 
 
 def test_each_rule_has_its_golden_bytes() -> None:

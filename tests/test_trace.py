@@ -172,3 +172,9 @@ def test_two_threads_never_mix(model: DSPImageClassifier) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_recordings_nest(model: DSPImageClassifier) -> None:
+    with tracing.recording(model, ["model.blocks.0.attn.context"]) as calls:
+        tracing.trace(model, torch.randn(1, 3, 40, 40))
+    assert len(calls["model.blocks.0.attn.context"]) == 1

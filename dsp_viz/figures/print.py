@@ -127,7 +127,10 @@ def _extent(keys: Grid, grid: tuple[int, int]) -> tuple[float, float, float, flo
 
 
 def _ramp(role: Role, *, signed: bool) -> LinearSegmentedColormap:
-    ends = [_INKS["opposite"], _WHITE, _INKS[role]] if signed else [_WHITE, _INKS[role]]
+    if signed:  # orange is negative, so what is positive has another colour
+        ends = [_INKS["opposite"], _WHITE, _INKS["same" if role == "opposite" else role]]
+    else:
+        ends = [_WHITE, _INKS[role]]
     return LinearSegmentedColormap.from_list(role, ends)
 
 

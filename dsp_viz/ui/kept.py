@@ -44,7 +44,7 @@ class Manifest:
         name: of the picture. example: its name among the examples, or None. model, digest: what looked at it.
         side, whole, stretch: how it became the input, see :class:`Source`. note: on the file, or "".
         best: the most probable class and its probability. changed: whether anything was intervened on.
-        verified: largest relative error of what the maps rebuild, see :class:`dsp_viz.layer.Trace`.
+        verified: largest relative error of what the maps rebuild, see :attr:`dsp_viz.Analysis.verified`.
         refused: a sentence for each layer that is not shown.
     """
 
@@ -61,7 +61,7 @@ class Manifest:
     note: str
     best: tuple[str, float]
     changed: bool
-    verified: float
+    verified: float | None
     refused: tuple[str, ...]
 
     def json(self, **more: Any) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class Results:
         manifest = Manifest(
             token=new_token(),
             blocks=len(full.trace.blocks),
-            grid=full.frame.grid,
+            grid=full.grid,
             name=name,
             example=name if self.examples.get(name) == source.path else None,
             model=full.model,
@@ -100,7 +100,7 @@ class Results:
             note=note,
             best=full.top(1)[0],
             changed=bool(source.interventions),
-            verified=full.trace.verified,
+            verified=full.verified,
             refused=full.trace.refused,
         )
         kept = keep(full, self.models[source.model], source, manifest)

@@ -32,7 +32,7 @@ def _restored(kept: Kept, pieces: Mapping[str, bytes]) -> Analysis:
 def pdf(kept: Kept, pieces: Mapping[str, bytes], view: str = "") -> bytes:
     """The maps of one block for print; ``view`` says which, as a link does: ``block=2&query=8,8``, from 0."""
     asked = {key: found[0] for key, found in parse_qs(view[:1000]).items()}
-    grid = kept.result.frame.grid
+    grid = kept.result.grid
     block, query = export.default_view(kept.manifest.blocks, grid)
     if re.fullmatch("[0-9]{1,5}", asked.get("block", "")):
         block = min(int(asked["block"]), kept.manifest.blocks - 1)
@@ -53,7 +53,7 @@ def page(kept: Kept, pieces: Mapping[str, bytes]) -> str:
     Its ``data-view`` is empty: there the browser writes the settings of the view that the page opens with.
     """
     inline = {name: base64.b64encode(data).decode() for name, data in pieces.items()}
-    value = json.dumps(kept.manifest.json(pieces=inline)).replace("</", "<\\/")
+    value = json.dumps(kept.manifest.json(pieces=inline)).replace("<", "\\u003c")
     settings = json.dumps(export.settings(kept.result), indent=2, ensure_ascii=False)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from ..analysis import Analysis
+from ..kinds import layers
 from ..kinds.dsp import dsp_layers
 from ..subject import Subject
 from ..trust import Trust
@@ -16,7 +17,7 @@ def prediction(result: Analysis) -> str:
         f'<span class="bar"><i style="width:{100 * p:.2f}%"></i></span></div>'
         for name, p in result.top(5)
     )
-    H, W = result.frame.grid
+    H, W = result.grid
     (width, height), (left, top, right, bottom) = result.frame.size, result.frame.box
     part = (
         "all"
@@ -50,12 +51,12 @@ def known_classes(model: Subject) -> str:
 
 def is_dsp(model: Subject) -> bool:
     """Whether there are filters, coefficients and mixing weights to look at, and to intervene on."""
-    return bool(dsp_layers(model))
+    return len(dsp_layers(model)) == len(layers(model))
 
 
 def summary(result: Analysis) -> dict[str, Any]:
     """What the API answers: plain numbers, blocks and heads in order."""
-    H, W = result.frame.grid
+    H, W = result.grid
     return {
         "model": result.model,
         "digest": result.digest,

@@ -48,7 +48,9 @@ export function layer(finish, { streams, scales, heads = 3, grid = [7, 5], epsil
   const arrays = scales.map(({ queries, keys, width }) => ({
     left: numbers(heads * queries[0] * queries[1] * width, factor),
     right: numbers(heads * keys[0] * keys[1] * width, factor),
-    ...(finish === "softmax" && { average: numbers(heads * keys[0] * keys[1], () => Math.fround(next())) }),
+    ...(finish === "softmax" && {
+      average: numbers(streams.length * heads * keys[0] * keys[1], () => Math.fround(next())),
+    }),
   }));
   const header = {
     format: 2,

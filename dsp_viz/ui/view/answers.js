@@ -14,7 +14,7 @@
     const { pathname } = new URL(to instanceof Request ? to.url : to, location.href);
     if (pathname.endsWith("/queue/data")) return answers(request);
     const response = await withoutAnswers(...request);
-    if (pathname.endsWith("/queue/join")) {
+    if (response.ok && pathname.endsWith("/queue/join")) {
       asked++;
       wake();
     }
@@ -35,6 +35,7 @@
             if (asked === before) await new Promise((done) => (wake = () => done(null)));
             before = asked;
             response = await withoutAnswers(...request);
+            if (!response.ok) throw new Error(`The server answers with status ${response.status}.`);
           }
         } catch (error) {
           controller.error(error);
@@ -53,7 +54,7 @@
   const pass = async (stream, controller) => {
     const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
     const encoder = new TextEncoder();
-    for (let text = ""; ; ) {
+    for (let text = ""; ;) {
       const { done, value } = await reader.read();
       if (done) return;
       const messages = (text + value).split("\n\n");

@@ -59,7 +59,7 @@ export function cell(block, maps, { head, scale, stream }, index = false) {
   const { role } = block.streams[stream];
   const signed = index || block.finish === "product";
   const left = role === "opposite" && !signed;
-  return { ...grid, values, sign: left ? -1 : 1, signed, ink: index || left ? SAME : INKS[role] };
+  return { ...grid, values, sign: left ? -1 : 1, signed, ink: index || role === "opposite" ? SAME : INKS[role] };
 }
 
 /**

@@ -15,7 +15,7 @@
  * @property {Float32Array} right [head][key][width], in stored units
  * @property {Float64Array} mean of `right` over the keys, [head][width]
  * @property {number[]} epsilon of each head, in stored units
- * @property {Float32Array} [average] mean of all rows, [head][key]: with `softmax` it takes every row
+ * @property {Float32Array} [average] mean of all rows, [stream][head][key]: with `softmax` it takes every row
  */
 
 /**
@@ -80,7 +80,8 @@ export function decode(buffer) {
   const scaleFrom = ({ queries, keys, box, pooled, width, units }) => {
     const left = read(header.heads * queries[0] * queries[1] * width, stored);
     const right = read(header.heads * keys[0] * keys[1] * width, stored);
-    const average = header.finish === "softmax" ? read(header.heads * keys[0] * keys[1], 4) : undefined;
+    const average =
+      header.finish === "softmax" ? read(header.streams.length * header.heads * keys[0] * keys[1], 4) : undefined;
     const [lefts, rights] = /** @type {number[][]} */ (units);
     const epsilon = lefts.map((unit, h) => header.epsilon / (unit * rights[h]));
     const mean = meanOf(right, header.heads, width);

@@ -117,12 +117,13 @@ export function maps(block, query) {
     const { average, keys } = scale;
     const N = keys.H * keys.W;
     const asked = average && query === "all" ? [] : shares(block, s, query);
-    /** @param {number} h @param {Stream} stream */
-    const row = (h, { turn }) => {
+    /** @param {number} h @param {Stream} stream @param {number} t */
+    const row = (h, { turn }, t) => {
       if (block.finish !== "softmax") return linearRow(scale, block.finish, h, turn, asked);
-      return average && query === "all" ? average.slice(h * N, (h + 1) * N) : softmaxRow(scale, h, turn, asked);
+      const at = (t * block.heads + h) * N;
+      return average && query === "all" ? average.slice(at, at + N) : softmaxRow(scale, h, turn, asked);
     };
-    return Array.from({ length: block.heads }, (_, h) => block.streams.map((stream) => row(h, stream)));
+    return Array.from({ length: block.heads }, (_, h) => block.streams.map((stream, t) => row(h, stream, t)));
   });
 }
 

@@ -15,6 +15,7 @@ import { decode } from "./layer.js";
  * @property {string} digest of its weights
  * @property {number} side
  * @property {boolean} whole
+ * @property {boolean} [stretch]
  * @property {[string, number]} best class and its probability
  * @property {number | null} [verified] largest relative error with which maps rebuild what a layer put out
  * @property {string[]} [refused] what is said of layers that are not shown

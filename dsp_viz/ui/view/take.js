@@ -10,6 +10,7 @@ import { allShown, entropyOf, pageGrid, scaleTitle, streamName, textOf } from ".
 
 /** @typedef {import("./shown.js").Shown} Shown */
 /** @typedef {import("./shown.js").State} State */
+/** @typedef {import("./maths.js").Place} Place */
 /** @typedef {import("./view.js").View} View */
 
 /** @param {View} view @param {Shown} shown @param {"png" | "svg"} extension */
@@ -102,16 +103,18 @@ function mapsSheet({ state, picture }, shown) {
 }
 
 /** The lines that compute the chosen map. @param {Shown} shown @param {State} state */
-export function pythonOf({ result, block }, state) {
-  const query = state.all ? '"all"' : `(${state.query.join(", ")})`;
+export function pythonOf({ result, block, asked }, state) {
+  /** @param {Place} place */
+  const written = (place) => (state.all ? '"all"' : `(${place.join(", ")})`);
+  const query = written(state.query);
   const source = result.example ? `examples/${result.example}.jpg` : "your-picture.jpg";
-  const options = `side=${result.side}, whole=${result.whole ? "True" : "False"}`;
+  const options = `side=${result.side}, whole=${result.whole ? "True" : "False"}${result.stretch ? ", stretch=True" : ""}`;
   const { name } = block.streams[state.stream];
   const which = `block=${state.block}, scale=${state.scale}, head=${state.head}, stream="${name}", query=${query}`;
   const map =
     state.scale < block.scales.length
       ? `dsp_viz.maps.query_map(result.trace, ${which})`
-      : `dsp_viz.maps.layer_map(result.trace.blocks[${state.block}], ${query})[${state.stream}, ${state.head}]`;
+      : `dsp_viz.maps.layer_map(result.trace.blocks[${state.block}], ${written(asked)})[${state.stream}, ${state.head}]`;
   const model = `model = dsp_viz.load("${result.model}")`;
   return `import dsp_viz\n\n${model}\nresult = dsp_viz.analyse(model, "${source}", ${options})\n${map}\n`;
 }
