@@ -273,21 +273,35 @@ def test_one_large_token_hides_nothing(layer: inline.InLineAttention, x: Tensor)
         assert error(replace(block, output=wrong)) > LIMIT
 
 
-def test_a_layer_that_cannot_be_read_takes_no_other_away(x: Tensor) -> None:
-    """One with two more tokens, which form no grid, and one that is never called."""
+def test_a_layer_that_cannot_be_read_takes_no_other_away(x: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a form that its reader does not know, and one that is never called."""
+
+    class Odd(SoftmaxAttention):
+        """Its reader expects something else."""
+
+    class Expecting:
+        points, values = staticmethod(softmax.points), staticmethod(softmax.values)
+
+        def read(self, name: str, layer: SoftmaxAttention, seen: Seen) -> Layer:
+            raise ValueError("17 tokens do not form a square grid")
+
+    monkeypatch.setitem(KINDS, f"{Odd.__module__}.{Odd.__qualname__}", Expecting())
 
     class Mixed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.good, self.odd, self.idle = (SoftmaxAttention(DIM, HEADS).double() for _ in range(3))
+            self.good, self.idle = (SoftmaxAttention(DIM, HEADS).double() for _ in range(2))
+            self.odd = Odd(DIM, HEADS).double()
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.odd(torch.cat([x[:, :2], self.good(x, H=H, W=W)], 1))
+            return self.odd(self.good(x, H=H, W=W), H, W)
 
     traced = trace(Mixed().eval(), x)
     assert [(block.name, block.grid.size) for block in traced.blocks] == [("good", (H, W))]
-    odd, idle = traced.refused
-    assert odd.startswith("odd is not shown: its reader cannot read it (ValueError: ")
+    idle, odd = traced.refused
+    assert odd.startswith(
+        "odd is not shown: its reader cannot read it (ValueError: 17 tokens do not form a square grid)"
+    )
     assert idle.startswith("idle is not shown: idle was not called in this pass")
 
 
