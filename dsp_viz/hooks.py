@@ -90,8 +90,9 @@ def reading(model: nn.Module, points: Sequence[Point]) -> Iterator[Calls]:
     """
     calls: Calls = {point: [] for point in points}
     wanted = {module: list(outer) for module, outer in (_reads.get() or {}).items()}
+    modules = dict(model.named_modules(remove_duplicate=False))
     for point, kept in calls.items():
-        module = model.get_submodule(point.path)
+        module = modules[point.path]
         _install(module)
         wanted.setdefault(module, []).append((point.input, kept))
     token = _reads.set(wanted)

@@ -88,6 +88,7 @@ def _read(
 ) -> tuple[dict[str, Layer], dict[str, str]]:
     """The records of all layers that could be read, and of each other one why not."""
     records, refused = {}, {}
+    seen = {point.path: kept for point, kept in calls.items()}
     for name, (layer, kind) in found.items():
         silent = [joined(name, point) for point in kind.points(layer) if not calls[joined(name, point)]]
         if silent:
@@ -96,16 +97,20 @@ def _read(
         try:
             # Here and nowhere else: what is made of a trace (bytes, arrays, figures) is made on the CPU, some of it in
             # float64.
-            records[name] = _on_cpu(kind.read(name, layer, partial(_seen, calls, name)))
+            records[name] = _near(kind.read(name, layer, partial(_seen, seen, name)))
         except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
             # Another form than the reader knows: one such layer does not take the others away.
             refused[name] = refusal(model, name, f"its reader cannot read it ({type(error).__name__}: {error})")
     return records, refused
 
 
-def _seen(calls: Calls, name: str, path: str, call: int = -1) -> Any:
-    full = joined(name, Point(path)).path
-    return next(kept for point, kept in calls.items() if point.path == full)[call]
+def _seen(calls: dict[str, list[Any]], name: str, path: str, call: int = -1) -> Any:
+    return calls[joined(name, Point(path)).path][call]
+
+
+def _near(record: Layer) -> Layer:
+    near: Layer = record if record.output.device.type == "cpu" else _on_cpu(record)
+    return near
 
 
 def _on_cpu(value: Any) -> Any:
