@@ -167,6 +167,41 @@ export function spread(keys, low, high, tokens) {
   });
 }
 
+/** Of each key grid how it spreads over its layer's: the same for every head, stream and query. */
+const spreads = new WeakMap();
+
+/** @param {Scale["keys"]} keys @param {number} H @param {number} W @returns {{ rows: Shares[], columns: Shares[] }} */
+function spreadOf(keys, H, W) {
+  const known = spreads.get(keys);
+  if (known?.H === H && known.W === W) return known;
+  const [top, left, bottom, right] = keys.box;
+  const found = { H, W, rows: spread(keys.H, top, bottom, H), columns: spread(keys.W, left, right, W) };
+  spreads.set(keys, found);
+  return found;
+}
+
+/**
+ * Adds a map, spread over `total`, `weight` times.
+ *
+ * @param {Float32Array} total on a grid of H×W @param {number} H @param {number} W @param {number} weight
+ * @param {ArrayLike<number>} map @param {Scale["keys"]} keys
+ */
+function addSpread(total, H, W, weight, map, keys) {
+  if (keys.H === H && keys.W === W && keys.box.every((edge, i) => edge === (i < 2 ? 0 : 1))) {
+    for (let i = 0; i < total.length; i++) total[i] += weight * map[i];
+    return;
+  }
+  const { rows, columns } = spreadOf(keys, H, W);
+  for (let R = 0; R < keys.H; R++)
+    for (let C = 0; C < keys.W; C++) {
+      const value = weight * map[R * keys.W + C];
+      const [down, across] = [rows[R], columns[C]];
+      for (let i = 0; i < down.length; i++)
+        for (let j = 0; j < across.length; j++)
+          total[down[i][0] * W + across[j][0]] += value * down[i][1] * across[j][1];
+    }
+}
+
 /**
  * Effective map of a layer in one head, on the layer's grid: Σ_s w_s c_s A_s, each key's share spread over the tokens
  * that it covers. One map a stream.
@@ -177,17 +212,9 @@ export function spread(keys, low, high, tokens) {
 export function effective({ grid: { H, W }, weights, coefficients, scales }, all, head) {
   return all[0][head].map((_, stream) => {
     const total = new Float32Array(H * W);
-    scales.forEach(({ keys }, s) => {
-      const weight = weights[head][s] * coefficients[head][s][stream];
-      const [top, left, bottom, right] = keys.box;
-      const columns = spread(keys.W, left, right, W);
-      spread(keys.H, top, bottom, H).forEach((rows, R) =>
-        columns.forEach((across, C) => {
-          const value = weight * all[s][head][stream][R * keys.W + C];
-          for (const [r, a] of rows) for (const [c, b] of across) total[r * W + c] += value * a * b;
-        }),
-      );
-    });
+    scales.forEach(({ keys }, s) =>
+      addSpread(total, H, W, weights[head][s] * coefficients[head][s][stream], all[s][head][stream], keys),
+    );
     return total;
   });
 }
