@@ -48,7 +48,7 @@ def test_a_link_gives_away_what_the_model_saw(page: Page, browser: Browser, tmp_
 
 
 def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser, model: dsp_viz.Subject) -> None:
-    """The store keeps one result only, and dozens of strangers came by; the page goes on as if nothing had been."""
+    """The store keeps one result only, and a dozen strangers came by; the page goes on as if nothing had been."""
     store = Store(max_bytes=1)
     models = [model, dsp_viz.load("softmax_tiny")]
     with ui.serving(ui.create_app(ui.build(models, EXAMPLES, store), store)) as address:
@@ -56,7 +56,7 @@ def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser,
         page.goto(address)
         ready(page)
         client = Client(address, verbose=False)
-        for i in range(40):
+        for i in range(12):
             client.predict(handle_file(EXAMPLES[i % 3]), api_name="/analyse")
         for i in range(3):
             other = browser.new_page()
