@@ -74,7 +74,7 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
         with reading(model, [point for own in points.values() for point in own]) as calls:
             output = model(x, *grid)
         with torch.autocast("cpu", enabled=False):
-            records, refused = _read(model, found, calls)
+            records, refused = _read(model, found, points, calls)
             verified, untrue = prove(model, records, x, tuple(kind for _, kind in found.values()))
     refused |= untrue
     shown = tuple(record for name, record in records.items() if name not in refused)
@@ -84,13 +84,13 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
 
 
 def _read(
-    model: nn.Module, found: dict[str, tuple[nn.Module, Kind]], calls: Calls
+    model: nn.Module, found: dict[str, tuple[nn.Module, Kind]], points: dict[str, list[Point]], calls: Calls
 ) -> tuple[dict[str, Layer], dict[str, str]]:
     """The records of all layers that could be read, and of each other one why not."""
     records, refused = {}, {}
     seen = {point.path: kept for point, kept in calls.items()}
     for name, (layer, kind) in found.items():
-        silent = [joined(name, point) for point in kind.points(layer) if not calls[joined(name, point)]]
+        silent = [point for point in points[name] if not calls[point]]
         if silent:
             refused[name] = refusal(model, name, f"{silent[0].path or 'it'} was not called in this pass")
             continue

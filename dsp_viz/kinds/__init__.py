@@ -30,9 +30,7 @@ def layers(model: nn.Module) -> dict[str, tuple[nn.Module, Kind]]:
     Raises:
         ValueError: there is none that is known.
     """
-    modules = dict(model.named_modules())
-    kinds = {kind: kind_of(module) for kind, module in {type(module): module for module in modules.values()}.items()}
-    every = ((name, module, kinds[type(module)]) for name, module in modules.items())
+    every = ((name, module, kind_of(module)) for name, module in model.named_modules())
     found = {name: (module, kind) for name, module, kind in every if kind is not None}
     if not found:
         known = ", ".join(name.rsplit(".", 1)[-1] for name in KINDS)

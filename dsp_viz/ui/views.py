@@ -81,11 +81,15 @@ def areas(found: Trust, classes: tuple[str, ...]) -> str:
         f"<td>{rises[name]:+.3f}</td></tr>"
         for name, pair in rows.items()
     )
+    against = (
+        ": if opposite-signed maps marked what speaks against a class, theirs would rise above random order's"
+        if "received opposite" in rows
+        else ""
+    )
     return (
         f'<div class="aside">Areas under the curves of {escape(classes[found.target])}: small is good for deletion, '
         "large for insertion. The last column is the change of its probability when the first tenth of the tokens is "
-        "taken away: if opposite-signed maps marked what speaks against a class, theirs would rise above random "
-        "order's. One picture proves little; <code>python -m dsp_viz trust DIR</code> judges many.</div>"
+        f"taken away{against}. One picture proves little; <code>python -m dsp_viz trust DIR</code> judges many.</div>"
         '<table class="areas"><thead><tr><th scope="col">order of tokens</th><th scope="col">deletion</th>'
         '<th scope="col">insertion</th><th scope="col">first tenth</th></tr></thead>'
         f"<tbody>{cells}</tbody></table>"
