@@ -1,7 +1,7 @@
 """Block and head are chosen on any tab that depends on them, and hold on all."""
 
 from playwright.sync_api import Locator, Page, expect
-from viewing import READY, ready, tab
+from viewing import READY, ready, slow, tab
 
 
 def control(page: Page, label: str) -> Locator:
@@ -51,3 +51,18 @@ def test_block_and_head_can_be_chosen_on_every_tab_that_depends_on_them(page: Pa
         expect(page.locator(plot)).to_contain_text("▸ head 2", timeout=READY)
     first.click()
     expect(read).to_contain_text("block 1 · head 2", timeout=READY)
+
+
+def test_a_choice_made_while_the_last_is_answered_counts(page: Page) -> None:
+    """Gradio drops an event, or repeats the last, while one of its kind is under way, unless told otherwise."""
+    ready(page)
+    tab(page, "Spectral filters")
+    stands_at(page, 3, 1)
+    expect(page.locator("#gain")).to_contain_text("▸ head 1", timeout=READY)
+    slow(page, 1500)
+    for head in (2, 3, 4):
+        pick(page, "Head shown", head)
+        page.wait_for_timeout(400)  # each asks on its own
+    for plot in ("#gain", "#phase", "#kernel"):
+        expect(page.locator(plot)).to_contain_text("▸ head 4", timeout=10_000)
+    stands_at(page, 3, 4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import EXAMPLES
 from playwright.sync_api import Page, expect
-from viewing import READY, choose, ready
+from viewing import READY, choose, ready, slow
 
 import dsp_viz
 from dsp_viz import images, maps
@@ -127,6 +127,21 @@ def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     page.locator("#interventions textarea").fill('[{"kind": "restrict", "grid": [16, 16], "tokens": [[0, 0]]}]')
     page.locator("#interventions textarea").blur()
     expect(page.locator(".dr-count")).to_have_text("1 of 256 patches chosen", timeout=READY)
+
+
+def test_a_stroke_that_ends_while_the_last_is_answered_counts(page: Page) -> None:
+    opened(page)
+    page.get_by_role("tab", name="Region").click()
+    canvas = page.locator(".dr canvas")
+    canvas.press(" ")
+    page.wait_for_function(f"{WRITTEN}.length === 1", timeout=READY)
+    slow(page, 1500)
+    for _ in range(3):
+        canvas.press("ArrowRight")
+        canvas.press(" ")
+        page.wait_for_timeout(300)
+    page.wait_for_function(f"{WRITTEN}[0].tokens.length === 4", timeout=10_000)
+    expect(page.locator(".dr-count")).to_have_text("4 of 256 patches chosen")
 
 
 def test_another_picture_takes_what_was_told_of_the_last(page: Page) -> None:

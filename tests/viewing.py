@@ -77,6 +77,19 @@ def tab(page: Page, name: str) -> None:
     page.locator(".overflow-dropdown").first.get_by_text(name, exact=True).click()
 
 
+def slow(page: Page, milliseconds: int) -> None:
+    """From now on the server gets what the page asks so much later, in order."""
+    script = """late => {
+        const soon = window.fetch;
+        window.fetch = async (...request) => {
+            const { pathname } = new URL(request[0] instanceof Request ? request[0].url : request[0], location.href);
+            if (pathname.endsWith("/queue/join")) await new Promise(done => setTimeout(done, late));
+            return soon(...request);
+        };
+    }"""
+    page.evaluate(script, milliseconds)
+
+
 def saved(page: Page, name: str, within: str = ".dv") -> Download:
     """What a button of the Save menu hands out."""
     part = page.locator(within)

@@ -47,6 +47,14 @@ BUSY: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 16}
 #: The first tab, which is always there.
 MAPS = "maps"
 
+#: Which block and head the view of the maps shows, as it says itself. Gradio (6.31) gives an event that waited for
+#: another the data of that other one, so what the event brought cannot be trusted.
+LOOKED = """() => {
+  const detail = { said: {} };
+  document.dispatchEvent(new CustomEvent('dsp:describe', { detail }));
+  return [detail.said.block, detail.said.head];
+}"""
+
 
 class Blocks(gr.Blocks):
     """Gradio's, with errors that are short: its own repeat what was sent, whole, in the answer and in the log.
@@ -164,27 +172,28 @@ class Screen:
         made = [self.opened, self.all, *(c for tab in self.tabs.values() for c in tab.outputs)]
         inputs = {*state, self.opened, *rail.inputs, *(c for tab in self.tabs.values() for c in tab.inputs)}
         outputs = [*state, *rail.outputs, self.view, self.fitting, *made]
-        silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **BUSY}
-        redraw = silent | {"trigger_mode": "always_last"}
-        progress = silent | {"show_progress": "minimal", "show_progress_on": [rail.predicted]}
-        latest = progress | {"trigger_mode": "always_last"}
+        # Gradio drops what happens while the last of its kind is answered, also after `then`, unless told otherwise.
+        redraw: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **BUSY}
+        redraw |= {"trigger_mode": "always_last"}
+        latest = redraw | {"show_progress": "minimal", "show_progress_on": [rail.predicted]}
         asked = {*inputs, self.address}
         demo.load(None, None, self.address, js="() => window.location.hash.slice(1)").then(
-            self.arrive, asked, outputs, **progress
+            self.arrive, asked, outputs, **latest
         )
         self.address.input(self.arrive, asked, outputs, **latest)
         rail.picture.input(self.run, {*inputs, rail.picture}, outputs, **latest)
-        rail.gallery.select(self.offer, inputs, outputs, trigger_mode="multiple", **progress)
+        rail.gallery.select(self.offer, inputs, outputs, **latest | {"trigger_mode": "multiple"})
         choices = [c.input for c in (rail.model, rail.side, rail.whole, rail.stretch)]
         gr.on(choices, self.change, inputs, outputs, **latest)
         self.view.lost(self.change, inputs, outputs, **latest)
         self.comparison.view.lost(self.redraw, inputs, made, **redraw)
         # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
-        self.view.pick(self.pick, None, [self.block, self.head], **redraw).then(self.redraw, inputs, made, **silent)
+        looked = self.view.pick(None, None, [self.block, self.head], js=LOOKED, api_visibility="private")
+        looked.then(self.redraw, inputs, made, **redraw)
         for name, place in places.items():
             opened = place.select(None, None, self.opened, js=f"() => '{name}'")
             if name != MAPS:
-                opened.then(self.redraw, inputs, made, **silent)
+                opened.then(self.redraw, inputs, made, **redraw)
         told = [self.history.epoch.input, *(c.input for c in self.comparison.inputs)]
         gr.on(told, self.redraw, inputs, made, **redraw)
         self.whatif.listen(self.source, BUSY)
@@ -215,10 +224,6 @@ class Screen:
                 self._results.asked(values[self.source])  # says why there is none
                 return gr.skip()
             return self._shown(self.rail.chosen(values, page.source.path), values, page)
-
-    def pick(self, event: gr.EventData) -> Values:
-        """Another block or head is looked at."""
-        return {self.block: int(event._data["block"]), self.head: int(event._data["head"])}
 
     def redraw(self, values: Values) -> Values:
         """What the open tab shows is drawn anew."""

@@ -139,7 +139,8 @@ class InterventionControls:
         )
         self.add_summary.click(self._summary, [self.text, self.block, self.summary], self.text, **own)
         self.add_weights.click(self._weights, [self.text, page, *place, *self.weights], self.text, **own)
-        self.region.draw(self._region, [self.text, self.block], self.text, **own)
+        # Each stroke, in turn: it brings all that is drawn. Gradio drops or repeats those that come too soon otherwise.
+        self.region.draw(self._region, [self.text, self.block], self.text, trigger_mode="multiple", **own)
         # Not whenever the list changes: a stroke is in the picture before it is in the list, and the next may follow.
         told = [page, self.text, self.block]
         latest = own | busy | {"trigger_mode": "always_last"}

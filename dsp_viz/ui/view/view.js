@@ -112,7 +112,7 @@ export class View {
   /** Python is told what is looked at, so that the other tabs follow; not on every step of a key held down. */
   announce() {
     clearTimeout(this.telling);
-    this.telling = setTimeout(() => this.trigger("pick", { block: this.state.block, head: this.state.head }), 150);
+    this.telling = setTimeout(() => this.trigger("pick"), 150);
   }
 
   /** What a link says of the view. @returns {import("./address.js").Said} */
