@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .device import device_of
 from .hooks import Change, Point, changed
 from .kinds import values
-from .kinds.kind import Values
+from .kinds.kind import Entries, put
 from .layer import Layer
 from .steps import Step, Steps, finish
 from .trace import trace
@@ -78,20 +78,20 @@ def importance_steps(model: nn.Module, x: Tensor, *, target: int | None = None) 
     return Importance(chosen, float(plain[chosen]), heads, scales, streams)
 
 
-def _left_out(block: Layer, where: Sequence[Values], masks: Tensor) -> dict[Point, list[Change]]:
+def _left_out(block: Layer, where: Sequence[Entries], masks: Tensor) -> dict[Point, list[Change]]:
     """Changes that multiply the values of each sample by its mask, ``(samples, h, S, streams)``."""
     changes: dict[Point, list[Change]] = {}
-    for s, own in enumerate(where):
-        for t, stream in enumerate(block.streams):
-            change = partial(_times, own, slice(*(stream.columns or (None,))), masks[:, :, s, t, None, None])
-            changes.setdefault(own.point, []).append(change)
+    for own in where:
+        changes.setdefault(own.point, []).append(partial(_times, own, block, masks[:, :, own.scale]))
     return changes
 
 
-def _times(own: Values, columns: slice, masks: Tensor, tensor: Tensor, _: tuple[Any, ...]) -> Tensor:
-    tensor = tensor.clone()
-    own.take(tensor)[..., columns] *= masks
-    return tensor
+def _times(own: Entries, block: Layer, masks: Tensor, tensor: Tensor, _: tuple[Any, ...]) -> Tensor:
+    values = own.take(tensor).clone()  # (samples, some of h, N_keys, d)
+    masks = masks[:, own.head : own.head + values.shape[1], :, None, None]
+    for t, stream in enumerate(block.streams):
+        values[..., slice(*(stream.columns or (None,)))] *= masks[:, :, t]
+    return put(own, tensor, values)
 
 
 def _masks(heads: int, scales: int, streams: int) -> Tensor:

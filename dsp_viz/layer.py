@@ -68,8 +68,28 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Window:
+    """Which keys a query sees, where it does not see all: those of its own window of the grid (Swin, Liu et al. 2021).
+
+    Rows and columns are shifted up and left by ``shift``, around the edges; then the grid is cut into windows. A query
+    sees the keys of its window that came around the same edges as itself.
+
+    Attributes:
+        size: rows and columns of a window; each divides the grid's. shift: of rows and columns, below ``size``.
+        bias: added to the score of a query and a key by how many rows and columns the query lies below and to the right
+            of the key, ``(h, 2·rows − 1, 2·columns − 1)``; the entry in the middle is that of the query itself.
+    """
+
+    size: tuple[int, int]
+    shift: tuple[int, int] = (0, 0)
+    bias: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Scale:
     """The factors of a layer's maps at one scale.
+
+    Queries and keys are the layer's prefix tokens, if it has any, and then the cells of a grid.
 
     Attributes:
         queries, keys: where they lie. A token of the layer asks the queries around it, by linear interpolation with
@@ -78,6 +98,7 @@ class Scale:
         values: ``v``, ``(B, h, N_keys, d)``.
         pooled: tokens of the layer along each side of a key.
         average: the mean of all rows, ``(streams, B, h, N_keys)``, kept where only all rows give it.
+        window: which keys a query sees; None: all. Only with the rule ``softmax``, and equal grids.
     """
 
     queries: Grid
@@ -87,6 +108,7 @@ class Scale:
     values: Tensor
     pooled: int = 1
     average: Tensor | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -111,15 +133,18 @@ class Layer:
     """What one attention layer computed in one pass.
 
     Attributes:
-        name: module path. kind: of attention, in words, for people. stage: of a pyramid, from 0.
-        grid: its tokens. streams: of its maps. finish: the rule of their rows.
+        name: module path. kind: of attention, in words, for people.
+        stage: of a pyramid, from 0: counts how often the grid has changed from layer to layer.
+        prefix: names of tokens without a place, such as a class token, which come first: among the queries and the keys
+            of every scale, and in ``output``, ``local`` and ``gate``.
+        grid: its other tokens. streams: of its maps. finish: the rule of their rows.
         scales: the factors, finest first.
         coefficients: ``c``, ``(B, h, S, streams)``; 1 where a layer has none.
         weights: ``w``, the mixing weights, ``(B, h, S)``; 1 where a layer has none.
-        output: what the maps have to rebuild, ``(B, N, C)``, heads one after the other along ``C``:
+        output: what the maps have to rebuild, ``(B, prefix + N, C)``, heads one after the other along ``C``:
             ``gate ⊙ (local + Σ_s w_s c_s A_s v_s)``.
-        local: what is added to the maps' share, ``(B, N, C)``, such as a convolution of the values.
-        gate: what multiplies the sum, ``(B, N, C)``.
+        local: what is added to the maps' share, as ``output``, such as a convolution of the values.
+        gate: what multiplies the sum, as ``output``.
         epsilon: ``ε`` of the rule ``ratio``, for the mean of a row.
         dynamic: whether coefficients and mixing weights are the layer's own.
         parts: what only DSP-Attention has.
@@ -138,6 +163,7 @@ class Layer:
     gate: Tensor | None = None
     epsilon: float = 0.0
     stage: int = 0
+    prefix: tuple[str, ...] = ()
     dynamic: bool = False
     parts: Parts | None = None
 

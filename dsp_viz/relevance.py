@@ -145,7 +145,9 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
     gradients = dict(zip(points, torch.autograd.grad(logit, found), strict=True))
     total = torch.zeros(traced.grid.size, dtype=x.dtype)
     for block in traced.blocks:
-        for scale, (point, take) in zip(block.scales, where[block.name], strict=True):
-            relevance = (take(calls[point][-1]) * take(gradients[point])).sum((0, 1, 3)).detach().cpu()
-            total += maps.spread(relevance.view(scale.keys.size), scale.keys, traced.grid)
+        for own in where[block.name]:
+            keys = block.scales[own.scale].keys
+            products = own.take(calls[own.point][-1]) * own.take(gradients[own.point])
+            relevance = products.sum((0, 1, 3)).detach().cpu()[len(block.prefix) :]
+            total += maps.spread(relevance.view(keys.size), keys, traced.grid)
     return total

@@ -1,6 +1,6 @@
 """One forward pass under hooks, as an immutable :class:`~dsp_viz.layer.Trace`: of each attention layer its record."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
@@ -77,10 +77,19 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
             records, refused = _read(model, found, points, calls)
             verified, untrue = prove(model, records, x, tuple(kind for _, kind in found.values()))
     refused |= untrue
-    shown = tuple(record for name, record in records.items() if name not in refused)
+    shown = _staged(record for name, record in records.items() if name not in refused)
     if not shown:
         raise ValueError(next(iter(refused.values())))
     return Trace(output.cpu(), shown, verified, tuple(refused.values()))
+
+
+def _staged(records: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Layers of a pyramid, numbered by stage: a new one begins where the grid is another."""
+    staged: list[Layer] = []
+    for record in records:
+        last = staged[-1] if staged else record
+        staged.append(replace(record, stage=last.stage + (last.grid.size != record.grid.size)))
+    return tuple(staged)
 
 
 def _read(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dsp_attention import DSPImageClassifier
 from dsp_attention.grid import grid_size
 from dsp_viz.hooks import ALL, Point
-from dsp_viz.kinds.kind import Seen, Values
+from dsp_viz.kinds.kind import Entries, Seen
 from dsp_viz.layer import Grid, Layer, Scale, Stream
 
 
@@ -58,8 +58,11 @@ class InLine:
             name, "InLine attention", grid, (Stream("inline"),), "product", scales, ones[..., None], ones, seen("proj")
         )
 
-    def values(self, layer: InLineAttention) -> list[Values]:
-        return [Values(Point("qkv"), lambda projected: layer.heads(projected)[2])]
+    def values(self, layer: InLineAttention) -> list[Entries]:
+        return [Entries(Point("qkv"), lambda projected: layer.heads(projected)[2])]
+
+    def output(self, layer: InLineAttention) -> Entries:
+        return Entries(Point("proj", 0), lambda y: y)
 
 
 #: The one entry: ``KINDS[NAME] = InLine()``.

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..hooks import Point
 from . import dsp, polaformer, softmax
-from .kind import Kind, Values
+from .kind import Entries, Kind
 
 #: Every kind that is known, by the qualified name of the layer's class, so that no library is imported to know it.
 KINDS: dict[str, Kind] = {
@@ -43,9 +43,9 @@ def joined(path: str, point: Point) -> Point:
     return point._replace(path=f"{path}.{point.path}".strip("."))
 
 
-def values(model: nn.Module) -> dict[str, list[Values]]:
-    """Where the values of each scale of each layer come from, by the layer's path; points are those of the model."""
+def values(model: nn.Module) -> dict[str, list[Entries]]:
+    """Where the values of each layer come from, by the layer's path; points are those of the model."""
     return {
-        name: [Values(joined(name, point), take) for point, take in kind.values(layer)]
+        name: [entries._replace(point=joined(name, entries.point)) for entries in kind.values(layer)]
         for name, (layer, kind) in layers(model).items()
     }

@@ -7,7 +7,7 @@ from dsp_attention.polarity import EPS
 
 from ..hooks import Point
 from ..layer import Grid, Layer, Parts, Scale
-from .kind import Seen, Values
+from .kind import Entries, Seen
 from .polaformer import streams
 
 _SUMMARIES = ("global", "lstm", "attention")
@@ -64,9 +64,14 @@ def read(name: str, layer: DynamicSpectralPolarityAttention, seen: Seen) -> Laye
     )
 
 
-def values(layer: DynamicSpectralPolarityAttention) -> list[Values]:
+def values(layer: DynamicSpectralPolarityAttention) -> list[Entries]:
     """See :class:`dsp_viz.kinds.kind.Kind`."""
-    return [Values(Point(f"attention.{s}", 1), lambda v: v) for s in range(len(layer.factors))]
+    return [Entries(Point(f"attention.{s}", 1), lambda v: v, scale=s) for s in range(len(layer.factors))]
+
+
+def output(layer: DynamicSpectralPolarityAttention) -> Entries:
+    """See :class:`dsp_viz.kinds.kind.Kind`."""
+    return Entries(Point("norm", 0), lambda y: y)
 
 
 def dsp_layers(model: nn.Module) -> dict[str, DynamicSpectralPolarityAttention]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from ..hooks import Point
@@ -12,16 +13,30 @@ from ..layer import Layer
 Seen = Callable[..., Any]
 
 
-class Values(NamedTuple):
-    """Where the values of one scale come from.
+class Entries(NamedTuple):
+    """Where some entries of a tensor are.
 
     Attributes:
         point: within the layer.
-        take: the values ``(B, h, N_keys, d)`` of what is there, as a view: a change of them is a change of it.
+        take: the entries, of what is there: a rearrangement (views, parts, transposes, indexing), so that it tells too
+            where each of them goes when it is replaced, see :func:`put`.
+        scale: which they are the values of. head: the first that they are the values of.
     """
 
     point: Point
     take: Callable[[Tensor], Tensor]
+    scale: int = 0
+    head: int = 0
+
+
+def put(entries: Entries, tensor: Tensor, new: Tensor) -> Tensor:
+    """A tensor as is at the point, with other entries; of the rest a copy.
+
+    Args:
+        entries: which. tensor: what is there. new: in the shape of what ``entries.take`` gives.
+    """
+    places = entries.take(torch.arange(tensor.numel(), device=tensor.device).view(tensor.shape))
+    return tensor.flatten().index_copy(0, places.flatten(), new.to(tensor.dtype).flatten()).view(tensor.shape)
 
 
 class Kind(Protocol):
@@ -35,6 +50,11 @@ class Kind(Protocol):
         """The record of what was seen, ``seen(path)`` for each of the points; ``name``: the layer's module path."""
         ...
 
-    def values(self, layer: Any, /) -> list[Values]:
-        """Where those of each scale come from."""
+    def values(self, layer: Any, /) -> list[Entries]:
+        """Where those of each scale come from, ``(B, h, N_keys, d)``. Heads of one scale may come from several points;
+        where a layer computes values from what is there, what they come from, if that being 0 leaves them out."""
+        ...
+
+    def output(self, layer: Any, /) -> Entries:
+        """Where :attr:`dsp_viz.layer.Layer.output` is, ``(B, prefix + N, C)``: an input of a submodule."""
         ...

@@ -6,7 +6,7 @@ from dsp_attention.polarity import EPS
 
 from ..hooks import ALL, Point
 from ..layer import Grid, Layer, Scale, Stream
-from .kind import Seen, Values
+from .kind import Entries, Seen
 
 
 def streams(d: int) -> tuple[Stream, ...]:
@@ -45,6 +45,11 @@ def read(name: str, layer: PolaFormerAttention, seen: Seen) -> Layer:
     )
 
 
-def values(layer: PolaFormerAttention) -> list[Values]:
+def values(layer: PolaFormerAttention) -> list[Entries]:
     """See :class:`dsp_viz.kinds.kind.Kind`."""
-    return [Values(Point("attention", 1), lambda v: v)]
+    return [Entries(Point("attention", 1), lambda v: v)]
+
+
+def output(layer: PolaFormerAttention) -> Entries:
+    """See :class:`dsp_viz.kinds.kind.Kind`."""
+    return Entries(Point("proj", 0), lambda y: y)

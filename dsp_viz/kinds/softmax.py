@@ -7,7 +7,7 @@ from dsp_attention.grid import grid_size
 
 from ..hooks import ALL, Point
 from ..layer import Grid, Layer, Scale, Stream
-from .kind import Seen, Values
+from .kind import Entries, Seen
 
 
 def points(layer: SoftmaxAttention) -> list[Point]:
@@ -34,6 +34,11 @@ def read(name: str, layer: SoftmaxAttention, seen: Seen) -> Layer:
     )
 
 
-def values(layer: SoftmaxAttention) -> list[Values]:
+def values(layer: SoftmaxAttention) -> list[Entries]:
     """See :class:`dsp_viz.kinds.kind.Kind`."""
-    return [Values(Point("qkv"), lambda projected: layer.heads(projected)[2])]
+    return [Entries(Point("qkv"), lambda projected: layer.heads(projected)[2])]
+
+
+def output(layer: SoftmaxAttention) -> Entries:
+    """See :class:`dsp_viz.kinds.kind.Kind`."""
+    return Entries(Point("proj", 0), lambda y: y)

@@ -12,8 +12,8 @@ class MapsView(gr.HTML):
     """Shows what its value, a manifest, points to; draws everything itself.
 
     The manifest: see :class:`dsp_viz.ui.kept.Manifest`, with ``view``, the part of a link that restores the
-    settings, or None. Of its two events ``pick`` tells that another block or head is looked at, and ``lost`` that the result
-    is no longer kept, and that its picture is to be analysed again.
+    settings, or None. Of its two events ``pick`` tells that another block or head is looked at, and ``lost`` that the
+    result is no longer kept, and that its picture is to be analysed again.
     """
 
     pick: Callable[..., Any]
