@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+#: Longer side of :func:`sharp` at most, in pixels.
+SHARP = 1024
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -54,6 +57,19 @@ def fit(image: Image.Image, *, side: int, patch: int, whole: bool = False) -> tu
     used = frame(image.size, side=side, patch=patch, whole=whole)
     # Cropping and resizing in one step: a strip of 4000×8 never becomes 64000×128.
     return image.resize(used.input_size, Image.Resampling.LANCZOS, box=used.box, reducing_gap=3.0), used
+
+
+def sharp_size(used: Frame) -> tuple[int, int]:
+    """(width, height) of :func:`sharp`: in the proportions of the input, as large as what was used of the original."""
+    left, top, right, bottom = used.box
+    longer = min(SHARP, round(max(right - left, bottom - top)))
+    width, height = (max(1, round(longer * side / max(used.input_size))) for side in used.input_size)
+    return width, height
+
+
+def sharp(image: Image.Image, used: Frame) -> Image.Image:
+    """The part of a picture that was used, in its own resolution up to :data:`SHARP`: what people look at."""
+    return image.resize(sharp_size(used), Image.Resampling.LANCZOS, box=used.box, reducing_gap=3.0)
 
 
 def preview_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
