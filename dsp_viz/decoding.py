@@ -16,13 +16,15 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from PIL import Image
 
 from .decode_process import Process, Refused
-from .framing import Frame, frame, preview_size
+from .framing import SQUARE, Fitting, Frame, frame, preview_size
 from .reading import ImageError, Reading
 
 #: Processes that are kept when there is nothing to do.
@@ -81,12 +83,19 @@ class Decoder:
         weakref.finalize(self, _end, self._idle)  # a decoder that nobody uses any more has no busy ones
 
     def fit(
-        self, path: str | os.PathLike[str], *, side: int, patch: int, whole: bool = False, stretch: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        side: int,
+        patch: int,
+        whole: bool = False,
+        fitting: Fitting = SQUARE,
+        stretch: bool = False,
     ) -> Fitted:
         """A picture file as model input: what ``images.fit(images.read_image(path), …)`` makes of it.
 
         Args:
-            path: of a picture file. side, patch, whole: see :func:`dsp_viz.images.fit`.
+            path: of a picture file. side, patch, whole, fitting: see :func:`dsp_viz.images.fit`.
             stretch: see :func:`dsp_viz.images.read_image`.
 
         Raises:
@@ -94,12 +103,10 @@ class Decoder:
                 decoded in time.
         """
 
-        def target(size: tuple[int, int]) -> tuple[int, int]:
-            return frame(size, side=side, patch=patch, whole=whole).input_size
-
-        request = {"side": side, "patch": patch, "whole": whole, "stretch": stretch}
-        size, picture, note = self._decode(path, request, target)
-        return Fitted(picture, frame(size, side=side, patch=patch, whole=whole), note)
+        framed = partial(frame, side=side, patch=patch, whole=whole, fitting=fitting)
+        request = {"side": side, "patch": patch, "whole": whole, "fitting": asdict(fitting), "stretch": stretch}
+        size, picture, note = self._decode(path, request, lambda size: framed(size).input_size)
+        return Fitted(picture, framed(size), note)
 
     def preview(self, path: str | os.PathLike[str], longest: int, *, stretch: bool = False) -> Reading:
         """All of a picture file, upright, at most ``longest`` pixels wide and high, without metadata.
