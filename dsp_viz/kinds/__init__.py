@@ -18,6 +18,26 @@ KINDS: dict[str, Kind] = {
 }
 
 
+def register(layer: str | type[nn.Module], kind: Kind) -> None:
+    """Make an attention known, for all models from now on.
+
+    Args:
+        layer: the class of its layers, or the qualified name of that, such as ``"mine.InLineAttention"``; subclasses
+            are known with it. A reader that was there before is replaced.
+        kind: its reader, see :class:`dsp_viz.kinds.kind.Kind` and docs/extending.md.
+
+    Raises:
+        TypeError: ``layer`` is neither, or ``kind`` lacks one of a reader's functions.
+    """
+    name = f"{layer.__module__}.{layer.__qualname__}" if isinstance(layer, type) else layer
+    if not isinstance(name, str) or "." not in name:
+        raise TypeError(f"layer={name!r}: give the layers' class, or its qualified name as 'package.module.Class'")
+    missing = [part for part in ("points", "read", "values", "output") if not callable(getattr(kind, part, None))]
+    if missing:
+        raise TypeError(f"kind={type(kind).__name__} has no {missing[0]}(): a reader has points, read, values, output")
+    KINDS[name] = kind
+
+
 def kind_of(module: nn.Module) -> Kind | None:
     """The reader of a layer; a subclass has that of its nearest base. None where there is none."""
     names = (f"{base.__module__}.{base.__qualname__}" for base in type(module).__mro__)
@@ -34,7 +54,10 @@ def layers(model: nn.Module) -> dict[str, tuple[nn.Module, Kind]]:
     found = {name: (module, kind) for name, module, kind in every if kind is not None}
     if not found:
         known = ", ".join(name.rsplit(".", 1)[-1] for name in KINDS)
-        raise ValueError(f"{type(model).__name__} has no attention layer that is known here; known are {known}")
+        raise ValueError(
+            f"{type(model).__name__} has no attention layer that is known here; known are {known}. "
+            "docs/own-model.md says how to make another known, with dsp_viz.register"
+        )
     return found
 
 
