@@ -72,7 +72,7 @@ class Place:
     def __init__(self, results: Results) -> None:
         most = most_of(results)
         with gr.Row(elem_classes="place"):
-            self.stage = gr.Dropdown([("1", 0)], value=0, label="Stage shown", min_width=110, visible=False)
+            self.stage = gr.Dropdown([("1", 0)], value=0, label="Stage shown", min_width=130, visible=False)
             self.block = gr.Dropdown(_numbered(range(most.blocks)), value=0, label="Block shown", min_width=90)
             self.head = gr.Dropdown(_numbered(range(most.heads)), value=0, label="Head shown", min_width=90)
         self.outputs = [self.stage, self.block, self.head]
