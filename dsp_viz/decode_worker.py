@@ -81,7 +81,8 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     if "longest" in request:
         made = [framing.preview(picture, request["longest"])]
     else:
-        cut, used = framing.fit(picture, side=request["side"], patch=request["patch"], whole=request["whole"])
+        how = {key: request[key] for key in ("side", "patch", "whole")}
+        cut, used = framing.fit(picture, fitting=framing.Fitting(**request["fitting"]), **how)
         made = [cut, framing.sharp(picture, used)]
     return {"size": picture.size, "note": note}, b"".join(each.tobytes() for each in made)
 

@@ -16,13 +16,15 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from PIL import Image
 
 from .decode_process import Process, Refused
-from .framing import Frame, frame, preview_size, sharp_size
+from .framing import SQUARE, Fitting, Frame, frame, preview_size, sharp_size
 from .reading import ImageError, Reading
 
 #: Processes that are kept when there is nothing to do.
@@ -83,12 +85,19 @@ class Decoder:
         weakref.finalize(self, _end, self._idle)  # a decoder that nobody uses any more has no busy ones
 
     def fit(
-        self, path: str | os.PathLike[str], *, side: int, patch: int, whole: bool = False, stretch: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        side: int,
+        patch: int,
+        whole: bool = False,
+        fitting: Fitting = SQUARE,
+        stretch: bool = False,
     ) -> Fitted:
         """A picture file as model input: what ``images.fit(images.read_image(path), …)`` makes of it.
 
         Args:
-            path: of a picture file. side, patch, whole: see :func:`dsp_viz.images.fit`.
+            path: of a picture file. side, patch, whole, fitting: see :func:`dsp_viz.images.fit`.
             stretch: see :func:`dsp_viz.images.read_image`.
 
         Raises:
@@ -96,13 +105,15 @@ class Decoder:
                 decoded in time.
         """
 
+        framed = partial(frame, side=side, patch=patch, whole=whole, fitting=fitting)
+
         def targets(size: tuple[int, int]) -> list[tuple[int, int]]:
-            used = frame(size, side=side, patch=patch, whole=whole)
+            used = framed(size)
             return [used.input_size, sharp_size(used)]
 
-        request = {"side": side, "patch": patch, "whole": whole, "stretch": stretch}
+        request = {"side": side, "patch": patch, "whole": whole, "fitting": asdict(fitting), "stretch": stretch}
         size, (picture, sharp), note = self._decode(path, request, targets)
-        return Fitted(picture, frame(size, side=side, patch=patch, whole=whole), note, sharp)
+        return Fitted(picture, framed(size), note, sharp)
 
     def preview(self, path: str | os.PathLike[str], longest: int, *, stretch: bool = False) -> Reading:
         """All of a picture file, upright, at most ``longest`` pixels wide and high, without metadata.

@@ -77,9 +77,10 @@ def test_the_same_as_in_process(decoder: Decoder, path: Path) -> None:
         with pytest.raises(ImageError, match=f"^{re.escape(str(error))}$"):
             decoder.fit(path, side=112, patch=16)
         return
-    for whole in (False, True):
-        want, frame = images.fit(picture, side=112, patch=16, whole=whole)
-        got = decoder.fit(path, side=112, patch=16, whole=whole)
+    squash = images.Fitting("squash", 0.875, "bicubic")
+    for options in ({}, {"whole": True}, {"fitting": squash}):
+        want, frame = images.fit(picture, side=112, patch=16, **options)
+        got = decoder.fit(path, side=112, patch=16, **options)
         assert (got.frame, got.note, got.picture.mode) == (frame, "", "RGB")
         assert got.picture.size == frame.input_size
         assert got.picture.tobytes() == want.tobytes()
