@@ -16,13 +16,16 @@ Polarity is an axis of size 2 in the order (+, -); streams are in the order (sam
 """
 
 from .attention import DynamicSpectralPolarityAttention
+from .backbones import create_dsp_model
 from .baselines import PolaFormerAttention, SoftmaxAttention
 from .context import DynamicContextEncoder
 from .convolution import MultiModalConvolution
 from .mixing import GradientInformedMixer
-from .model import DSPImageClassifier, DSPModel, DSPTransformerBlock, create_dsp_model
+from .model import DSPImageClassifier, DSPModel, DSPTransformerBlock
 from .polarity import HierarchicalPolarityProcessor, PolarityLinearAttention
+from .pyramid import HierarchicalClassifier
 from .spectral import SpectralPolarityMixer
+from .window import WindowAttention
 
 __all__ = [
     "DSPImageClassifier",
@@ -31,11 +34,13 @@ __all__ = [
     "DynamicContextEncoder",
     "DynamicSpectralPolarityAttention",
     "GradientInformedMixer",
+    "HierarchicalClassifier",
     "HierarchicalPolarityProcessor",
     "MultiModalConvolution",
     "PolaFormerAttention",
     "PolarityLinearAttention",
     "SoftmaxAttention",
     "SpectralPolarityMixer",
+    "WindowAttention",
     "create_dsp_model",
 ]
