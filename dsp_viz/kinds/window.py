@@ -17,7 +17,7 @@ def points(layer: WindowAttention) -> list[Point]:
 
 
 def read(name: str, layer: WindowAttention, seen: Seen) -> Layer:
-    """See :class:`dsp_viz.kinds.kind.Kind`. The layer pads its grid; what is padded is no key, and not in the record."""
+    """See :class:`dsp_viz.kinds.kind.Kind`. The layer may pad its grid; padding is no key, so the record has none."""
     x, *size = seen("")
     grid = Grid(*grid_size(x.shape[1], *size))
     side, shift = layer.window_of(*grid.size)
