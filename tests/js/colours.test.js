@@ -50,6 +50,7 @@ const streams = [
 ];
 const block = (more) => ({
   heads: 1,
+  prefix: [],
   grid: { H: 1, W: 2 },
   streams,
   finish: "ratio",
