@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from types import TracebackType
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Self
 from PIL import Image
 
 from .decode_process import Process, Refused
-from .framing import SQUARE, Fitting, Frame, frame, preview_size
+from .framing import SQUARE, Fitting, Frame, frame, preview_size, sharp_size
 from .reading import ImageError, Reading
 
 #: Processes that are kept when there is nothing to do.
@@ -39,11 +39,13 @@ class Fitted(NamedTuple):
     Attributes:
         picture: RGB, of ``frame.input_size``. frame: how it was cut out of the original.
         note: what whoever looks at it should know, a sentence; "" if nothing.
+        sharp: the same part for people, see :func:`dsp_viz.framing.sharp`.
     """
 
     picture: Image.Image
     frame: Frame
     note: str
+    sharp: Image.Image
 
 
 class Decoder:
@@ -104,9 +106,14 @@ class Decoder:
         """
 
         framed = partial(frame, side=side, patch=patch, whole=whole, fitting=fitting)
+
+        def targets(size: tuple[int, int]) -> list[tuple[int, int]]:
+            used = framed(size)
+            return [used.input_size, sharp_size(used)]
+
         request = {"side": side, "patch": patch, "whole": whole, "fitting": asdict(fitting), "stretch": stretch}
-        size, picture, note = self._decode(path, request, lambda size: framed(size).input_size)
-        return Fitted(picture, framed(size), note)
+        size, (picture, sharp), note = self._decode(path, request, targets)
+        return Fitted(picture, framed(size), note, sharp)
 
     def preview(self, path: str | os.PathLike[str], longest: int, *, stretch: bool = False) -> Reading:
         """All of a picture file, upright, at most ``longest`` pixels wide and high, without metadata.
@@ -115,7 +122,7 @@ class Decoder:
             ImageError: as of :meth:`fit`.
         """
         request = {"longest": longest, "stretch": stretch}
-        _, picture, note = self._decode(path, request, lambda size: preview_size(size, longest))
+        _, (picture,), note = self._decode(path, request, lambda size: [preview_size(size, longest)])
         return Reading(picture, note)
 
     def close(self) -> None:
@@ -139,14 +146,14 @@ class Decoder:
         self,
         path: str | os.PathLike[str],
         request: dict[str, Any],
-        target: Callable[[tuple[int, int]], tuple[int, int]],
-    ) -> tuple[tuple[int, int], Image.Image, str]:
-        """Size of the original, the picture of the size that ``target`` makes of it, and the note."""
+        targets: Callable[[tuple[int, int]], Sequence[tuple[int, int]]],
+    ) -> tuple[tuple[int, int], list[Image.Image], str]:
+        """Size of the original, what is made of it, of the sizes that ``targets`` tells, and the note."""
         line = json.dumps(request | {"path": os.path.abspath(os.fsdecode(path))}).encode() + b"\n"
         worker = self._take()
         good = False
         try:
-            size, pixels, note = worker.ask(line, target, time.monotonic() + self._seconds)
+            size, pixels, note = worker.ask(line, targets, time.monotonic() + self._seconds)
             good = True
         except Refused as refusal:
             good = not refusal.slow
@@ -157,7 +164,11 @@ class Decoder:
             raise ImageError(self._why(worker.status())) from None
         finally:
             self._give_back(worker, good)
-        return size, Image.frombytes("RGB", target(size), pixels), note
+        pictures, at = [], 0
+        for width, height in targets(size):
+            pictures.append(Image.frombytes("RGB", (width, height), pixels[at : at + 3 * width * height]))
+            at += 3 * width * height
+        return size, pictures, note
 
     def _why(self, status: int) -> str:
         """What to say of a process that ended in the middle of a picture."""

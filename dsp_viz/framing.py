@@ -48,6 +48,10 @@ class Fitting:
         return width, height
 
 
+#: Longer side of :func:`sharp` at most, in pixels.
+SHARP = 1024
+
+
 @dataclass(frozen=True)
 class Frame:
     """How a picture became model input.
@@ -120,6 +124,19 @@ def fit(
         if width * height <= _MAX_RESIZED:
             return image.resize(resized, fitting.resampling).crop(_middle(resized, side)), used
     return image.resize(used.input_size, fitting.resampling, box=used.box, reducing_gap=3.0), used
+
+
+def sharp_size(used: Frame) -> tuple[int, int]:
+    """(width, height) of :func:`sharp`: in the proportions of the input, as large as what was used of the original."""
+    left, top, right, bottom = used.box
+    longer = min(SHARP, round(max(right - left, bottom - top)))
+    width, height = (max(1, round(longer * side / max(used.input_size))) for side in used.input_size)
+    return width, height
+
+
+def sharp(image: Image.Image, used: Frame) -> Image.Image:
+    """The part of a picture that was used, in its own resolution up to :data:`SHARP`: what people look at."""
+    return image.resize(sharp_size(used), Image.Resampling.LANCZOS, box=used.box, reducing_gap=3.0)
 
 
 def preview_size(size: tuple[int, int], longest: int) -> tuple[int, int]:

@@ -88,11 +88,13 @@ class Prepared:
         picture: RGB, of ``frame.input_size``. frame: how it was cut out of the original.
         input: ``(1, 3, height, width)`` float32 on the CPU.
         note: on the file, what whoever looks at it should know; "" if nothing.
+        sharp: the same part for people, see :func:`dsp_viz.framing.sharp`.
     """
 
     picture: Image.Image
     frame: framing.Frame
     input: Tensor
+    sharp: Image.Image
     note: str = ""
 
 
@@ -170,11 +172,12 @@ class Subject(nn.Module):
         how = self.preparation
         side = how.checked(side, whole=whole)  # before anything is read
         if decoder is None:
-            cut, frame = how.fit(images.read_image(picture, stretch=stretch), side=side, whole=whole)
-            return Prepared(cut, frame, how.tensor(cut))
+            original = images.read_image(picture, stretch=stretch)
+            cut, frame = how.fit(original, side=side, whole=whole)
+            return Prepared(cut, frame, how.tensor(cut), framing.sharp(original, frame))
         if not isinstance(picture, str | os.PathLike):
             raise TypeError(f"a decoder reads files: give a path, not {type(picture).__name__}")
-        cut, frame, note = decoder.fit(
+        cut, frame, note, sharp = decoder.fit(
             picture, side=side, patch=how.patch, whole=whole, fitting=how.fitting, stretch=stretch
         )
-        return Prepared(cut, frame, how.tensor(cut), note)
+        return Prepared(cut, frame, how.tensor(cut), sharp, note)

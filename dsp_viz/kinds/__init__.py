@@ -43,6 +43,26 @@ AROUND: dict[str, Around] = {
 }
 
 
+def register(layer: str | type[nn.Module], kind: Kind) -> None:
+    """Make an attention known, for all models from now on.
+
+    Args:
+        layer: the class of its layers, or the qualified name of that, such as ``"mine.InLineAttention"``; subclasses
+            are known with it. A reader that was there before is replaced.
+        kind: its reader, see :class:`dsp_viz.kinds.kind.Kind` and docs/extending.md.
+
+    Raises:
+        TypeError: ``layer`` is neither, or ``kind`` lacks one of a reader's functions.
+    """
+    name = f"{layer.__module__}.{layer.__qualname__}" if isinstance(layer, type) else layer
+    if not isinstance(name, str) or "." not in name:
+        raise TypeError(f"layer={name!r}: give the layers' class, or its qualified name as 'package.module.Class'")
+    missing = [part for part in ("points", "read", "values", "output") if not callable(getattr(kind, part, None))]
+    if missing:
+        raise TypeError(f"kind={type(kind).__name__} has no {missing[0]}(): a reader has points, read, values, output")
+    KINDS[name] = kind
+
+
 def kind_of(module: nn.Module) -> Kind | None:
     """The reader of a layer; a subclass has that of its nearest base. None where there is none."""
     return _entry(KINDS, module)
@@ -70,7 +90,10 @@ def layers(model: nn.Module) -> dict[str, tuple[nn.Module, Kind]]:
         if known := refused(model):
             raise ValueError("; ".join(known.values()))
         names = ", ".join(dict.fromkeys(name.rsplit(".", 1)[-1] for name in KINDS))
-        raise ValueError(f"{type(model).__name__} has no attention layer that is known here; known are {names}")
+        raise ValueError(
+            f"{type(model).__name__} has no attention layer that is known here; known are {names}. "
+            "docs/own-model.md says how to make another known, with dsp_viz.register"
+        )
     return found
 
 

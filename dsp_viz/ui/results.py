@@ -14,7 +14,7 @@ from ..analysis import Analysis, analyse_prepared
 from ..decoding import Decoder
 from ..store import Store, new_token
 from ..subject import MAX_SIDE, Prepared, Subject
-from .kept import Kept, Manifest, Source, keep, pieces
+from .kept import Kept, Manifest, Source, facts, keep, pieces
 from .picture import uploaded
 
 #: Sides that are offered, in units of what a model was trained for.
@@ -89,7 +89,7 @@ class Results:
         name = Path(source.path).stem
         manifest = Manifest(
             token=new_token(),
-            blocks=len(full.trace.blocks),
+            layers=facts(full),
             grid=full.grid,
             name=name,
             example=name if self.examples.get(name) == source.path else None,
