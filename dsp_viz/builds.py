@@ -101,7 +101,7 @@ def shapes_of(build: Build | Pyramid) -> Network:
     Raises:
         ValueError, TypeError: no such model can be built, or it would be too large.
     """
-    if "depths" in build and (blocks := sum(build["depths"])) > MAX_BLOCKS:
+    if "dims" in build and (blocks := sum(build["depths"])) > MAX_BLOCKS:
         raise ValueError(f"it would have {blocks} blocks; at most {MAX_BLOCKS} are built")
     with _Shapes():
         model = network_of(build)
