@@ -22,6 +22,7 @@ export function connect(view) {
     control.addEventListener("input", () => {
       Object.assign(view.state, { [name]: valueOf(control) });
       if (name === "seen") view.showPicture();
+      if (name === "asks") view.state.all = false;
       refresh();
     });
   const stages = find(view.root, "[data-stages]", HTMLSelectElement);
@@ -51,7 +52,7 @@ function onceAFrame(work) {
 
 /** @param {View} view @param {Place} at shares of the picture */
 function ask({ state }, at) {
-  Object.assign(state, { at, all: false });
+  Object.assign(state, { at, all: false, asks: "" });
 }
 
 /** @param {View} view @param {() => void} refresh */

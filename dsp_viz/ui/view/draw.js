@@ -4,8 +4,8 @@ import { drawBar, drawOverlay, paint, prepare } from "./canvas.js";
 import { scaleCount, scaleName } from "./cells.js";
 import { scaleOf } from "./colours.js";
 import { find, setValue, settersOf } from "./elements.js";
-import { keyAt, tokenAt } from "./places.js";
-import { allShown, entropyOf, keyText, pageGrid, scaleTitle, showsIndex, textOf } from "./shown.js";
+import { keyAt, tokenAt, windowBox } from "./places.js";
+import { allShown, captionOf, framesOf, keyText, pageGrid, scaleTitle, showsIndex, textOf } from "./shown.js";
 
 /** @typedef {import("./colours.js").Cell} Cell */
 /** @typedef {import("./shown.js").Shown} Shown */
@@ -62,11 +62,11 @@ function drawPanel(view, shown, { cells, columns, topOf }) {
     context.textAlign = "center";
     row.forEach((map, i) => {
       context.fillStyle = style.getPropertyValue("--dv-empty");
-      context.fillRect(x[i], y, size, tall);
+      context.fillRect(...windowBox(map, [x[i], y, size, tall]));
       paint(context, map, topOf(map), [x[i], y, size, tall], state.smooth);
       if (step > tall + gap) {
         context.fillStyle = style.getPropertyValue("--dv-faint");
-        context.fillText(entropyOf(shown, state, { head, ...columns[i] }, 2), x[i] + size / 2, y + tall + 14);
+        context.fillText(captionOf(shown, state, { head, ...columns[i] }), x[i] + size / 2, y + tall + 14);
       }
       if (!isChosen(view, shown, { head, ...columns[i] })) return;
       context.strokeStyle = style.color;
@@ -82,14 +82,11 @@ function isChosen({ state }, shown, { head, scale, stream }) {
 }
 
 /** @param {View} view @param {Shown} shown @param {Cell} chosen @param {number} top @returns {number} how wide it is */
-function drawStage({ stage, picture, state, pointed }, { result, block, asked }, chosen, top) {
-  const grid = pageGrid(result);
+function drawStage({ stage, picture, state, pointed }, shown, chosen, top) {
+  const grid = pageGrid(shown.result);
   const most = Math.max(240, window.innerHeight * 0.62 * (grid.W / grid.H));
   const width = Math.min(stage.parentElement?.clientWidth ?? 0, most);
-  const frames = [
-    ...(pointed ? [{ place: tokenAt(grid, pointed), grid, thick: false }] : []),
-    ...(state.all ? [] : [{ place: asked, grid: block.grid, thick: true }]),
-  ];
+  const frames = [...(pointed ? [{ place: tokenAt(grid, pointed), grid, thick: false }] : []), ...framesOf(shown)];
   drawOverlay(stage, picture, chosen, top, { ...state, width, height: (width * grid.H) / grid.W, frames });
   return width;
 }

@@ -6,7 +6,7 @@ import { scaleOf } from "./colours.js";
 import { find, saveBlob } from "./elements.js";
 import { fetched, pieceAddress, tellFault } from "./pieces.js";
 import { barShapes, escaped, group, mapShapes, originOf, overlayShapes, saveSheet, sheetOf, words } from "./sheet.js";
-import { allShown, entropyOf, pageGrid, queryOf, scaleTitle, streamName, textOf } from "./shown.js";
+import { allShown, captionOf, framesOf, pageGrid, queryOf, scaleTitle, streamName, textOf } from "./shown.js";
 
 /** @typedef {import("./shown.js").Shown} Shown */
 /** @typedef {import("./shown.js").State} State */
@@ -56,7 +56,7 @@ function opened(report, settings) {
  * @param {View} view @param {Shown} shown
  */
 function mapsSheet({ state, picture }, shown) {
-  const { block, result, asked: token } = shown;
+  const { block, result } = shown;
   const { columns, cells, topOf, scale, chosen } = allShown(shown, state);
   const { H, W } = pageGrid(result);
   const [margin, head, gap, side] = [24, 84, 10, 480];
@@ -67,11 +67,11 @@ function mapsSheet({ state, picture }, shown) {
   const panel = cells.flatMap((line, h) => {
     const y = head + h * row;
     const maps = line.map((map, i) => {
-      const entropy = entropyOf(shown, state, { head: h, ...columns[i] }, 2);
+      const caption = captionOf(shown, state, { head: h, ...columns[i] });
       const frame = `<rect width="${wide}" height="${tall}" fill="none" stroke="#c9d0d7" stroke-width=".6"/>`;
       const look = { smooth: state.smooth };
       const shapes = mapShapes(map, topOf(map), wide, tall, look) + frame;
-      return group(x[i], y, shapes + words(wide / 2, tall + 14, entropy, "middle"));
+      return group(x[i], y, shapes + words(wide / 2, tall + 14, caption, "middle"));
     });
     return [words(left - 12, y + tall / 2, `head ${h + 1}`, "end"), ...maps];
   });
@@ -81,7 +81,7 @@ function mapsSheet({ state, picture }, shown) {
   });
   const { asked, which, numbers } = textOf(shown, state, chosen);
   const below = head + block.heads * row;
-  const frames = state.all ? [] : [{ place: token, grid: block.grid, thick: true }];
+  const frames = framesOf(shown);
   const large = overlayShapes(picture, chosen, topOf(chosen), { ...state, width, height, frames });
   const look = { title: "the large map, × uniform", opacity: state.opacity, ground: picture?.ground };
   const content = [
@@ -103,9 +103,9 @@ function mapsSheet({ state, picture }, shown) {
 }
 
 /** The lines that compute the chosen map. @param {Shown} shown @param {State} state */
-export function pythonOf({ result, block, asked }, state) {
+export function pythonOf({ result, block, query: own, asked }, state) {
   /** @param {Place} place */
-  const written = (place) => (state.all ? '"all"' : `(${place.join(", ")})`);
+  const written = (place) => (typeof own === "string" ? JSON.stringify(own) : `(${place.join(", ")})`);
   const query = written(queryOf(result, state));
   const source = result.example ? `examples/${result.example}.jpg` : "your-picture.jpg";
   const options = `side=${result.side}, whole=${result.whole ? "True" : "False"}${result.stretch ? ", stretch=True" : ""}`;
