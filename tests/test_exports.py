@@ -5,10 +5,10 @@ import dsp_viz
 
 LAYER = """
     DSPImageClassifier DSPModel DSPTransformerBlock DynamicContextEncoder DynamicSpectralPolarityAttention
-    GradientInformedMixer HierarchicalPolarityProcessor MultiModalConvolution PolaFormerAttention
+    GradientInformedMixer HierarchicalClassifier HierarchicalPolarityProcessor MultiModalConvolution PolaFormerAttention
     PolarityLinearAttention SoftmaxAttention SpectralPolarityMixer WindowAttention create_dsp_model
 """
-EXPLORER = "Analysis CheckpointError ImageError Subject analyse available images layer load maps trace"
+EXPLORER = "Analysis CheckpointError ImageError Subject analyse available images layer load maps register trace wrap"
 
 
 def test_the_public_names_are_these() -> None:
