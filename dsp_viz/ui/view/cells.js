@@ -102,6 +102,12 @@ export function cell({ block, maps, window }, { head, scale, stream }, index = f
 /** What tokens without a place get of one map's row, by token. @param {Rows} rows @param {Which} which */
 export const prefixOf = ({ prefix }, { head, scale, stream }) => prefix[scale]?.[head][stream] ?? [];
 
+/** The same in words. @param {Rows} rows @param {Which} which */
+export const prefixText = (rows, which) =>
+  prefixOf(rows, which)
+    .map((share, i) => `${tokenName(rows.block.prefix[i])} ${percent(share)}`)
+    .join(", ");
+
 /**
  * The entropy of a row for people, over all keys that the query sees; one with negative values has none.
  *

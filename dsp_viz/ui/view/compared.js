@@ -1,6 +1,6 @@
 // What a comparison shows, as values and words: no canvas, no control.
 
-import { cell, entropyText, hasIndex, percent, prefixOf, scaleName, tokenName } from "./cells.js";
+import { cell, entropyText, hasIndex, prefixText, scaleName } from "./cells.js";
 import { limit, SAME, scaleOf } from "./colours.js";
 import { sameShare } from "./maths.js";
 import { onGrid, tokenAt } from "./places.js";
@@ -83,6 +83,7 @@ export function columnsOf(side, all) {
     hasIndex(block) && !whole ? sameShare(block, scale, head, all ? "all" : asked).toFixed(3) : "–",
     numbers ? block.coefficients[head][scale][stream].toFixed(3) : "–",
     numbers ? block.weights[head][scale].toFixed(3) : "–",
+    prefixText(side, side) || "–",
   ];
 }
 

@@ -7,6 +7,7 @@ import {
   hasIndex,
   percent,
   prefixOf,
+  prefixText,
   rowsOf,
   scaleCount,
   scaleName,
@@ -137,8 +138,8 @@ export function captionOf(shown, state, which) {
 
 /** What each token without a place gets. @param {Shown} shown @param {Which} which */
 function othersText(shown, which) {
-  const told = prefixOf(shown, which).map((share, i) => `${tokenName(shown.block.prefix[i])} ${percent(share)}`);
-  return told.length ? ` · ${told.join(", ")}` : "";
+  const told = prefixText(shown, which);
+  return told && ` · ${told}`;
 }
 
 /** Where the largest value lies, of whatever sign. @param {Float32Array} values */
