@@ -99,13 +99,20 @@ export function cell({ block, maps, window }, { head, scale, stream }, index = f
   return { ...grid, values, seen, window, sign: left ? -1 : 1, signed, ink };
 }
 
+/** A map with nothing but the keys that are seen, for where there is little room. @param {Cell} map @returns {Cell} */
+export function zoomed(map) {
+  if (!map.window) return map;
+  const [H, W] = [map.window.rows, map.window.columns].map(([from, to]) => to - from);
+  return { ...map, H, W, box: WHOLE, values: map.seen, window: null };
+}
+
 /** What tokens without a place get of one map's row, by token. @param {Rows} rows @param {Which} which */
 export const prefixOf = ({ prefix }, { head, scale, stream }) => prefix[scale]?.[head][stream] ?? [];
 
 /** The same in words. @param {Rows} rows @param {Which} which */
 export const prefixText = (rows, which) =>
   prefixOf(rows, which)
-    .map((share, i) => `${tokenName(rows.block.prefix[i])} ${percent(share)}`)
+    .map((share, i) => `${tokenName(rows.block.prefix[i])}: ${percent(share)}`)
     .join(", ");
 
 /**

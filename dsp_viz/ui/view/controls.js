@@ -90,8 +90,10 @@ function connectStage(view, refresh) {
 function smallUnder({ layout, panel, state }, shown, { clientX, clientY }) {
   if (!layout) return null;
   const box = panel.getBoundingClientRect();
-  const [x, y] = [clientX - box.left, clientY - box.top - layout.top];
-  const head = Math.floor(y / layout.step);
+  const [wide, y] = [clientX - box.left, clientY - box.top - layout.top];
+  const beside = Math.min(Math.floor(wide / layout.group), layout.across - 1);
+  const x = wide - beside * layout.group;
+  const head = Math.floor(y / layout.step) * layout.across + beside;
   const column = layout.columns.find((_, i) => x >= layout.x[i] && x <= layout.x[i] + layout.size);
   if (!column || y < 0 || head >= shown.block.heads) return null;
   return { ...column, head, ...(showsIndex(shown, state) && { stream: state.stream }) };

@@ -113,7 +113,10 @@ export function streamName(shown, state, stream) {
 /** What stands over the bar of the small maps. @param {Shown} shown @param {State} state */
 export function scaleTitle(shown, state) {
   if (showsIndex(shown, state)) return "opposite more  ← × uniform →  same more";
-  return hasIndex(shown.block) ? "opposite  ← × uniform →  same" : `${shown.block.kind}, × uniform`;
+  if (hasIndex(shown.block)) return "opposite  ← × uniform →  same";
+  const { block, window } = shown;
+  const part = window ? `, the window's ${sizeText(window)} keys` : "";
+  return `${block.kind}${part}, × uniform`;
 }
 
 /**
@@ -148,6 +151,9 @@ const peakOf = (values) => values.reduce((best, v, i) => (Math.abs(v) > Math.abs
 /** @param {Place} place */
 const placeText = ([row, column]) => `row ${row + 1}, column ${column + 1}`;
 
+/** @param {import("./rows.js").Box} window */
+const sizeText = ({ rows, columns }) => `${rows[1] - rows[0]}×${columns[1] - columns[0]}`;
+
 /** Which token asks; on a layer with another grid than the page, both. @param {Shown} shown @param {State} state */
 function askedText({ result, block: { grid }, query, asked }, state) {
   if (query === "all") return "all queries, averaged";
@@ -162,8 +168,8 @@ export function textOf(shown, state, { values, window, H, W }) {
   const { block, head, scale, stream } = state;
   const peak = peakOf(values);
   const entropy = entropyOf(shown, state, state, 3);
-  const sees = window && `, of which it sees ${[window.rows, window.columns].map(([from, to]) => to - from).join("×")}`;
-  const where = `${placeText([Math.floor(peak / W), peak % W])} of ${H}×${W} keys${sees ?? ""}`;
+  const sees = window ? `, of which it sees ${sizeText(window)}` : "";
+  const where = `${placeText([Math.floor(peak / W), peak % W])} of ${H}×${W} keys${sees}`;
   const others = othersText(shown, state);
   const names = [scaleName(shown.block, scale), streamName(shown, state, stream)];
   return {
