@@ -45,7 +45,7 @@ function drawPanel(view, shown, { cells, columns, topOf }) {
   const narrow = width < 420;
   const [left, top, gap] = [narrow ? 22 : 52, 36, narrow ? 3 : 6];
   const room = width - left - gap * columns.length - (scaleCount(block) - 1) * gap;
-  const size = Math.min(room / columns.length, 130); // few maps are not blown up
+  const size = Math.min(room / columns.length, narrow ? 110 : 130); // few maps are not blown up
   const { H, W } = pageGrid(shown.result);
   const tall = (size * H) / W;
   const step = tall + gap + (size < 34 ? 0 : 15); // below each map its entropy, where it can be read
