@@ -78,7 +78,7 @@ export function columnsOf(side, all) {
   const numbers = block.dynamic && !whole;
   return [
     `${result.name}, ${result.model}`,
-    `${result.best[0]} ${(100 * result.best[1]).toFixed(1)} %`,
+    result.best ? `${result.best[0]} ${(100 * result.best[1]).toFixed(1)} %` : "–",
     mapName(side),
     some ? entropyText(block, maps[scale][head][stream], 3) : "–",
     Math.max(...values).toPrecision(3),
