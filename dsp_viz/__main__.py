@@ -86,6 +86,8 @@ def _analyse(args: argparse.Namespace) -> int:
 def _trust(args: argparse.Namespace) -> int:
     try:
         model, side = _model(args)
+        if not model.classes:
+            raise ValueError(f"{model.name} has no classes: relevance is that for a class")
         if not args.folder.is_dir():
             raise ValueError(f"{args.folder} is no folder")
         files = sorted(p for p in args.folder.rglob("*") if p.is_file() and p.suffix.lower() in PICTURES)
