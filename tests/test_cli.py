@@ -21,7 +21,8 @@ from PIL import Image
 
 import dsp_viz
 from dsp_viz import export
-from dsp_viz.__main__ import _write, main
+from dsp_viz.__main__ import main
+from dsp_viz.commands.analyse import _write
 from dsp_viz.interventions import from_json
 from dsp_viz.trust import table, trust
 
