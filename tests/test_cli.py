@@ -230,7 +230,7 @@ def test_the_model_runs_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest
         return model
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("dsp_viz.__main__.load", far)
+    monkeypatch.setattr("dsp_viz.commands.options.load", far)
     with far_device():
         assert main([*arguments, "--out", str(tmp_path / "far")]) == 0
     assert seen == [torch.device("cuda")]
