@@ -34,6 +34,9 @@ class Recipe:
         weight_decay: of matrices and kernels. warmup: epochs of linear warm-up.
         ema: decay of the averaged weights per step, reached gradually. smoothing: label smoothing.
         seed: of everything random.
+        pyramid: whether a pyramid is built, see :data:`PYRAMID`, in place of blocks of one width on one grid.
+        aspect, balance: see :class:`training.data.Augmentation`.
+        taught: share of a teacher's answers in the loss, within 0 and 1; 0: there is none.
 
     Raises:
         ValueError: a part is unknown, or is to be left out of another attention than DSP's; a size is not a multiple of
@@ -54,6 +57,10 @@ class Recipe:
     ema: float = 0.998
     smoothing: float = 0.05
     seed: int = 0
+    pyramid: bool = False
+    aspect: float = 4 / 3
+    balance: float = 0.0
+    taught: float = 0.0
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.without if part not in PARTS]
