@@ -23,6 +23,7 @@ from .mixing import GradientInformedMixer
 from .model import DSPImageClassifier, DSPModel, DSPTransformerBlock, create_dsp_model
 from .polarity import HierarchicalPolarityProcessor, PolarityLinearAttention
 from .spectral import SpectralPolarityMixer
+from .window import WindowAttention
 
 __all__ = [
     "DSPImageClassifier",
@@ -37,5 +38,6 @@ __all__ = [
     "PolarityLinearAttention",
     "SoftmaxAttention",
     "SpectralPolarityMixer",
+    "WindowAttention",
     "create_dsp_model",
 ]

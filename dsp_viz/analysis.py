@@ -29,6 +29,7 @@ class Analysis:
         seconds: wall time of the forward pass, hooks included, until what they recorded lies on the CPU.
         interventions: what was changed in that pass, see :mod:`dsp_viz.interventions`.
         name: of the picture's file; empty where it came without one.
+        sharp: what the model saw, for people, see :func:`dsp_viz.framing.sharp`; None where that is not kept.
     """
 
     picture: Image.Image
@@ -41,6 +42,7 @@ class Analysis:
     seconds: float
     interventions: tuple[Intervention, ...] = ()
     name: str = ""
+    sharp: Image.Image | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -129,4 +131,5 @@ def analyse_prepared(
         seconds=seconds,
         interventions=interventions,
         name=name,
+        sharp=prepared.sharp,
     )

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, Literal, Required
 
 import torch
 from pydantic import (
@@ -27,8 +27,8 @@ from dsp_attention import DSPImageClassifier
 from .faults import place, short
 from .files import CheckpointError, read_regular
 
-#: What :func:`dsp_viz.sources.checkpoint.save` writes. A file that names no format has the first.
-FORMAT = 1
+#: The newest that is read. What an older version can read too is written as the first, as is a file that names none.
+FORMAT = 2
 
 #: Bounds of what is read: bytes of a config, parameters of a model, tokens of the pictures that it is fed with.
 MAX_BYTES = 4 * 2**20
@@ -93,6 +93,15 @@ class Build(TypedDict, total=False):
     adaptive_beta: Share
 
 
+@with_config(ConfigDict(extra="forbid"))
+class Fit(TypedDict, total=False):
+    """Fields of :class:`dsp_viz.framing.Fitting`."""
+
+    way: Literal["square", "shorter", "squash"]
+    share: Annotated[float, Field(strict=True, ge=0.1, le=1)]
+    interpolation: Literal["lanczos", "bicubic", "bilinear"]
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Config:
     """How to build a model and how to feed it.
@@ -104,7 +113,9 @@ class Config:
         classes: names, in the order of the logits, each once.
         directories: the classes' folder names in the data set, same order.
         card: what people should know: data and its terms, accuracy, time, hardware.
-        format: version of the file.
+        format: version of the file that it was read from.
+        fit: how pictures are cut and resized to a square, see :class:`dsp_viz.framing.Fitting`; empty: the middle
+            square, resized.
 
     Raises:
         pydantic.ValidationError: a value of another type or out of range, or no model can be built from these.
@@ -117,7 +128,8 @@ class Config:
     classes: Names
     directories: Names
     card: dict[str, Any] = Field(default_factory=dict)
-    format: Annotated[int, Field(strict=True, ge=1, le=FORMAT)] = FORMAT
+    format: Annotated[int, Field(strict=True, ge=1, le=FORMAT)] = 1
+    fit: Fit = Field(default_factory=Fit)
 
     @model_validator(mode="after")
     def _fits_a_model(self) -> "Config":
@@ -170,7 +182,11 @@ _CONFIG = TypeAdapter(Config)
 
 def to_json(config: Config) -> bytes:
     """What :func:`read_config` reads."""
-    return json.dumps(_CONFIG.dump_python(config, mode="json"), indent=2, ensure_ascii=False).encode() + b"\n"
+    data = _CONFIG.dump_python(config, mode="json")
+    if not config.fit:
+        del data["fit"]
+    data["format"] = FORMAT if config.fit else 1
+    return json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def read_config(path: Path) -> Config:

@@ -6,7 +6,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .reading import MAX_PIXELS
@@ -66,9 +66,9 @@ class Process:
             return 0
 
     def ask(
-        self, line: bytes, target: Callable[[tuple[int, int]], tuple[int, int]], deadline: float
+        self, line: bytes, targets: Callable[[tuple[int, int]], Sequence[tuple[int, int]]], deadline: float
     ) -> tuple[tuple[int, int], bytes, str]:
-        """Size of the original, its pixels at the size that ``target`` makes of that, and the note.
+        """Size of the original, the pixels of what is made of it, of the sizes that ``targets`` tells, and the note.
 
         Raises:
             Refused: by the process, in its words. TimeoutError: it is past the deadline. EOFError: the process ended.
@@ -83,10 +83,10 @@ class Process:
             data += self._receive(deadline)
         size, note, self.is_slow = _header(bytes(data[:end]))
         del data[: end + 1]
-        width, height = target(size)
-        while len(data) < 3 * width * height:
+        expected = sum(3 * width * height for width, height in targets(size))
+        while len(data) < expected:
             data += self._receive(deadline)
-        if len(data) > 3 * width * height:
+        if len(data) > expected:
             raise EOFError
         return size, bytes(data), note
 

@@ -3,7 +3,7 @@
 Run by its path, with the caller's ``sys.path`` and its limits as arguments. It stands in for the package with an empty
 one of the same name, so that nothing of it is imported but what reads pictures: no torch, no gradio.
 
-A request is a line of JSON; so is the answer, and the bytes of the picture follow. No pickle: a decoder that hostile
+A request is a line of JSON; so is the answer, and the bytes of the pictures follow. No pickle: a decoder that hostile
 bytes took over must not run code of its choice in the caller.
 """
 
@@ -79,10 +79,12 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     except reading.ImageError as error:
         return {"error": str(error)}, b""
     if "longest" in request:
-        made = framing.preview(picture, request["longest"])
+        made = [framing.preview(picture, request["longest"])]
     else:
-        made, _ = framing.fit(picture, side=request["side"], patch=request["patch"], whole=request["whole"])
-    return {"size": picture.size, "note": note}, made.tobytes()
+        how = {key: request[key] for key in ("side", "patch", "whole")}
+        cut, used = framing.fit(picture, fitting=framing.Fitting(**request["fitting"]), **how)
+        made = [cut, framing.sharp(picture, used)]
+    return {"size": picture.size, "note": note}, b"".join(each.tobytes() for each in made)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,16 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from PIL import Image
 
 from .decode_process import Process, Refused
-from .framing import Frame, frame, preview_size
+from .framing import SQUARE, Fitting, Frame, frame, preview_size, sharp_size
 from .reading import ImageError, Reading
 
 #: Processes that are kept when there is nothing to do.
@@ -37,11 +39,13 @@ class Fitted(NamedTuple):
     Attributes:
         picture: RGB, of ``frame.input_size``. frame: how it was cut out of the original.
         note: what whoever looks at it should know, a sentence; "" if nothing.
+        sharp: the same part for people, see :func:`dsp_viz.framing.sharp`.
     """
 
     picture: Image.Image
     frame: Frame
     note: str
+    sharp: Image.Image
 
 
 class Decoder:
@@ -81,12 +85,19 @@ class Decoder:
         weakref.finalize(self, _end, self._idle)  # a decoder that nobody uses any more has no busy ones
 
     def fit(
-        self, path: str | os.PathLike[str], *, side: int, patch: int, whole: bool = False, stretch: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        side: int,
+        patch: int,
+        whole: bool = False,
+        fitting: Fitting = SQUARE,
+        stretch: bool = False,
     ) -> Fitted:
         """A picture file as model input: what ``images.fit(images.read_image(path), …)`` makes of it.
 
         Args:
-            path: of a picture file. side, patch, whole: see :func:`dsp_viz.images.fit`.
+            path: of a picture file. side, patch, whole, fitting: see :func:`dsp_viz.images.fit`.
             stretch: see :func:`dsp_viz.images.read_image`.
 
         Raises:
@@ -94,12 +105,15 @@ class Decoder:
                 decoded in time.
         """
 
-        def target(size: tuple[int, int]) -> tuple[int, int]:
-            return frame(size, side=side, patch=patch, whole=whole).input_size
+        framed = partial(frame, side=side, patch=patch, whole=whole, fitting=fitting)
 
-        request = {"side": side, "patch": patch, "whole": whole, "stretch": stretch}
-        size, picture, note = self._decode(path, request, target)
-        return Fitted(picture, frame(size, side=side, patch=patch, whole=whole), note)
+        def targets(size: tuple[int, int]) -> list[tuple[int, int]]:
+            used = framed(size)
+            return [used.input_size, sharp_size(used)]
+
+        request = {"side": side, "patch": patch, "whole": whole, "fitting": asdict(fitting), "stretch": stretch}
+        size, (picture, sharp), note = self._decode(path, request, targets)
+        return Fitted(picture, framed(size), note, sharp)
 
     def preview(self, path: str | os.PathLike[str], longest: int, *, stretch: bool = False) -> Reading:
         """All of a picture file, upright, at most ``longest`` pixels wide and high, without metadata.
@@ -108,7 +122,7 @@ class Decoder:
             ImageError: as of :meth:`fit`.
         """
         request = {"longest": longest, "stretch": stretch}
-        _, picture, note = self._decode(path, request, lambda size: preview_size(size, longest))
+        _, (picture,), note = self._decode(path, request, lambda size: [preview_size(size, longest)])
         return Reading(picture, note)
 
     def close(self) -> None:
@@ -132,14 +146,14 @@ class Decoder:
         self,
         path: str | os.PathLike[str],
         request: dict[str, Any],
-        target: Callable[[tuple[int, int]], tuple[int, int]],
-    ) -> tuple[tuple[int, int], Image.Image, str]:
-        """Size of the original, the picture of the size that ``target`` makes of it, and the note."""
+        targets: Callable[[tuple[int, int]], Sequence[tuple[int, int]]],
+    ) -> tuple[tuple[int, int], list[Image.Image], str]:
+        """Size of the original, what is made of it, of the sizes that ``targets`` tells, and the note."""
         line = json.dumps(request | {"path": os.path.abspath(os.fsdecode(path))}).encode() + b"\n"
         worker = self._take()
         good = False
         try:
-            size, pixels, note = worker.ask(line, target, time.monotonic() + self._seconds)
+            size, pixels, note = worker.ask(line, targets, time.monotonic() + self._seconds)
             good = True
         except Refused as refusal:
             good = not refusal.slow
@@ -150,7 +164,11 @@ class Decoder:
             raise ImageError(self._why(worker.status())) from None
         finally:
             self._give_back(worker, good)
-        return size, Image.frombytes("RGB", target(size), pixels), note
+        pictures, at = [], 0
+        for width, height in targets(size):
+            pictures.append(Image.frombytes("RGB", (width, height), pixels[at : at + 3 * width * height]))
+            at += 3 * width * height
+        return size, pictures, note
 
     def _why(self, status: int) -> str:
         """What to say of a process that ended in the middle of a picture."""

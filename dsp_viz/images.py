@@ -11,13 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from . import arrays, reading
-from .framing import Frame, fit, preview
+from .framing import Fitting, Frame, fit, preview
 from .reading import FORMATS, MAX_BYTES, MAX_PIXELS, ImageError
 
 __all__ = [
     "FORMATS",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "Fitting",
     "Frame",
     "ImageError",
     "Source",

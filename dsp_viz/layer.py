@@ -8,6 +8,7 @@ Axes as in :mod:`dsp_attention`, with ``P`` parts of the factors, ``r`` numbers 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import Literal
 
 from torch import Tensor
@@ -72,10 +73,11 @@ class Window:
     """Which keys a query sees, where it does not see all: those of its own window of the grid (Swin, Liu et al. 2021).
 
     Rows and columns are shifted up and left by ``shift``, around the edges; then the grid is cut into windows. A query
-    sees the keys of its window that came around the same edges as itself.
+    sees the keys of its window that came around the same edges as itself: a rectangle of the grid, see :meth:`boxes`.
 
     Attributes:
-        size: rows and columns of a window; each divides the grid's. shift: of rows and columns, below ``size``.
+        size: rows and columns of a window; those at the end of the grid may be cut. shift: of rows and columns, below
+            ``size``.
         bias: added to the score of a query and a key by how many rows and columns the query lies below and to the right
             of the key, ``(h, 2·rows − 1, 2·columns − 1)``; the entry in the middle is that of the query itself.
     """
@@ -83,6 +85,14 @@ class Window:
     size: tuple[int, int]
     shift: tuple[int, int] = (0, 0)
     bias: Tensor | None = None
+
+    def boxes(self, grid: Grid) -> list[tuple[range, range]]:
+        """Rows and columns of the tokens that see one another; each token is in one box."""
+        rows, columns = (
+            [range(*ends) for ends in pairwise([0, *range(shift or size, n, size), n])]
+            for n, size, shift in zip(grid.size, self.size, self.shift, strict=True)
+        )
+        return list(product(rows, columns))
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,10 @@ class Scale:
         values: ``v``, ``(B, h, N_keys, d)``.
         pooled: tokens of the layer along each side of a key.
         average: the mean of all rows, ``(streams, B, h, N_keys)``, kept where only all rows give it.
-        window: which keys a query sees; None: all. Only with the rule ``softmax``, and equal grids.
+        window: which keys a query sees; None: all. Only with the rule ``softmax``, the layer's grid for queries and
+            keys, and no prefix tokens.
+        kept: how much of each key is left where a region of the picture was left out of what queries see,
+            ``(N_keys,)``: its exponential is multiplied by it. Only with the rule ``softmax``.
     """
 
     queries: Grid
@@ -109,6 +122,7 @@ class Scale:
     pooled: int = 1
     average: Tensor | None = None
     window: Window | None = None
+    kept: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +180,21 @@ class Layer:
     prefix: tuple[str, ...] = ()
     dynamic: bool = False
     parts: Parts | None = None
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: a window where there can be none, see :class:`Scale`.
+        """
+        for scale in self.scales:
+            if scale.window is None:
+                continue
+            grids = {self.grid.size, scale.queries.size, scale.keys.size}
+            if self.finish != "softmax" or self.prefix or len(grids) > 1:
+                raise ValueError(
+                    f"{self.name}: windows need the rule softmax, one grid, and no prefix tokens; here are "
+                    f"{self.finish}, {sorted(grids)} and {len(self.prefix)} prefix tokens"
+                )
 
 
 @dataclass(frozen=True)

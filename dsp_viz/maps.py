@@ -3,10 +3,9 @@
 For the rules ``ratio`` and ``product`` that holds for the average over all queries too; ``softmax`` needs every row for
 it (:data:`dsp_viz.layer.Finish`).
 
-A *query* is a token of the layer's grid, given as ``(row, column)``, or ``"all"``: the average over all tokens, or
-shares of all tokens, ``(H, W)``: the sum of their rows, weighted. Where queries lie on a coarser grid, the layer lifts
-its output by bilinear interpolation, so a token asks up to four of them; their rows are added up with the same weights
-here, and the row shown is what reached the token.
+A *query* is a token of the layer's grid, given as ``(row, column)``, or ``"all"``: the average over all tokens of the
+grid, or the name of a prefix token (:attr:`dsp_viz.layer.Layer.prefix`), or shares of all tokens of the grid,
+``(H, W)``: the sum of their rows, weighted. :mod:`dsp_viz.rows` has the arithmetic.
 """
 
 import math
@@ -15,15 +14,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .layer import Grid, Layer, Scale, Trace
-
-#: Rows of softmax attention that are computed at a time.
-_ROWS = 256
-
-Query = tuple[int, int] | str | Tensor
+from .layer import Grid, Layer, Trace
+from .rows import Query, asked, check, rows
 
 T = TypeVar("T")
 
@@ -37,48 +31,32 @@ def block_maps(block: Layer, query: Query, *, sample: int = 0) -> list[Tensor]:
     """Every map of one layer for one query: all heads, scales and streams.
 
     Args:
-        block: of a trace. query: ``(row, column)`` on the layer's own grid, or ``"all"``. sample: index in the batch.
+        block: of a trace. query: ``(row, column)`` on the layer's own grid, ``"all"``, or the name of a prefix token.
+        sample: index in the batch.
 
     Returns:
         For each scale ``(streams, h, H_keys, W_keys)``, see :func:`streams`. Of the rules ``ratio`` and ``softmax``
-        each map is non-negative and sums to 1 (up to ``ε``).
+        each map is non-negative and sums to 1 (up to ``ε``), less what prefix tokens get (:func:`prefix_shares`). Keys
+        that the query does not see get 0.
 
     Raises:
-        ValueError: the query lies outside the grid.
+        ValueError: the query lies outside the grid, or the layer has no token of that name.
     """
+    placed = [row[..., len(block.prefix) :] for row in _rows(block, query, sample)]
+    return [row.unflatten(-1, scale.keys.size) for row, scale in zip(placed, block.scales, strict=True)]
+
+
+def prefix_shares(block: Layer, query: Query, *, sample: int = 0) -> list[Tensor]:
+    """What each prefix token gets of a row, which is in no map: for each scale ``(streams, h, prefix)``.
+
+    Arguments and errors as of :func:`block_maps`.
+    """
+    return [row[..., : len(block.prefix)] for row in _rows(block, query, sample)]
+
+
+def _rows(block: Layer, query: Query, sample: int) -> list[Tensor]:
     with torch.autocast("cpu", enabled=False):
-        return [_scale_maps(block, scale, query, sample) for scale in block.scales]
-
-
-def _scale_maps(block: Layer, scale: Scale, query: Query, sample: int) -> Tensor:
-    if scale.average is not None and isinstance(query, str) and query == "all":
-        return scale.average[:, sample].unflatten(-1, scale.keys.size)
-    dtype = torch.promote_types(scale.right.dtype, torch.float32)
-    left, right = scale.left[:, sample].to(dtype), scale.right[:, sample].to(dtype)  # (P, h, N, r)
-    share = _query_share(query, block.grid.size, scale.queries.size).to(left)  # (N_queries,)
-    (asking,) = share.nonzero(as_tuple=True)  # one to four queries, unless all are asked
-    left, share = left[:, :, asking], share[asking]
-    turns = [stream.turn for stream in block.streams]
-    if block.finish == "softmax":
-        rows = _softmax_rows(left, right, share, turns)
-    else:
-        # Linear in the keys: the queries are added up first, each divided by what its rule divides by.
-        mean = torch.stack([right.mean(2).roll(turn, 0) for turn in turns], -1)  # (P, h, r, streams)
-        unit = right.shape[2] * ((left @ mean).sum(0) + block.epsilon) if block.finish == "ratio" else 1.0
-        asked = left.mT @ (share[:, None] / unit).expand(right.shape[1], -1, len(turns))  # (P, h, r, streams)
-        asked = torch.stack([asked[..., t].roll(-turn, 0) for t, turn in enumerate(turns)], -1)
-        rows = (right @ asked).sum(0)  # (h, N_keys, streams)
-    return rows.movedim(-1, 0).unflatten(-1, scale.keys.size)
-
-
-def _softmax_rows(left: Tensor, right: Tensor, share: Tensor, turns: list[int]) -> Tensor:
-    """``(h, N_keys, streams)``: the exponential has no shortcut, so every row is computed, :data:`_ROWS` at a time."""
-    total = right.new_zeros(*right.shape[1:3], len(turns))
-    for rows in torch.arange(left.shape[2]).split(_ROWS):
-        for t, turn in enumerate(turns):
-            scores = (left[:, :, rows].roll(-turn, 0) @ right.mT).sum(0)  # (h, rows, N_keys)
-            total[..., t] += (share[rows, None] * torch.softmax(scores, dim=-1)).sum(1)
-    return total
+        return [rows(block, scale, query, sample) for scale in block.scales]
 
 
 def query_map(
@@ -97,12 +75,13 @@ def query_map(
     Args:
         trace: of a forward pass. block, scale, head: indices from 0.
         query: ``(row, column)`` on :attr:`dsp_viz.layer.Trace.grid`, rounded to the layer's own, ``"all"`` for the
-            average over all queries, or shares ``(H, W)`` of the layer's tokens.
+            average over all queries, the name of a prefix token, or shares ``(H, W)`` of the layer's tokens.
         stream: its name, see :func:`streams`; a layer that has only one needs none.
         sample: index in the batch. polarity: the former name of ``stream``.
 
     Returns:
-        ``(H_keys, W_keys)``; of the rules ``ratio`` and ``softmax`` non-negative, with sum 1 (up to ``ε``).
+        ``(H_keys, W_keys)``; of the rules ``ratio`` and ``softmax`` non-negative, with sum 1 (up to ``ε``) less what
+        prefix tokens get.
 
     Raises:
         ValueError: an index or a name outside its range; the message says which and what is allowed.
@@ -130,7 +109,7 @@ def place(query: Query, grid: Grid, other: Grid) -> Query:
     """
     if not isinstance(query, tuple | list):
         return query
-    _check(query, grid.size)
+    check(query, grid.size)
     row, column = (((2 * at + 1) * m) // (2 * n) for at, n, m in zip(query, grid.size, other.size, strict=True))
     return row, column
 
@@ -205,7 +184,7 @@ def same_share(block: Layer, query: Query, *, sample: int = 0) -> Tensor:
         left, total = scale.left[:, sample], scale.right[:, sample].sum(2)  # (P, h, N, r), (P, h, r)
         same, opposite = (torch.einsum("phnr,phr->hn", left, total.roll(turns[r], 0)) for r in ("same", "opposite"))
         part = torch.where(same + opposite > 0, same / (same + opposite), 0.5)
-        shares.append(part @ _query_share(query, block.grid.size, scale.queries.size).to(part))
+        shares.append(part @ asked(block, scale, query).to(part))
     return torch.stack(shares, dim=-1)
 
 
@@ -221,36 +200,6 @@ def entropy(maps: Tensor) -> Tensor:
     p = p / total.clamp_min(torch.finfo(p.dtype).tiny)
     nats = -torch.special.xlogy(p, p).sum(-1)
     return torch.where(total[..., 0] > 0, nats / math.log(n), 1.0) if n > 1 else torch.ones_like(nats)
-
-
-def _query_share(query: Query, full: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-    """How much of each token of a scale a query of the full grid asks, ``(N_s,)``; sums to 1, or as shares do."""
-    rows, columns = (_interpolation(coarse, fine) for coarse, fine in zip(grid, full, strict=True))
-    if isinstance(query, Tensor):
-        if query.shape != full:
-            raise ValueError(f"query of shape {tuple(query.shape)}: the grid is {full}")
-        return (rows.T @ query.cpu().to(rows) @ columns).flatten()
-    if query == "all":
-        y, x = rows.mean(0), columns.mean(0)
-    elif isinstance(query, str):
-        raise ValueError(f"query={query!r}: must be (row, column) or 'all'")
-    else:
-        _check(query, full)
-        y, x = rows[query[0]], columns[query[1]]
-    return torch.outer(y, x).flatten()
-
-
-def _check(query: tuple[int, int], size: tuple[int, int]) -> None:
-    if len(query) != 2:
-        raise ValueError(f"query={query!r}: must be (row, column) or 'all'")
-    if not all(0 <= at < n for at, n in zip(query, size, strict=True)):
-        raise ValueError(f"query={query}: the grid has rows 0…{size[0] - 1} and columns 0…{size[1] - 1}")
-
-
-def _interpolation(coarse: int, fine: int) -> Tensor:
-    """Linear interpolation with half-pixel centres as a matrix ``(fine, coarse)``, float64."""
-    identity = torch.eye(coarse, dtype=torch.float64)
-    return F.interpolate(identity[None], size=fine, mode="linear", align_corners=False)[0].T
 
 
 def _item(items: Sequence[T], index: int, what: str) -> T:

@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from . import maps
 from .hooks import changing
 from .layer import Layer
+from .rows import Query, rows
 
 #: Largest difference that is allowed, as a share of the largest entry that was asked of.
 LIMIT = 1e-4
@@ -77,8 +77,8 @@ def refusal(model: nn.Module, name: str, fault: str) -> str:
 def _tells(record: Layer) -> bool:
     """Whether values differ from token to token."""
     return all(
-        float((scale.values - scale.values[:, :, :1]).abs().max()) > 1e-3 * float(scale.values.abs().max())
-        for scale in record.scales
+        float((placed - placed[:, :, :1]).abs().max()) > 1e-3 * float(placed.abs().max())
+        for placed in (scale.values[:, :, len(record.prefix) :] for scale in record.scales)
     )
 
 
@@ -97,29 +97,32 @@ def _checked(record: Layer, samples: int) -> tuple[float, str]:
 
 
 def error(record: Layer) -> float:
-    """The largest difference between what the maps rebuild and what the layer put out, over :data:`QUERIES` tokens of
-    the first and of the last sample, as a share of the largest entry that the layer put out for these tokens."""
-    columns = record.grid.columns
+    """The largest difference between what the maps rebuild and what the layer put out, over its prefix tokens and
+    :data:`QUERIES` others of the first and of the last sample, as a share of the largest entry that it put out there.
+    """
+    columns, first = record.grid.columns, len(record.prefix)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randperm(record.grid.rows * columns, generator=generator)[:QUERIES].tolist()
+    asked: dict[int, Query] = dict(enumerate(record.prefix)) | {
+        first + token: divmod(token, columns) for token in tokens
+    }
     worst = 0.0
     for sample in {0, len(record.output) - 1}:
-        want = record.output[sample, tokens].double()  # (tokens, C)
-        got = torch.stack([_rebuilt(record, token, sample) for token in tokens])
+        want = record.output[sample, list(asked)].double()  # (tokens, C)
+        got = torch.stack([_rebuilt(record, token, query, sample) for token, query in asked.items()])
         top = want.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
         worst = max(worst, float((got - want).abs().max() / top))
     return worst
 
 
-def _rebuilt(record: Layer, token: int, sample: int) -> Tensor:
+def _rebuilt(record: Layer, token: int, query: Query, sample: int) -> Tensor:
     """What a token gets, ``(C,)`` float64."""
-    query = divmod(token, record.grid.columns)
-    total = torch.zeros(record.output.shape[-1], dtype=torch.float64)
-    found = maps.block_maps(record, query, sample=sample)
-    for s, (scale, rows) in enumerate(zip(record.scales, found, strict=True)):
+    total = record.output.new_zeros(record.output.shape[-1], dtype=torch.float64)
+    for s, scale in enumerate(record.scales):
+        found = rows(record, scale, query, sample).double()  # (streams, h, N_keys)
         v = scale.values[sample].double()  # (h, N_keys, d)
         parts = [
-            (rows[t].flatten(1).double()[:, None] @ v[..., slice(*(stream.columns or (None,)))])[:, 0]
+            (found[t, :, None] @ v[..., slice(*(stream.columns or (None,)))])[:, 0]
             * (record.weights[sample, :, s] * record.coefficients[sample, :, s, t]).double()[:, None]
             for t, stream in enumerate(record.streams)
         ]

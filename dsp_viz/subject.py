@@ -31,21 +31,30 @@ class Preparation:
         side: of the input that the network was made for, in pixels, the longer one.
         patch: what sides have to be a multiple of, in pixels.
         mean, std: of each channel, in units where white is 1: the input is ``(value - mean) / std``.
+        fitting: how a picture is cut and resized to a square, see :class:`dsp_viz.framing.Fitting`.
+        fixed: whether the network takes squares of ``side`` pixels only.
     """
 
     side: int
     patch: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    fitting: framing.Fitting = framing.SQUARE
+    fixed: bool = False
 
-    def checked(self, side: int | None) -> int:
+    def checked(self, side: int | None, *, whole: bool = False) -> int:
         """The longer side of the input in pixels, by default the one that the network was made for.
 
         Raises:
-            ValueError: ``side`` is not a multiple of the patch, or is larger than :data:`MAX_SIDE`.
+            ValueError: ``side`` is not a multiple of the patch, or is larger than :data:`MAX_SIDE`; or the network
+                takes squares of one size only, and another side, or with ``whole`` another shape, is asked for.
         """
+        if self.fixed and whole:
+            raise ValueError(f"whole: the model takes squares of {self.side} pixels only, so the middle is cut out")
         if side is None:
             return self.side
+        if self.fixed and side != self.side:
+            raise ValueError(f"side={side}: the model takes {self.side} pixels only")
         if not self.patch <= side <= MAX_SIDE or side % self.patch:
             raise ValueError(
                 f"side={side}: must be a multiple of the model's patch, {self.patch} pixels, up to {MAX_SIDE}"
@@ -58,12 +67,13 @@ class Preparation:
         """The part of a picture that the network sees, at the size of its input, and how it was cut out.
 
         Args:
-            picture: RGB, upright. side: see :meth:`checked`. whole: see :func:`dsp_viz.images.fit`.
+            picture: RGB, upright. side: see :meth:`checked`. whole: keep all of it, see :func:`dsp_viz.images.fit`.
 
         Raises:
             ValueError: as of :meth:`checked`.
         """
-        return framing.fit(picture, side=self.checked(side), patch=self.patch, whole=whole)
+        side = self.checked(side, whole=whole)
+        return framing.fit(picture, side=side, patch=self.patch, whole=whole, fitting=self.fitting)
 
     def tensor(self, cut: Image.Image) -> Tensor:
         """The input of what :meth:`fit` cut out, ``(1, 3, height, width)`` float32 on the CPU."""
@@ -78,11 +88,13 @@ class Prepared:
         picture: RGB, of ``frame.input_size``. frame: how it was cut out of the original.
         input: ``(1, 3, height, width)`` float32 on the CPU.
         note: on the file, what whoever looks at it should know; "" if nothing.
+        sharp: the same part for people, see :func:`dsp_viz.framing.sharp`.
     """
 
     picture: Image.Image
     frame: framing.Frame
     input: Tensor
+    sharp: Image.Image
     note: str = ""
 
 
@@ -155,14 +167,17 @@ class Subject(nn.Module):
 
         Raises:
             ImageError: the picture cannot be read; the message says why and what is allowed.
-            ValueError: the network takes no such ``side``.
+            ValueError: the network takes no such ``side``, or not the whole.
         """
         how = self.preparation
-        side = how.checked(side)  # before anything is read
+        side = how.checked(side, whole=whole)  # before anything is read
         if decoder is None:
-            cut, frame = how.fit(images.read_image(picture, stretch=stretch), side=side, whole=whole)
-            return Prepared(cut, frame, how.tensor(cut))
+            original = images.read_image(picture, stretch=stretch)
+            cut, frame = how.fit(original, side=side, whole=whole)
+            return Prepared(cut, frame, how.tensor(cut), framing.sharp(original, frame))
         if not isinstance(picture, str | os.PathLike):
             raise TypeError(f"a decoder reads files: give a path, not {type(picture).__name__}")
-        cut, frame, note = decoder.fit(picture, side=side, patch=how.patch, whole=whole, stretch=stretch)
-        return Prepared(cut, frame, how.tensor(cut), note)
+        cut, frame, note, sharp = decoder.fit(
+            picture, side=side, patch=how.patch, whole=whole, fitting=how.fitting, stretch=stretch
+        )
+        return Prepared(cut, frame, how.tensor(cut), sharp, note)

@@ -20,6 +20,7 @@ from dsp_attention import (
     SoftmaxAttention,
 )
 from dsp_viz.config import FORMAT, Build, Config, read_config, to_json
+from dsp_viz.framing import Fitting
 from dsp_viz.sources.checkpoint import PRETRAINED, save
 
 BUILD: Any = {
@@ -124,10 +125,22 @@ def test_a_device_that_is_not_there_is_named(device: str) -> None:
 
 
 def test_the_format_is_written(saved: Path) -> None:
-    assert json.loads(saved.with_suffix(".json").read_text())["format"] == FORMAT == 1
+    assert (json.loads(saved.with_suffix(".json").read_text())["format"], FORMAT) == (1, 2)
     for path in PRETRAINED.glob("*.json"):
-        assert json.loads(path.read_text())["format"] == FORMAT
+        assert json.loads(path.read_text())["format"] == 1
         assert to_json(read_config(path)) == path.read_bytes()
+
+
+def test_how_pictures_are_fitted_is_kept(saved: Path) -> None:
+    """A file that says so is of the second format: an older version would feed the model otherwise."""
+    assert "fit" not in json.loads(saved.with_suffix(".json").read_text())
+    assert dsp_viz.load(saved).preparation.fitting == Fitting()
+    fit = {"way": "squash", "share": 0.875, "interpolation": "bicubic"}
+    config = replace(read_config(saved.with_suffix(".json")), fit=fit)
+    saved.with_suffix(".json").write_bytes(to_json(config))
+    assert json.loads(saved.with_suffix(".json").read_text())["format"] == 2
+    assert dsp_viz.load(saved).preparation.fitting == Fitting(**fit)
+    assert to_json(read_config(saved.with_suffix(".json"))) == to_json(config)
 
 
 def test_older_configs_and_those_of_other_editors_are_read(saved: Path) -> None:
@@ -141,8 +154,8 @@ def test_older_configs_and_those_of_other_editors_are_read(saved: Path) -> None:
 
 def test_a_newer_format_is_told_before_its_unknown_fields(saved: Path) -> None:
     path = saved.with_suffix(".json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2, "colours": "gold"}))
-    with pytest.raises(dsp_viz.CheckpointError, match=r"has format=2, .* made by a newer dsp-attention, update"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3, "colours": "gold"}))
+    with pytest.raises(dsp_viz.CheckpointError, match=r"has format=3, .* made by a newer dsp-attention, update"):
         dsp_viz.load(saved)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsp_viz import images
+from dsp_viz import framing, images
 from dsp_viz.decode_process import Process, _header
 from dsp_viz.decode_worker import WAY
 from dsp_viz.decoding import Decoder
@@ -77,12 +77,15 @@ def test_the_same_as_in_process(decoder: Decoder, path: Path) -> None:
         with pytest.raises(ImageError, match=f"^{re.escape(str(error))}$"):
             decoder.fit(path, side=112, patch=16)
         return
-    for whole in (False, True):
-        want, frame = images.fit(picture, side=112, patch=16, whole=whole)
-        got = decoder.fit(path, side=112, patch=16, whole=whole)
+    squash = images.Fitting("squash", 0.875, "bicubic")
+    for options in ({}, {"whole": True}, {"fitting": squash}):
+        want, frame = images.fit(picture, side=112, patch=16, **options)
+        got = decoder.fit(path, side=112, patch=16, **options)
         assert (got.frame, got.note, got.picture.mode) == (frame, "", "RGB")
         assert got.picture.size == frame.input_size
         assert got.picture.tobytes() == want.tobytes()
+        sharp = framing.sharp(picture, frame)
+        assert (got.sharp.size, got.sharp.tobytes()) == (sharp.size, sharp.tobytes())
     shown, note = decoder.preview(path, 171)
     want = images.preview(picture, 171)
     assert (shown.size, shown.info, note) == (want.size, {}, "")

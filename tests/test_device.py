@@ -80,9 +80,9 @@ def test_so_does_the_app(near: dsp_viz.Subject, far: dsp_viz.Subject) -> None:
         assert takeaway.npz(mine, pieces)
         assert takeaway.page(mine, pieces)
         assert mine.manifest.best[0] == kept.manifest.best[0]
-        if kept.influence is None:
+        if not kept.influence:
             return
-        np.testing.assert_allclose(mine.influence, kept.influence, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(mine.influence[1], kept.influence[1], rtol=1e-3, atol=1e-6)
         np.testing.assert_allclose(mine.powers[1], kept.powers[1], rtol=1e-3, atol=1e-8)
         for kind in (Filters, Coefficients, Weights):
             with gr.Blocks():

@@ -6,7 +6,7 @@ import dsp_viz
 LAYER = """
     DSPImageClassifier DSPModel DSPTransformerBlock DynamicContextEncoder DynamicSpectralPolarityAttention
     GradientInformedMixer HierarchicalPolarityProcessor MultiModalConvolution PolaFormerAttention
-    PolarityLinearAttention SoftmaxAttention SpectralPolarityMixer create_dsp_model
+    PolarityLinearAttention SoftmaxAttention SpectralPolarityMixer WindowAttention create_dsp_model
 """
 EXPLORER = "Analysis CheckpointError ImageError Subject analyse available images layer load maps trace"
 

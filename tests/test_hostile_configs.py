@@ -92,7 +92,18 @@ VALUES: list[tuple[str, Any, str]] = [
     ("classes", ["cat"], "classes holds 1, the model has num_classes=2: one name for each class"),
     ("card", [], "card=[]"),
     ("card", None, "card=None"),
-    ("format", 2, "made by a newer dsp-attention, update"),
+    *(
+        (f"fit.{key}", value, f"fit.{key}")
+        for key, values in {
+            "way": ("letterbox", None, 1, ["square"]),
+            "share": (0, -1, 1e-9, 1.01, "1", None, True),
+            "interpolation": ("nearest", "BICUBIC", 3),
+            "crop": (224,),
+        }.items()
+        for value in values
+    ),
+    *(("fit", value, "fit=") for value in ([], None, "squash")),
+    ("format", 3, "made by a newer dsp-attention, update"),
     ("format", 10**4000, "made by a newer dsp-attention, update"),
     *(("format", value, "format=") for value in (0, -1, "1", 1.0, None, True, [])),
     ("imagesize", 24, "imagesize=24: there is no such field; fields are model, image_size, mean, std"),
@@ -105,7 +116,7 @@ def test_values(weights: Path, key: str, value: Any, message: str) -> None:
     path = weights.with_suffix(".json")
     raw = json.loads(path.read_text())
     *outer, last = key.split(".")
-    (raw[outer[0]] if outer else raw)[last] = value
+    (raw.setdefault(outer[0], {}) if outer else raw)[last] = value
     path.write_text(json.dumps(raw))
     refused(weights, ".json" if "fit" not in message else "", message)
 

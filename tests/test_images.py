@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dsp_viz import reading, structure
+from dsp_viz import framing, reading, structure
 from dsp_viz.images import FORMATS, MAX_BYTES, Frame, ImageError, fit, read_image, to_tensor
 
 DATA = Path(__file__).parent / "data"
@@ -235,6 +235,27 @@ def test_fit_of_the_whole_picture(size: tuple[int, int], grid: tuple[int, int]) 
     assert fitted.size == frame.input_size == (8 * grid[1], 8 * grid[0])
     assert fitted.getpixel((2, 2)) == (255, 0, 0)
     assert fitted.getpixel((fitted.width - 2, 2)) == (0, 0, 255)
+
+
+@pytest.mark.parametrize(
+    ("size", "whole", "expected"),
+    [((6000, 4000), False, (1024, 1024)), ((6000, 4000), True, (1024, 704)), ((451, 300), False, (300, 300)),
+     ((4000, 8), True, (1024, 64)), ((1, 300), False, (1, 1))],
+)  # fmt: skip
+def test_the_sharp_picture_has_the_crop_s_own_resolution(
+    size: tuple[int, int], whole: bool, expected: tuple[int, int]
+) -> None:
+    used = framing.frame(size, side=256, patch=16, whole=whole)
+    assert framing.sharp_size(used) == expected
+
+
+def test_the_sharp_picture_shows_what_the_model_saw() -> None:
+    picture = Image.new("RGB", (40, 20), "red")
+    picture.paste("blue", (10, 0, 30, 20))
+    _, used = fit(picture, side=8, patch=4)
+    sharp = framing.sharp(picture, used)
+    assert sharp.size == (20, 20)
+    assert sharp.getcolors() == [(400, (0, 0, 255))]
 
 
 def test_fit_is_antialiased() -> None:

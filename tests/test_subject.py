@@ -1,7 +1,7 @@
 """What is looked at: one place makes a picture the network's input, whoever decodes it."""
 
 import copy
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,15 @@ def test_sides_are_whole_patches_and_bounded(subject: Subject, side: int) -> Non
     assert (HOW.checked(None), HOW.checked(13), HOW.checked(2041)) == (39, 13, 2041)
     with pytest.raises(FrozenInstanceError):
         HOW.side = 26  # type: ignore[misc]
+
+
+def test_a_network_of_one_size_takes_no_other() -> None:
+    how = replace(HOW, fixed=True)
+    assert (how.checked(None), how.checked(39)) == (39, 39)
+    with pytest.raises(ValueError, match="side=26: the model takes 39 pixels only"):
+        how.checked(26)
+    with pytest.raises(ValueError, match="whole: the model takes squares of 39 pixels only, so the middle is cut out"):
+        how.fit(Image.new("RGB", (50, 41)), whole=True)
 
 
 def test_old_names_warn(subject: Subject) -> None:

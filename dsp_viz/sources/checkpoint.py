@@ -20,6 +20,7 @@ from dsp_attention import DSPImageClassifier
 from ..config import Config, read_config, to_json
 from ..faults import SHOWN, short
 from ..files import CheckpointError, read_regular, write_atomically
+from ..framing import Fitting
 from ..history import read_history
 from ..subject import Preparation, Subject
 
@@ -72,7 +73,7 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Sub
     network.load_state_dict(tensors)
     return Subject(
         network,
-        Preparation(config.image_size, network.patch, config.mean, config.std),
+        Preparation(config.image_size, network.patch, config.mean, config.std, Fitting(**config.fit)),
         classes=config.classes,
         name=path.stem,
         digest=hashlib.sha256(data).hexdigest()[:12],

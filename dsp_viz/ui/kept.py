@@ -35,12 +35,21 @@ class Source(NamedTuple):
         return json.dumps(self._asdict() | {"interventions": None})
 
 
+class Facts(NamedTuple):
+    """What a page offers of a layer before its bytes arrive: its stage, from 0, its grid, heads, and attention."""
+
+    stage: int
+    grid: tuple[int, int]
+    heads: int
+    kind: str
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What the scripts of the page are told of a result.
 
     Attributes:
-        token: under which its pieces can be fetched. blocks: how many. grid: rows and columns of tokens.
+        token: under which its pieces can be fetched. layers: in order. grid: rows and columns of the finest one.
         name: of the picture. example: its name among the examples, or None. model, digest: what looked at it.
         side, whole, stretch: how it became the input, see :class:`Source`. note: on the file, or "".
         best: the most probable class and its probability. changed: whether anything was intervened on.
@@ -49,7 +58,7 @@ class Manifest:
     """
 
     token: str
-    blocks: int
+    layers: tuple[Facts, ...]
     grid: tuple[int, int]
     name: str
     example: str | None
@@ -64,9 +73,14 @@ class Manifest:
     verified: float | None
     refused: tuple[str, ...]
 
+    @property
+    def blocks(self) -> int:
+        """How many layers."""
+        return len(self.layers)
+
     def json(self, **more: Any) -> dict[str, Any]:
         """As the value of a view, with what only that one needs."""
-        return asdict(self) | more
+        return asdict(self) | {"layers": [facts._asdict() for facts in self.layers]} | more
 
 
 @dataclass(frozen=True)
@@ -75,47 +89,48 @@ class Kept:
 
     Attributes:
         source: what it is of. manifest: what scripts are told. result: without the tensors that hold tokens.
-        powers: of each block, see :func:`dsp_viz.spectrum.radial_power`. influence: ``(blocks, 3)``, mean change of the
-            coefficients without each summary. Both are empty or None for a model without DSP-Attention.
+        powers: see :func:`dsp_viz.spectrum.radial_power`. influence: ``(3,)``, mean change of the coefficients without
+            each summary. Both of each block with DSP-Attention, by its index.
     """
 
     source: Source
     manifest: Manifest
     result: Analysis
-    powers: tuple[np.ndarray, ...]
-    influence: np.ndarray | None
+    powers: dict[int, np.ndarray]
+    influence: dict[int, np.ndarray]
 
 
 def keep(result: Analysis, subject: Subject, source: Source, manifest: Manifest) -> Kept:
     """Take from a result what the tabs show."""
-    blocks = [block for block, _ in dsp_blocks(result)]
-    changes = []
-    for block in blocks:
+    blocks = dsp_blocks(result)
+    changes, powers = {}, {}
+    for i, (block, _) in blocks.items():
         layer: Any = subject.get_submodule(block.name)
-        changes.append(summary_influence(layer, block).abs().mean((1, 2, 3, 4)).numpy())
-    return Kept(
-        source,
-        manifest,
-        without_tokens(result),
-        tuple(spectrum.radial_power(b).numpy() for b in blocks),
-        np.stack(changes) if changes else None,
-    )
+        changes[i] = summary_influence(layer, block).abs().mean((1, 2, 3, 4)).numpy()
+        powers[i] = spectrum.radial_power(block).numpy()
+    return Kept(source, manifest, without_tokens(result), powers, changes)
 
 
 def without_tokens(result: Analysis) -> Analysis:
-    """The analysis without the tensors that hold tokens."""
-    return replace(result, trace=replace(result.trace, blocks=tuple(map(factors.without_tokens, result.trace.blocks))))
+    """The analysis without the tensors that hold tokens, and without the picture for people, which is a piece."""
+    blocks = tuple(map(factors.without_tokens, result.trace.blocks))
+    return replace(result, trace=replace(result.trace, blocks=blocks), sharp=None)
+
+
+def facts(result: Analysis) -> tuple[Facts, ...]:
+    """What is offered of each layer."""
+    return tuple(Facts(b.stage, b.grid.size, b.coefficients.shape[1], b.kind) for b in result.trace.blocks)
 
 
 def pieces(result: Analysis) -> dict[str, bytes]:
-    """What browsers fetch: the factors of each block, by its index, and the picture as the model saw it."""
-    buffer = io.BytesIO()
-    result.picture.save(buffer, "PNG", compress_level=1)
-    return {str(i): factors.encode(block) for i, block in enumerate(result.trace.blocks)} | {
-        "picture": buffer.getvalue()
-    }
+    """What browsers fetch: the factors of each block, by its index, the picture as the model saw it, and for people."""
+    seen, sharp = io.BytesIO(), io.BytesIO()
+    result.picture.save(seen, "PNG", compress_level=1)
+    (result.sharp or result.picture).save(sharp, "JPEG", quality=88)
+    found = {str(i): factors.encode(block) for i, block in enumerate(result.trace.blocks)}
+    return found | {"picture": seen.getvalue(), "sharp": sharp.getvalue()}
 
 
-def dsp_blocks(result: Analysis) -> list[tuple[Layer, Parts]]:
-    """The blocks with DSP-Attention, and what only they have."""
-    return [(b, b.parts) for b in result.trace.blocks if b.parts is not None]
+def dsp_blocks(result: Analysis) -> dict[int, tuple[Layer, Parts]]:
+    """The blocks with DSP-Attention, by their index among all, and what only they have."""
+    return {i: (b, b.parts) for i, b in enumerate(result.trace.blocks) if b.parts is not None}

@@ -47,7 +47,9 @@ class Rail:
                 value=next(iter(results.sides(model.name))),
                 label="Longer side of the model's input",
             )
-            self.whole = gr.Checkbox(label="Whole picture, not only its middle", value=False)
+            self.whole = gr.Checkbox(
+                label="Whole picture, not only its middle", value=False, visible=not model.preparation.fixed
+            )
         self.gallery = gr.Gallery(
             [(str(path), path.stem.replace("-", " ")) for path in examples],
             label="Examples",
@@ -85,12 +87,14 @@ class Rail:
         sides = list(self._results.sides(source.model))
         return {
             self.side: gr.update(choices=sides, value=f"{source.side} px"),
+            self.whole: gr.update(visible=not self._results.models[source.model].preparation.fixed),
             self.known: views.known_classes(self._results.models[source.model]),
         }
 
     def controls(self, source: Source) -> Values:
         """All controls as they would lead to a source."""
-        return {self.model: source.model, self.whole: source.whole, **self.follow(source)}
+        told = self.follow(source)
+        return told | {self.model: source.model, self.whole: told[self.whole] | {"value": source.whole}}
 
     def field(self, source: Source) -> Any:
         """What the upload field shows of a source: its file, or what was decoded where browsers cannot."""

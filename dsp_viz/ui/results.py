@@ -14,7 +14,7 @@ from ..analysis import Analysis, analyse_prepared
 from ..decoding import Decoder
 from ..store import Store, new_token
 from ..subject import MAX_SIDE, Prepared, Subject
-from .kept import Kept, Manifest, Source, keep, pieces
+from .kept import Kept, Manifest, Source, facts, keep, pieces
 from .picture import uploaded
 
 #: Sides that are offered, in units of what a model was trained for.
@@ -46,8 +46,9 @@ class Results:
 
     def sides(self, model: str) -> dict[str, int]:
         """Sides that are offered for a model, in pixels, by what the screen calls them."""
-        own = self.models[model].preparation.side
-        sizes = [factor * own for factor in SIZES if factor == 1 or factor * own <= MAX_SIDE]
+        how = self.models[model].preparation
+        own = how.side
+        sizes = [n * own for n in SIZES if n == 1 or (n * own <= MAX_SIDE and not how.fixed)]
         return {f"{size} px": size for size in sizes}
 
     def side_like(self, model: str, other: str, side: int) -> int:
@@ -88,7 +89,7 @@ class Results:
         name = Path(source.path).stem
         manifest = Manifest(
             token=new_token(),
-            blocks=len(full.trace.blocks),
+            layers=facts(full),
             grid=full.grid,
             name=name,
             example=name if self.examples.get(name) == source.path else None,
@@ -119,9 +120,9 @@ class Results:
 
     def prepared(self, source: Source) -> Prepared:
         """The picture of a source as its model sees it; errors as for :meth:`of`."""
-        return self.models[source.model].prepare(
-            source.path, side=source.side, whole=source.whole, stretch=source.stretch, decoder=self.decoder
-        )
+        model = self.models[source.model]
+        whole = source.whole and not model.preparation.fixed  # a link, or another model's choice, may ask for it
+        return model.prepare(source.path, side=source.side, whole=whole, stretch=source.stretch, decoder=self.decoder)
 
     def linked(self, token: str) -> Source | None:
         """The source of a result that a link names, with what the model saw in place of the picture; None if not kept.

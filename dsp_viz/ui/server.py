@@ -35,7 +35,13 @@ _log = logging.getLogger("dsp_viz")
 
 #: What is made of a result when it is asked for.
 _MADE: dict[str, Callable[..., str | bytes]] = {"html": takeaway.page, "npz": takeaway.npz, "pdf": takeaway.pdf}
-_TYPES = {"picture": "image/png", "html": "text/html", "npz": "application/octet-stream", "pdf": "application/pdf"}
+_TYPES = {
+    "picture": "image/png",
+    "sharp": "image/jpeg",
+    "html": "text/html",
+    "npz": "application/octet-stream",
+    "pdf": "application/pdf",
+}
 
 #: How many files to take away are made at a time, and how many more may be waited for.
 MAKING, WAITING = 2, 8

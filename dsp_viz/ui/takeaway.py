@@ -91,11 +91,11 @@ def _tables(kept: Kept) -> str:
     blocks = dsp_blocks(kept.result)
     if not blocks:
         return ""
-    first, _ = blocks[0]
+    first, _ = next(iter(blocks.values()))
     heads, scales, _ = first.coefficients.shape[1:]
     names = [f"{kind} {scale.pooled}×" for scale in first.scales for kind in (*maps.streams(first), "weight")]
     rows = []
-    for b, (block, _) in enumerate(blocks):
+    for b, (block, _) in blocks.items():
         for h in range(heads):
             numbers = [
                 value

@@ -7,7 +7,7 @@ import { decode } from "./layer.js";
 /**
  * @typedef {object} Result A manifest, as Python makes it.
  * @property {string} [token] under which the pieces lie; a page that was taken away has them in itself
- * @property {number} blocks how many layers
+ * @property {import("./stages.js").Facts[]} layers
  * @property {[number, number]} grid the finest one of the picture, rows and columns
  * @property {string} name of the picture
  * @property {string | null} example its name, where it is one
@@ -85,10 +85,15 @@ export function loadBlock(result, index) {
   });
 }
 
-/** The picture as the model saw it. @param {Result} result @returns {Promise<Picture>} */
-export async function loadPicture(result) {
+/**
+ * The picture: the part that the model saw, in its own resolution, or as the model saw it.
+ *
+ * @param {Result} result @param {boolean} [seen]
+ * @returns {Promise<Picture>}
+ */
+export async function loadPicture(result, seen = false) {
   const image = new Image();
-  image.src = pieceAddress(result, "picture");
+  image.src = pieceAddress(result, seen ? "picture" : "sharp");
   await image.decode().catch(() => {});
   return { image, ...mute(image) };
 }

@@ -26,6 +26,18 @@ export const tokenAt = (size, [y, x]) => within(size, [Math.floor(y * size.H), M
 export const rounded = (place, from, to) => tokenAt(to, centre(from, place));
 
 /**
+ * The place one token of a grid further, which stays within its token: on a coarse grid it is as exact as before.
+ *
+ * @param {Place} at shares @param {Size} grid @param {[number, number]} by rows and columns
+ * @returns {Place}
+ */
+export function moved(at, grid, by) {
+  const from = tokenAt(grid, at);
+  const to = within(grid, [from[0] + by[0], from[1] + by[1]]);
+  return [at[0] + (to[0] - from[0]) / grid.H, at[1] + (to[1] - from[1]) / grid.W];
+}
+
+/**
  * The key at a place of the picture, or null where none lies.
  *
  * @param {Grid} keys @param {Place} at shares
