@@ -16,12 +16,14 @@ Polarity is an axis of size 2 in the order (+, -); streams are in the order (sam
 """
 
 from .attention import DynamicSpectralPolarityAttention
+from .backbones import create_dsp_model
 from .baselines import PolaFormerAttention, SoftmaxAttention
 from .context import DynamicContextEncoder
 from .convolution import MultiModalConvolution
 from .mixing import GradientInformedMixer
-from .model import DSPImageClassifier, DSPModel, DSPTransformerBlock, create_dsp_model
+from .model import DSPImageClassifier, DSPModel, DSPTransformerBlock
 from .polarity import HierarchicalPolarityProcessor, PolarityLinearAttention
+from .pyramid import HierarchicalClassifier
 from .spectral import SpectralPolarityMixer
 from .window import WindowAttention
 
@@ -32,6 +34,7 @@ __all__ = [
     "DynamicContextEncoder",
     "DynamicSpectralPolarityAttention",
     "GradientInformedMixer",
+    "HierarchicalClassifier",
     "HierarchicalPolarityProcessor",
     "MultiModalConvolution",
     "PolaFormerAttention",

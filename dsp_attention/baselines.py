@@ -102,15 +102,15 @@ class PolaFormerAttention(nn.Module):
 
     def _positions(self, N: int, H: int, W: int) -> Tensor:
         built = self.positional_encoding.shape[1]
+        side = math.isqrt(built)
+        if side * side == built:  # another grid may hold as many tokens
+            return resize_positions(self.positional_encoding, (side, side), (H, W))
         if built == N:
             return self.positional_encoding
-        side = math.isqrt(built)
-        if side * side != built:
-            raise ValueError(
-                f"the positional encoding holds {built} tokens, no square, so it cannot be interpolated to {H}x{W}; "
-                f"build the layer with num_tokens={N}"
-            )
-        return resize_positions(self.positional_encoding, (side, side), (H, W))
+        raise ValueError(
+            f"the positional encoding holds {built} tokens, no square, so it cannot be interpolated to {H}x{W}; "
+            f"build the layer with num_tokens={N}"
+        )
 
 
 class SoftmaxAttention(nn.Module):

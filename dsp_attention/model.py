@@ -21,6 +21,7 @@ class DSPTransformerBlock(nn.Module):
         attn: any layer ``(x, H, W) -> (B, N, C)``.
         dim: ``C``.
         mlp_ratio: hidden width of the MLP in units of ``C``.
+        eps: of the norms.
 
     Raises:
         ValueError: ``mlp_ratio`` leaves no hidden unit.
@@ -28,14 +29,14 @@ class DSPTransformerBlock(nn.Module):
 
     roles: ClassVar[dict[str, Role]] = {"mlp": "hidden"}
 
-    def __init__(self, attn: nn.Module, dim: int, *, mlp_ratio: float = 4.0) -> None:
+    def __init__(self, attn: nn.Module, dim: int, *, mlp_ratio: float = 4.0, eps: float = 1e-5) -> None:
         super().__init__()
         hidden = int(dim * mlp_ratio)
         if hidden < 1:
             raise ValueError(f"mlp_ratio={mlp_ratio}: leaves {hidden} hidden units, at least 1 is needed")
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = nn.LayerNorm(dim, eps)
         self.attn = attn
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim, eps)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, x: Tensor, H: int, W: int) -> Tensor:
@@ -106,36 +107,6 @@ class DSPModel(nn.Module):
             x = block(x, H, W)
         logits: Tensor = self.head(self.norm(x.mean(1)))
         return logits
-
-
-def create_dsp_model(
-    dim: int = 384,
-    num_heads: int = 6,
-    depth: int = 12,
-    num_classes: int = 1000,
-    spectral_modes: int = 16,
-    num_scales: int = 3,
-    **options: Any,
-) -> DSPModel:
-    """A :class:`DSPModel` with DSP-Attention, by default of the size of DeiT-S.
-
-    Args:
-        dim: ``C``. num_heads: ``h``. depth: blocks. num_classes: classes.
-        spectral_modes: ``M``. num_scales: ``S``.
-        options: further arguments of :class:`DSPModel` or :class:`DynamicSpectralPolarityAttention`.
-
-    Raises:
-        ValueError: an argument is outside its range.
-    """
-    return DSPModel(
-        dim,
-        num_heads,
-        depth=depth,
-        num_classes=num_classes,
-        spectral_modes=spectral_modes,
-        num_scales=num_scales,
-        **options,
-    )
 
 
 class PatchEmbedding(nn.Module):

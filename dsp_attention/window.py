@@ -99,7 +99,7 @@ class WindowAttention(nn.Module):
             the entry in the middle is that of the query itself.
         """
         built = 2 * self.window - 1
-        table = self.relative_position_bias_table.T.unflatten(1, (built, built))
+        table: Tensor = self.relative_position_bias_table.T.unflatten(1, (built, built))
         margin = 0 if window is None else self.window - window
         return table[:, margin : built - margin, margin : built - margin]
 
@@ -129,7 +129,7 @@ def padded(size: int, window: int) -> int:
 def cut(x: Tensor, H: int, W: int, window: int, shift: int) -> Tensor:
     """Tokens ``(B, H·W, C)`` in windows, ``(B·windows, w², C)``: padded with zeros, shifted up and left, row-major."""
     rows, columns = padded(H, window), padded(W, window)
-    field = x.unflatten(1, (H, W))
+    field: Tensor = x.unflatten(1, (H, W))
     if (rows, columns) != (H, W):
         field = F.pad(field, (0, 0, 0, columns - W, 0, rows - H))
     if shift:
@@ -141,7 +141,7 @@ def cut(x: Tensor, H: int, W: int, window: int, shift: int) -> Tensor:
 def put_together(x: Tensor, H: int, W: int, window: int, shift: int) -> Tensor:
     """What :func:`cut` cut: windows ``(B·windows, w², C)`` as tokens ``(B, H·W, C)``."""
     rows, columns = padded(H, window), padded(W, window)
-    field = x.unflatten(1, (window, window)).unflatten(0, (-1, rows // window, columns // window))
+    field: Tensor = x.unflatten(1, (window, window)).unflatten(0, (-1, rows // window, columns // window))
     field = field.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (B, rows, columns, C)
     if shift:
         field = field.roll((shift, shift), (1, 2))

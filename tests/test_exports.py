@@ -5,7 +5,7 @@ import dsp_viz
 
 LAYER = """
     DSPImageClassifier DSPModel DSPTransformerBlock DynamicContextEncoder DynamicSpectralPolarityAttention
-    GradientInformedMixer HierarchicalPolarityProcessor MultiModalConvolution PolaFormerAttention
+    GradientInformedMixer HierarchicalClassifier HierarchicalPolarityProcessor MultiModalConvolution PolaFormerAttention
     PolarityLinearAttention SoftmaxAttention SpectralPolarityMixer WindowAttention create_dsp_model
 """
 EXPLORER = "Analysis CheckpointError ImageError Subject analyse available images layer load maps trace"

@@ -43,6 +43,8 @@ def test_public_names_and_defaults() -> None:
         "num_classes": 1000,
         "spectral_modes": 16,
         "num_scales": 3,
+        "backbone": None,
+        "attention": "dsp",
     }
 
 
