@@ -15,7 +15,10 @@ try:
     from .analysis import Analysis, analyse
     from .files import CheckpointError
     from .images import ImageError
-    from .sources.checkpoint import available, load
+    from .kinds import register
+    from .sources import load
+    from .sources.checkpoint import available
+    from .sources.own import wrap
     from .subject import Subject
 except ModuleNotFoundError as error:
     if not error.name or error.name.startswith("dsp_"):
@@ -36,7 +39,9 @@ __all__ = [
     "layer",
     "load",
     "maps",
+    "register",
     "trace",
+    "wrap",
 ]
 
 

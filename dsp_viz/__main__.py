@@ -17,7 +17,7 @@ from .images import ImageError
 from .interventions import Intervention, InterventionError, applied, from_json
 from .kinds import layers
 from .maps import Query
-from .sources.checkpoint import load
+from .sources import load
 from .subject import Subject
 from .trust import table, trust
 

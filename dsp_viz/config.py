@@ -46,7 +46,8 @@ def _twice(names: Iterable[str]) -> str | None:
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names; ValueError where one is there twice."""
     if (name := _twice(names)) is not None:
         raise ValueError(f"{short(name)} is there twice: each may be there once")
     return names
@@ -64,7 +65,7 @@ Rate = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Mean = Annotated[float, Field(strict=True, ge=-1000, le=1000)]
 Deviation = Annotated[float, Field(strict=True, ge=1e-4, le=1000)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(_visible)]
-Names = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
+Names = Annotated[tuple[Name, ...], AfterValidator(distinct)]
 
 
 def _size(most: int) -> Any:

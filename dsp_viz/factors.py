@@ -1,14 +1,14 @@
 """The factors of one layer's maps as bytes: all that a browser needs to rebuild any row of any map.
 
-docs/format.md describes the bytes; ``ui/view/layer.js`` reads them too. Factors of the rule ``ratio`` are stored as
-float16, scaled per head so that the largest value is 2^15: features span many powers of ten, and only float16's
-exponent limits the smallest. Those of the other rules are stored as float32: an exponential turns a score's absolute
-error into a weight's relative error, and where products of both signs cancel, their errors stay.
+docs/format.md describes the bytes; ``ui/view/layer.js`` reads them too. Factors take 16 bits a number. Those of the
+rule ``ratio`` are float16, scaled per head so that the largest value is 2^15: features span many powers of ten, and
+only float16's exponent limits the smallest. Those of the other rules are whole numbers of a unit, one for each head and
+channel: an exponential turns a score's absolute error into a weight's relative error, and where products of both signs
+cancel, their errors stay.
 """
 
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,23 +16,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import maps
-from .layer import Layer
+from .layer import Layer, Scale
+from .rows import rows
 
 #: The format that is written, and the newest that is read.
-FORMAT = 2
+FORMAT = 3
 
-#: What the largest feature of a head becomes; float16 ends at 65504.
-_TOP = 32768.0
+#: What the largest feature of a head becomes as float16, which ends at 65504, and the largest number as an integer.
+_TOPS = {"<f2": 32768.0, "<i2": 32767.0}
 
 
 class Factors(NamedTuple):
-    """Of one scale, in true units: ``(h, N_queries, width)``, ``(h, N_keys, width)``, and of the rule ``softmax`` the
-    average of all rows, ``(streams, h, N_keys)``; float32."""
+    """Of one scale, in true units, float32; queries and keys are prefix tokens and then the cells of a grid.
+
+    Attributes:
+        left: ``(h, queries, width)``. right: ``(h, keys, width)``.
+        average: of all rows, ``(streams, h, keys)``, with the rule ``softmax``.
+        bias: of a window, ``(h, 2·rows − 1, 2·columns − 1)``. kept: of each key, ``(keys,)``.
+    """
 
     left: np.ndarray
     right: np.ndarray
-    average: np.ndarray | None
+    average: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    kept: np.ndarray | None = None
 
 
 def encode(block: Layer) -> bytes:
@@ -41,41 +48,48 @@ def encode(block: Layer) -> bytes:
     Raises:
         ValueError: the factors of its scales differ in width.
     """
-    small = block.finish == "ratio"
-    arrays: list[np.ndarray] = []
-    scales = []
-    averages = maps.block_maps(block, "all") if block.finish == "softmax" else None
-    for s, scale in enumerate(block.scales):
-        units = []
-        for factor in (scale.left, scale.right):
-            joined = torch.cat(factor[:, 0].unbind(0), dim=-1).float()  # (h, N, width)
-            unit = torch.ones(len(joined))
-            if small:
-                unit = joined.abs().amax((1, 2)).clamp_min(torch.finfo(torch.float32).tiny) / _TOP
-            units.append(unit.tolist())
-            arrays.append((joined / unit[:, None, None] if small else joined).numpy().astype("<f2" if small else "<f4"))
-        if averages is not None:
-            arrays.append(averages[s].float().numpy().astype("<f4"))
-        scales.append(
-            {
-                "queries": scale.queries.size,
-                "keys": scale.keys.size,
-                "box": scale.keys.box,
-                "pooled": scale.pooled,
-                "width": scale.left.shape[0] * scale.left.shape[-1],
-                "units": units,
-            }
-        )
     # A part of the left factor is a run of its width.
     part, *others = {scale.left.shape[-1] for scale in block.scales}
     if others:
         raise ValueError(f"{block.name}: the factors of all scales must be as wide; they are {sorted([part, *others])}")
+    arrays: list[np.ndarray] = []
+    scales = []
+    for scale in block.scales:
+        signed = _never_both(block, scale)
+        for factor in (scale.left, scale.right):
+            parts = factor[:, 0].float()
+            joined = parts[0] - parts[1] if signed else torch.cat(parts.unbind(0), dim=-1)  # (h, N, stored width)
+            if block.finish == "ratio":
+                arrays += _scaled(joined, (1, 2), "<f2")
+            else:
+                arrays += _scaled(joined, 1, "<i2")
+        window = scale.window
+        if block.finish == "softmax":
+            with torch.autocast("cpu", enabled=False):
+                arrays.append(rows(block, scale, "all").float().numpy().astype("<f4"))
+            if window is not None and window.bias is not None:
+                arrays += _scaled(window.bias.float(), (1, 2), "<i2")
+            if scale.kept is not None:
+                arrays.append(scale.kept.float().numpy().astype("<f4"))
+        told = {
+            "queries": scale.queries.size,
+            "keys": scale.keys.size,
+            "box": scale.keys.box,
+            "pooled": scale.pooled,
+            "width": scale.left.shape[0] * part,
+            "signed": signed,
+            "kept": scale.kept is not None,
+        }
+        if window is not None:
+            told["window"] = {"size": window.size, "shift": window.shift, "bias": window.bias is not None}
+        scales.append(told)
     header = {
         "format": FORMAT,
         "name": block.name,
         "kind": block.kind,
         "stage": block.stage,
         "heads": block.coefficients.shape[1],
+        "prefix": block.prefix,
         "grid": block.grid.size,
         "streams": [{"name": s.name, "role": s.role, "turn": s.turn * part} for s in block.streams],
         "finish": block.finish,
@@ -88,6 +102,24 @@ def encode(block: Layer) -> bytes:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
     return b"".join([struct.pack("<I", len(text)), text, *map(_padded, arrays)])
+
+
+def _never_both(block: Layer, scale: Scale) -> bool:
+    """Whether the factors are positive and negative parts of one number each, as features are without filters."""
+    factors = (scale.left[:, 0], scale.right[:, 0])
+    return (
+        block.finish == "ratio"
+        and len(scale.left) == 2
+        and all(bool((f >= 0).all() & (f == 0).any(0).all()) for f in factors)
+    )
+
+
+def _scaled(values: Tensor, over: int | tuple[int, ...], dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Units, one for all values along some axes, and the values in these units."""
+    tops = values.abs().amax(over, keepdim=True)
+    units = (tops / _TOPS[dtype]).clamp_min(torch.finfo(torch.float32).tiny)
+    scaled = values / units
+    return units.numpy().astype("<f4"), (scaled.round() if dtype == "<i2" else scaled).numpy().astype(dtype)
 
 
 def _padded(array: np.ndarray) -> bytes:
@@ -105,6 +137,7 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[Factors]]:
     header = json.loads(data[4 : 4 + length])
     if header.get("format", 1) != FORMAT:
         raise ValueError(f"format={header.get('format', 1)}: this version of dsp_viz reads {FORMAT} only")
+    heads, first, softmax = header["heads"], len(header["prefix"]), header["finish"] == "softmax"
     offset = 4 + length
 
     def take(dtype: str, *shape: int) -> np.ndarray:
@@ -113,17 +146,23 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[Factors]]:
         offset += array.nbytes + -array.nbytes % 4
         return array.astype(np.float32)
 
-    def read(scale: dict[str, Any]) -> Iterator[np.ndarray]:
-        heads, width = header["heads"], scale["width"]
-        for (rows, columns), unit in zip((scale["queries"], scale["keys"]), scale["units"], strict=True):
-            stored = take("<f2" if header["finish"] == "ratio" else "<f4", heads, rows * columns, width)
-            yield stored * np.array(unit, np.float32)[:, None, None]
-        if header["finish"] == "softmax":
-            rows, columns = scale["keys"]
-            yield take("<f4", len(header["streams"]), heads, rows * columns)
+    def factor(scale: dict[str, Any], count: int) -> np.ndarray:
+        width = scale["width"] // 2 if scale["signed"] else scale["width"]
+        ratio = header["finish"] == "ratio"
+        units = take("<f4", heads, 1, 1 if ratio else width)
+        stored = units * take("<f2" if ratio else "<i2", heads, count, width)
+        return np.concatenate([stored.clip(min=0), (-stored).clip(min=0)], -1) if scale["signed"] else stored
 
-    found = [list(read(scale)) for scale in header["scales"]]
-    return header, [Factors(left, right, rest[0] if rest else None) for left, right, *rest in found]
+    def read(scale: dict[str, Any]) -> Factors:
+        counts = [first + rows * columns for rows, columns in (scale["queries"], scale["keys"])]
+        left, right = (factor(scale, count) for count in counts)
+        average = take("<f4", len(header["streams"]), heads, counts[1]) if softmax else None
+        window, bias = scale.get("window"), None
+        if window and window["bias"]:
+            bias = take("<f4", heads, 1, 1) * take("<i2", heads, *(2 * side - 1 for side in window["size"]))
+        return Factors(left, right, average, bias, take("<f4", counts[1]) if scale["kept"] else None)
+
+    return header, [read(scale) for scale in header["scales"]]
 
 
 def restore(block: Layer, data: bytes) -> Layer:

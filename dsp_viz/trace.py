@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from .hooks import Calls, Point, reading
 from .kinds import joined, layers
-from .kinds.kind import Kind
+from .kinds.kind import Kind, Unreadable
+from .kinds.refused import refused as unknown
 from .layer import Layer, Trace
 from .proof import prove, refusal
 
@@ -76,7 +77,7 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
         with torch.autocast("cpu", enabled=False):
             records, refused = _read(model, found, points, calls)
             verified, untrue = prove(model, records, x, tuple(kind for _, kind in found.values()))
-    refused |= untrue
+    refused |= untrue | unknown(model)
     shown = _staged(record for name, record in records.items() if name not in refused)
     if not shown:
         raise ValueError(next(iter(refused.values())))
@@ -107,6 +108,8 @@ def _read(
             # Here and nowhere else: what is made of a trace (bytes, arrays, figures) is made on the CPU, some of it in
             # float64.
             records[name] = _near(kind.read(name, layer, partial(_seen, seen, name)))
+        except Unreadable as fault:
+            refused[name] = refusal(model, name, str(fault))
         except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
             # Another form than the reader knows: one such layer does not take the others away.
             refused[name] = refusal(model, name, f"its reader cannot read it ({type(error).__name__}: {error})")

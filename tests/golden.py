@@ -1,10 +1,11 @@
-"""Small layers, one of each rule, whose bytes and rows are kept: ``python tests/golden.py`` wrote them.
+"""Small layers, one of each form, whose bytes and rows are kept: ``python tests/golden.py`` wrote them.
 
 Numbers come from a formula, so that no release of a library draws others. Rows are computed entry by entry in float64.
 """
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ import torch
 from torch import Tensor
 
 from dsp_viz import factors
-from dsp_viz.layer import Finish, Grid, Layer, Scale, Stream
+from dsp_viz.layer import Finish, Grid, Layer, Scale, Stream, Window
 
 FOLDER = Path(__file__).parent / "data" / "layers"
 
-#: Asked of each: two tokens and the average of all.
+#: Asked of each: two tokens and the average of all; besides these its prefix tokens.
 QUERIES = ("0,0", "4,2", "all")
 
 _TOKENS = Grid(5, 3)
@@ -30,11 +31,18 @@ def _numbers(*shape: int, start: int, positive: bool) -> Tensor:
 
 
 def _layer(
-    finish: Finish, streams: tuple[Stream, ...], grids: list[tuple[Grid, Grid, int]], parts: int, width: int
+    name: str,
+    finish: Finish,
+    streams: tuple[Stream, ...],
+    grids: list[tuple[Grid, Grid, int]],
+    *,
+    width: int,
+    parts: int = 1,
+    prefix: tuple[str, ...] = (),
 ) -> Layer:
     heads, scales = 2, []
     for s, (queries, keys, pooled) in enumerate(grids):
-        sizes = [grid.rows * grid.columns for grid in (queries, keys)]
+        sizes = [len(prefix) + grid.rows * grid.columns for grid in (queries, keys)]
         left, right = (
             _numbers(parts, 1, heads, n, width, start=1000 * s + 7 * i, positive=finish == "ratio").float()
             for i, n in enumerate(sizes)
@@ -42,30 +50,48 @@ def _layer(
         scales.append(Scale(queries, keys, left, right, torch.zeros(1, heads, sizes[1], 2), pooled=pooled))
     shape = (1, heads, len(scales), len(streams))
     return Layer(
-        name=f"blocks.1.{finish}",
+        name=f"blocks.1.{name}",
         kind=f"{finish} attention",
-        grid=_TOKENS,
+        grid=grids[0][0],
         streams=streams,
         finish=finish,
         scales=tuple(scales),
         coefficients=_numbers(*shape, start=11, positive=True).float(),
         weights=_numbers(*shape[:3], start=13, positive=True).float(),
-        output=torch.zeros(1, 15, 4),
+        output=torch.zeros(1, sizes[0], 4),
         epsilon=1e-6 if finish == "ratio" else 0.0,
         stage=1,
+        prefix=prefix,
         dynamic=finish == "ratio",
     )
+
+
+def _with(block: Layer, **changes: object) -> Layer:
+    return replace(block, scales=tuple(replace(scale, **changes) for scale in block.scales))
 
 
 def records() -> dict[str, Layer]:
     """By the name of their files."""
     both = (Stream("same", "same"), Stream("opposite", "opposite", turn=1))
     coarse = _TOKENS.pooled(2)
+    one = (Stream("softmax"),)
+    # One number each, as its positive and its negative part.
+    signed = _layer("signed", "ratio", both, [(_TOKENS, _TOKENS, 1)], parts=2, width=3)
+    numbers = [2 * factor[:1] - 1 for factor in (signed.scales[0].left, signed.scales[0].right)]
+    left, right = (torch.cat([number.relu(), (-number).relu()]) for number in numbers)
+    # All tokens ask, keys are pooled; a key and a half are left out.
+    softmax = _layer("softmax", "softmax", one, [(_TOKENS, coarse, 2)], width=5, prefix=("class", "register 1"))
+    kept = torch.tensor([1, 1, 0, 0.5, 1, 1, 1, 1])
+    window = _layer("window", "softmax", one, [(Grid(6, 4), Grid(6, 4), 1)], width=5)
+    bias = _numbers(2, 5, 3, start=17, positive=False).float()
     return {
-        "ratio": _layer("ratio", both, [(_TOKENS, _TOKENS, 1), (Grid(*coarse.size), coarse, 2)], parts=2, width=3),
-        "product": _layer("product", (Stream("inline"),), [(_TOKENS, _TOKENS, 1)], parts=1, width=5),
-        # All tokens ask, keys are pooled.
-        "softmax": _layer("softmax", (Stream("softmax"),), [(_TOKENS, coarse, 2)], parts=1, width=5),
+        "ratio": _layer(
+            "ratio", "ratio", both, [(_TOKENS, _TOKENS, 1), (Grid(*coarse.size), coarse, 2)], parts=2, width=3
+        ),
+        "signed": _with(signed, left=left, right=right),
+        "product": _layer("product", "product", (Stream("coat"),), [(_TOKENS, _TOKENS, 1)], width=5, prefix=("class",)),
+        "softmax": _with(softmax, kept=kept),
+        "window": _with(window, window=Window((3, 2), (1, 1), bias)),
     }
 
 
@@ -83,19 +109,43 @@ def _weights(query: str, tokens: tuple[int, int], grid: tuple[int, int]) -> np.n
     return np.mean(asked, 0)
 
 
+def _seen(window: Window | None, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """``(N, N)`` which keys queries see, ``(h, N, N)`` what is added to their scores."""
+    N = grid.rows * grid.columns
+    if window is None:
+        return np.ones((1, 1), bool), np.zeros((1, 1, 1))
+    sees, added = np.zeros((N, N), bool), np.zeros((len(window.bias), N, N))
+    for i, (r, c) in enumerate(np.ndindex(*grid.size)):
+        for j, (y, x) in enumerate(np.ndindex(*grid.size)):
+            places = [
+                [((at - shift) % n // side, at < shift) for at in pair]
+                for pair, shift, n, side in zip(((r, y), (c, x)), window.shift, grid.size, window.size, strict=True)
+            ]
+            sees[i, j] = all(query == key for query, key in places)
+            if sees[i, j]:
+                added[:, i, j] = window.bias[:, r - y + window.size[0] - 1, c - x + window.size[1] - 1]
+    return sees, added
+
+
 def _rows(block: Layer, query: str) -> list[list]:
-    """For each scale ``[stream][head][key]``."""
+    """For each scale ``[stream][head][key]``, prefix tokens first."""
     found = []
     for scale in block.scales:
         left, right = (factor[:, 0].double().numpy() for factor in (scale.left, scale.right))  # (P, h, N, r)
-        asked = _weights(query, block.grid.size, scale.queries.size)
+        if query in block.prefix:
+            asked = np.arange(left.shape[2]) == block.prefix.index(query)
+        else:
+            placed = _weights(query, block.grid.size, scale.queries.size)
+            asked = np.concatenate([np.zeros(len(block.prefix)), placed])
+        sees, added = _seen(scale.window, scale.keys)
         maps = []
         for stream in block.streams:
             s = np.einsum("phir,phjr->hij", np.roll(left, -stream.turn, 0), right)
             if block.finish == "ratio":
                 s = s / (s.sum(-1, keepdims=True) + s.shape[-1] * block.epsilon)
             elif block.finish == "softmax":
-                s = np.exp(s) / np.exp(s).sum(-1, keepdims=True)
+                s = np.exp(s + added) * sees * (1 if scale.kept is None else scale.kept.double().numpy())
+                s = s / s.sum(-1, keepdims=True)
             maps.append(np.einsum("i,hij->hj", asked, s).tolist())
         found.append(maps)
     return found
@@ -105,5 +155,5 @@ if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, block in records().items():
         (FOLDER / f"{name}.bin").write_bytes(factors.encode(block))
-        rows = {query: _rows(block, query) for query in QUERIES}
+        rows = {query: _rows(block, query) for query in (*QUERIES, *block.prefix)}
         (FOLDER / f"{name}.json").write_text(json.dumps({"rows": rows}) + "\n")

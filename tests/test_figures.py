@@ -6,6 +6,8 @@ import pytest
 
 from dsp_viz.figures import filters, screen
 
+NAMES = ["block 1", "block 2", "block 3", "block 4"]
+
 
 @pytest.fixture
 def maps() -> list[np.ndarray]:
@@ -40,15 +42,36 @@ def test_filter_gain_is_centred_on_gain_one() -> None:
 def test_coefficients_and_weights_keep_every_number() -> None:
     generator = np.random.default_rng(1)
     values = 2 * generator.random((2, 3, 2, 2))
-    z = np.asarray(screen.coefficients(values).data[0].z)
+    z = np.asarray(screen.coefficients(values, NAMES[: len(values)]).data[0].z)
     for block in range(2):
         for stream in range(2):
             panel = z[4 * stream : 4 * stream + 3, 3 * block : 3 * block + 2]
             np.testing.assert_allclose(panel, values[block, :, :, stream])
     weights = generator.dirichlet(np.ones(2), (2, 3))
-    bars = screen.mixer_weights(weights, weights[..., ::-1]).data
+    bars = screen.mixer_weights(weights, NAMES[:2], tracked=weights[..., ::-1]).data
     np.testing.assert_allclose(bars[1].y, weights[..., 1].ravel())
     np.testing.assert_allclose(bars[1].customdata, weights[..., 0].ravel())
+
+
+def test_blocks_of_a_pyramid_differ_in_heads_and_scales() -> None:
+    generator = np.random.default_rng(2)
+    names = ["stage 1 · block 1", "stage 2 · block 1", "stage 2 · block 2"]
+    values = [2 * generator.random(shape) for shape in ((1, 3, 2), (5, 1, 2), (2, 2, 2))]
+    figure = screen.coefficients(values, names, chosen=(2, 1))
+    z = np.asarray(figure.data[0].z)
+    assert z.shape == (2 * 5 + 1, 3 + 1 + 1 + 1 + 2)
+    for block, left in zip(values, (0, 4, 6), strict=True):
+        for stream in (0, 1):
+            panel = z[6 * stream : 6 * stream + len(block), left : left + block.shape[1]]
+            np.testing.assert_allclose(panel, block[..., stream])
+    assert np.isfinite(z).sum() == sum(block.size for block in values)
+    assert [(s.x0, s.x1, s.y0) for s in figure.layout.shapes] == [(5.5, 7.5, 0.5), (5.5, 7.5, 6.5)]
+    assert [a.x for a in figure.layout.annotations[:3]] == [1, 4, 6.5]  # in the middle of their columns
+    assert figure.layout.annotations[1].text == "<b>stage 2<br>block 1</b>"
+    bars = screen.mixer_weights([block[..., 0] for block in values], names, chosen=(2, 1)).data
+    assert bars[0].x[0] == ["stage 1<br>block 1", *["stage 2<br>block 1"] * 5, *["stage 2<br>block 2"] * 2]
+    np.testing.assert_allclose(bars[1].y, [values[0][0, 1, 0], *[np.nan] * 5, *values[2][:, 1, 0]])
+    assert list(bars[2].marker.line.width) == [0] * 7 + [2]
 
 
 def bar_of(figure: go.Figure) -> tuple[float, str, str]:
@@ -93,7 +116,7 @@ def test_a_bar_speaks_of_what_is_shown() -> None:
 
 
 def test_scales_and_heads_have_colours_of_their_own() -> None:
-    bars = screen.mixer_weights(np.full((1, 2, 6), 1 / 6)).data
+    bars = screen.mixer_weights(np.full((1, 2, 6), 1 / 6), NAMES[:1]).data
     assert len({bar.marker.color for bar in bars}) == 6
     lines = filters.radial_gain(np.ones((2, 11, 3))).data
     looks = [(line.line.color, line.line.dash, line.marker.symbol) for line in lines]
@@ -135,10 +158,10 @@ def test_radial_gain_has_a_line_per_head_and_polarity() -> None:
 
 def test_what_is_looked_at_is_marked() -> None:
     values = np.ones((2, 3, 2, 2))
-    shapes = screen.coefficients(values, chosen=(1, 2)).layout.shapes
+    shapes = screen.coefficients(values, NAMES[: len(values)], chosen=(1, 2)).layout.shapes
     assert [(s.x0, s.x1, s.y0, s.y1) for s in shapes] == [(2.5, 4.5, 1.5, 2.5), (2.5, 4.5, 5.5, 6.5)]
-    assert screen.coefficients(values).layout.shapes == ()
-    bars = screen.mixer_weights(values[..., 0] / 2, chosen=(0, 1)).data
+    assert screen.coefficients(values, NAMES[: len(values)]).layout.shapes == ()
+    bars = screen.mixer_weights(values[..., 0] / 2, NAMES[: len(values)], chosen=(0, 1)).data
     assert [list(bar.marker.line.width) for bar in bars] == [[0, 2, 0, 0, 0, 0]] * 2
     gain = np.ones((2, 2, 5, 5))
     names = filters.filter_gain(gain, 0 * gain, head=1).layout.xaxis.ticktext
@@ -157,5 +180,5 @@ def test_epochs_share_a_scale() -> None:
     assert (trace.zmin, trace.zmax) == (-2.0, 2.0)
     values = np.ones((3, 2, 3, 2, 2))
     values[1, 0, 0, 0, 0] = 1.5
-    trace = screen.coefficients(values[0], among=values).data[0]
+    trace = screen.coefficients(values[0], NAMES[: len(values[0])], among=values).data[0]
     assert (trace.zmin, trace.zmax) == (0.5, 1.5)

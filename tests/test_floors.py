@@ -36,6 +36,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "captum": ("dsp_viz.relevance",),
     "scipy": ("dsp_viz.trust", "training"),
     "safetensors": ("dsp_viz.sources",),
+    "huggingface_hub": ("dsp_viz.sources",),
     "timm": ("dsp_viz.sources",),
     "torchvision": ("training",),
     "accelerate": ("training",),

@@ -79,11 +79,11 @@ def test_its_bytes_give_the_same_rows(layer: inline.InLineAttention, x: Tensor) 
     header, (found,) = factors.decode(factors.encode(block))
     assert (header["finish"], header["streams"]) == ("product", [{"name": "inline", "role": "only", "turn": 0}])
     rows = np.einsum("hic,hjc->hij", found.left.astype(float), found.right)
-    np.testing.assert_allclose(rows, dense(layer, x), rtol=1e-4, atol=1e-6)
+    want = dense(layer, x)
+    np.testing.assert_allclose(rows, want, rtol=0, atol=1e-4 * float(want.abs().max()))
     again = factors.restore(factors.without_tokens(block), factors.encode(block))
-    torch.testing.assert_close(
-        maps.block_maps(again, (1, 2))[0].double(), maps.block_maps(block, (1, 2))[0], rtol=1e-4, atol=1e-6
-    )
+    (got,), (row,) = maps.block_maps(again, (1, 2)), maps.block_maps(block, (1, 2))
+    torch.testing.assert_close(got.double(), row, rtol=0, atol=1e-4 * float(row.abs().max()))
 
 
 def test_its_figure_is_signed(layer: inline.InLineAttention, x: Tensor) -> None:
@@ -318,21 +318,23 @@ def test_streams_may_have_softmax_rows_of_their_own() -> None:
     again = factors.restore(factors.without_tokens(both), factors.encode(both))
     for query in ("all", (3, 2)):
         (want,), (got,) = maps.block_maps(both, query), maps.block_maps(again, query)
-        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-7)
         assert not torch.allclose(want[0], want[1])
 
 
-def test_each_rule_has_its_golden_bytes() -> None:
+def test_each_form_has_its_golden_bytes() -> None:
     """What was written by this format is read the same for good; tests/js reads the same files."""
     for name, block in records().items():
         data = (FOLDER / f"{name}.bin").read_bytes()
         header, found = factors.decode(data)
         told = json.loads((FOLDER / f"{name}.json").read_text())
-        assert header["format"] == 2
+        assert header["format"] == 3
         assert header == factors.decode(factors.encode(block))[0]
         again = factors.restore(factors.without_tokens(block), data)
         for query, want in told["rows"].items():
-            asked = "all" if query == "all" else tuple(map(int, query.split(",")))
-            for got, expected in zip(maps.block_maps(again, asked), want, strict=True):  # type: ignore[arg-type]
-                np.testing.assert_allclose(got.flatten(2).numpy(), expected, rtol=3e-3, atol=1e-6)
+            asked = tuple(map(int, query.split(","))) if "," in query else query
+            shares = maps.prefix_shares(again, asked)
+            for beside, got, expected in zip(shares, maps.block_maps(again, asked), want, strict=True):
+                rows = torch.cat([beside, got.flatten(2)], -1)
+                np.testing.assert_allclose(rows.numpy(), expected, rtol=3e-3, atol=1e-6)
         assert len(found) == len(block.scales)

@@ -5,7 +5,7 @@ one (and gains below 1), nothing for zero. The ramps are single-hued, monotone i
 with the common colour-vision deficiencies. Backgrounds are transparent, so that the light or dark page shows through.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -127,16 +127,16 @@ def shared_limit(maps: list[Array]) -> float:
     return max(1.0, float(np.quantile(values, COVERED, weights=area, method="inverted_cdf")))
 
 
-def summary_influence(values: Array, names: tuple[str, ...]) -> go.Figure:
+def summary_influence(values: Array, names: tuple[str, ...], blocks: Sequence[str]) -> go.Figure:
     """How much each summary moves the coefficients of each block: mean of ``|c - c_without|``.
 
     Args:
-        values: ``(blocks, summaries)``. names: of the summaries.
+        values: ``(blocks, summaries)``. names: of the summaries. blocks: names of the blocks.
     """
     figure = go.Figure(layout=layout(280, barmode="group", bargap=0.3))
     for i, name in enumerate(names):
         figure.add_bar(
-            x=[f"block {b + 1}" for b in range(len(values))],
+            x=[_two_lines(block) for block in blocks],
             y=values[:, i],
             name=name,
             marker={"color": SCALES[i % len(SCALES)], "line": {"width": 0}},
@@ -146,19 +146,32 @@ def summary_influence(values: Array, names: tuple[str, ...]) -> go.Figure:
     return figure
 
 
-def coefficients(values: Array, *, chosen: tuple[int, int] | None = None, among: Array | None = None) -> go.Figure:
+def coefficients(
+    values: Sequence[Array],
+    blocks: Sequence[str],
+    *,
+    chosen: tuple[int, int] | None = None,
+    among: Sequence[Array] | None = None,
+) -> go.Figure:
     """Dynamic coefficients: a row a stream and head, a column a block and scale.
 
     Args:
-        values: ``(blocks, h, S, 2)``, (same, opposite), within (0, 2); 1 is the value at initialisation.
-        chosen: block and head that are looked at, framed.
+        values: of each block, ``(h, S, 2)``, (same, opposite), within (0, 2); 1 is the value at initialisation.
+        blocks: their names. chosen: block and head that are looked at, framed.
         among: coefficients that share the colour scale, if more than those shown.
     """
-    blocks, heads, scales, _ = values.shape
-    sheet, centres, _ = stitch([[values[b, ..., stream] for b in range(blocks)] for stream in (0, 1)], gap=1)
-    spread = max(0.05, float(np.abs((values if among is None else among) - 1).max()))
+    heads = max(len(block) for block in values)
+    starts = np.cumsum([0, *(block.shape[1] + 1 for block in values)])  # a column is left between blocks
+    sheet = np.full((2 * heads + 1, starts[-1] - 1), np.nan)
+    for block, left in zip(values, starts[:-1], strict=True):
+        for stream in (0, 1):
+            top = stream * (heads + 1)
+            sheet[top : top + len(block), left : left + block.shape[1]] = block[..., stream]
+    spread = max(0.05, *(float(np.abs(block - 1).max()) for block in (values if among is None else among)))
     ticks = [1 - spread, 1 - spread / 2, 1.0, 1 + spread / 2, 1 + spread]
-    columns = np.add.outer(np.arange(blocks) * (scales + 1), np.arange(scales)).ravel()
+    scales = [
+        (left + s, str(2**s)) for block, left in zip(values, starts[:-1], strict=True) for s in range(block.shape[1])
+    ]
     rows = [*range(heads), *range(heads + 1, 2 * heads + 1)]
     names = [f"{stream} · head {i + 1}" for stream in ("same", "opposite") for i in range(heads)]
     figure = go.Figure(
@@ -176,32 +189,48 @@ def coefficients(values: Array, *, chosen: tuple[int, int] | None = None, among:
         layout(180 + 60 * heads),
     )
     if chosen:
-        left = chosen[0] * (scales + 1) - 0.5
-        for top in (chosen[1] - 0.5, heads + chosen[1] + 0.5):
-            figure.add_shape(type="rect", x0=left, x1=left + scales, y0=top, y1=top + 1, line=FRAME)
-    for b, centre in enumerate(centres):
-        figure.add_annotation(text=f"<b>block {b + 1}</b>", x=centre, y=1, yref="paper", yshift=30, showarrow=False)
+        edges = starts[chosen[0]] - 0.5, starts[chosen[0] + 1] - 1.5
+        for upper in (chosen[1] - 0.5, heads + chosen[1] + 0.5):
+            figure.add_shape(type="rect", x0=edges[0], x1=edges[1], y0=upper, y1=upper + 1, line=FRAME)
+    for name, left, right in zip(blocks, starts[:-1], starts[1:], strict=True):
+        at = {"x": (left + right) / 2 - 1, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 20}
+        figure.add_annotation(text=f"<b>{_two_lines(name)}</b>", showarrow=False, **at)
     scale_title = {"x": 0, "xref": "paper", "xanchor": "right", "y": 1, "yref": "paper", "yanchor": "bottom"}
     figure.add_annotation(text="scale ×", showarrow=False, xshift=-6, **scale_title)
     plain = {"ticks": "", "showgrid": False, "zeroline": False, "tickangle": 0}
-    figure.update_xaxes(tickvals=columns, ticktext=[str(2**s) for s in range(scales)] * blocks, side="top", **plain)
+    figure.update_xaxes(tickvals=[at for at, _ in scales], ticktext=[name for _, name in scales], side="top", **plain)
     figure.update_yaxes(tickvals=rows, ticktext=names, autorange="reversed", **plain)
-    figure.update_layout(margin_l=118)
+    figure.update_layout(margin_l=118, margin_t=76 if any("·" in name for name in blocks) else 56)
     return figure
 
 
-def mixer_weights(weights: Array, tracked: Array | None = None, *, chosen: tuple[int, int] | None = None) -> go.Figure:
+def _two_lines(name: str) -> str:
+    """A block's name, its stage above it."""
+    return name.replace(" · ", "<br>")
+
+
+def mixer_weights(
+    weights: Sequence[Array],
+    blocks: Sequence[str],
+    *,
+    tracked: Sequence[Array] | None = None,
+    chosen: tuple[int, int] | None = None,
+) -> go.Figure:
     """Share of each scale in every block and head, as stacked bars; the tracked gradient shares on hover.
 
     Args:
-        weights: ``(blocks, h, S)``, sums to 1 over scales. tracked: same shape, the ``ema`` that informs it, if known.
+        weights: of each block, ``(h, S)``, sums to 1 over scales. blocks: their names.
+        tracked: same shapes, the ``ema`` that informs them, if known.
         chosen: block and head that are looked at, framed.
     """
-    blocks, heads, scales = weights.shape
-    labels = [
-        [f"block {b + 1}" for b in range(blocks) for _ in range(heads)],
-        [f"{i + 1}" for _ in range(blocks) for i in range(heads)],
-    ]
+    heads = [(b, i) for b, block in enumerate(weights) for i in range(len(block))]
+    labels = [[_two_lines(blocks[b]) for b, _ in heads], [f"{i + 1}" for _, i in heads]]
+    scales = max(block.shape[1] for block in weights)
+
+    def of_scale(values: Sequence[Array], s: int) -> Array:
+        """A head of a block with fewer scales has no bar there."""
+        return np.concatenate([b[:, s] if s < b.shape[1] else np.full(len(b), np.nan) for b in values])
+
     figure = go.Figure(
         layout=layout(
             360,
@@ -210,17 +239,17 @@ def mixer_weights(weights: Array, tracked: Array | None = None, *, chosen: tuple
             legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         )
     )
-    framed = [chosen == (b, i) for b in range(blocks) for i in range(heads)]
+    framed = [chosen == head for head in heads]
     for s in range(scales):
         figure.add_bar(
             x=labels,
-            y=weights[..., s].ravel(),
+            y=of_scale(weights, s),
             name=f"scale {2**s}×",
             marker={
                 "color": SCALES[s % len(SCALES)],
                 "line": FRAME | {"width": [2 * f for f in framed]},
             },
-            customdata=None if tracked is None else tracked[..., s].ravel(),
+            customdata=None if tracked is None else of_scale(tracked, s),
             hovertemplate=f"scale {2**s}×: weight %{{y:.3f}}"
             + ("" if tracked is None else "<br>tracked gradient share %{customdata:.3f}")
             + "<extra></extra>",

@@ -13,6 +13,10 @@ from ..layer import Layer
 Seen = Callable[..., Any]
 
 
+class Unreadable(ValueError):
+    """A form of a layer that its reader does not know; the message says which."""
+
+
 class Entries(NamedTuple):
     """Where some entries of a tensor are.
 

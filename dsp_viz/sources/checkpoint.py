@@ -40,23 +40,16 @@ def available() -> list[str]:
     return sorted(p.stem for p in PRETRAINED.glob("*.safetensors"))
 
 
-def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Subject:
-    """Load a model that is ready to run.
+def load(name_or_path: str | Path) -> Subject:
+    """A model of ours, on the CPU in float32; its ``network`` is a :class:`dsp_attention.DSPImageClassifier`.
 
     Args:
         name_or_path: a name in ``pretrained/`` (such as ``"dsp_tiny"``), or the path of a ``.safetensors`` file
             with its ``.json`` beside it. What has a folder or an ending is a path.
-        device: where the model is to be.
-
-    Returns:
-        The model in float32, in evaluation mode, without gradients; its ``network`` is a
-        :class:`dsp_attention.DSPImageClassifier`.
 
     Raises:
         CheckpointError: no such model, an unreadable file, or tensors that do not fit (the first keys are named).
-        ValueError: there is no such device here.
     """
-    target = _device(device)
     path = _find(name_or_path)
     config = read_config(path.with_suffix(".json"))
     shapes = config.shapes()
@@ -79,10 +72,11 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Sub
         digest=hashlib.sha256(data).hexdigest()[:12],
         history=history,
         config=config,
-    ).to(target)
+    )
 
 
-def _device(device: str | torch.device) -> torch.device:
+def device_of_name(device: str | torch.device) -> torch.device:
+    """A device that torch has here; ValueError where there is none such."""
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch built without CUDA: an AssertionError

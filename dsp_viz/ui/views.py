@@ -4,7 +4,6 @@ from html import escape
 from typing import Any
 
 from ..analysis import Analysis
-from ..kinds import layers
 from ..kinds.dsp import dsp_layers
 from ..subject import Subject
 from ..trust import Trust
@@ -51,7 +50,7 @@ def known_classes(model: Subject) -> str:
 
 def is_dsp(model: Subject) -> bool:
     """Whether there are filters, coefficients and mixing weights to look at, and to intervene on."""
-    return len(dsp_layers(model)) == len(layers(model))
+    return bool(dsp_layers(model))
 
 
 def summary(result: Analysis) -> dict[str, Any]:

@@ -19,15 +19,17 @@ export function half(value) {
   return { value: Math.sign(value) * steps * unit, bits: bits | (value < 0 ? 0x8000 : 0) };
 }
 
-/** The bytes of a layer: `header` as it is, and for each scale its arrays of plain numbers. */
+/** The bytes of a layer: `header` as it is, and for each scale its arrays in the order in which they are stored. */
 export function encode(header, arrays) {
   let text = JSON.stringify(header);
   while ((4 + text.length) % 4) text += " ";
   const parts = [new Uint8Array(new Uint32Array([text.length]).buffer), new TextEncoder().encode(text)];
-  for (const { left, right, average } of arrays) {
-    for (const values of [left, right])
-      parts.push(header.finish === "ratio" ? Uint16Array.from(values, (v) => half(v).bits) : Float32Array.from(values));
+  const factors = header.finish === "ratio" ? (values) => Uint16Array.from(values, (v) => half(v).bits) : whole;
+  for (const { units, left, right, average, bias, kept } of arrays) {
+    parts.push(Float32Array.from(units[0]), factors(left), Float32Array.from(units[1]), factors(right));
     if (average) parts.push(Float32Array.from(average));
+    if (bias) parts.push(Float32Array.from(bias.units), whole(bias.values));
+    if (kept) parts.push(Float32Array.from(kept));
   }
   const padded = parts.map((part) => {
     const bytes = new Uint8Array(4 * Math.ceil(part.byteLength / 4));
@@ -37,27 +39,43 @@ export function encode(header, arrays) {
   return new Uint8Array(padded.flatMap((part) => [...part])).buffer;
 }
 
+const whole = (values) => Int16Array.from(values);
+
 /** A layer of random factors, on grids of unequal prime sides: its header and its arrays, as they are stored. */
-export function layer(finish, { streams, scales, heads = 3, grid = [7, 5], epsilon = 0, seed = 1 }) {
+export function layer(finish, { streams, scales, heads = 3, grid = [7, 5], prefix = [], epsilon = 0, seed = 1 }) {
   const next = random(seed);
   const numbers = (count, make) => Array.from({ length: count }, make);
-  const factor = () => {
-    if (finish === "ratio") return half(next() < 0.3 ? 0 : next() * 20).value; // features are not negative
-    return Math.fround(2 * next() - 1);
+  const integer = () => Math.round(32767 * (2 * next() - 1));
+  const factor = (signed) => () => {
+    if (finish !== "ratio") return integer();
+    const value = half(next() < 0.3 ? 0 : next() * 20).value; // features are not negative
+    return signed && next() < 0.5 ? -value : value;
   };
-  const arrays = scales.map(({ queries, keys, width }) => ({
-    left: numbers(heads * queries[0] * queries[1] * width, factor),
-    right: numbers(heads * keys[0] * keys[1] * width, factor),
-    ...(finish === "softmax" && {
-      average: numbers(streams.length * heads * keys[0] * keys[1], () => Math.fround(next())),
-    }),
-  }));
+  const arrays = scales.map(({ queries, keys, width, signed, window, kept }) => {
+    const [asking, seen] = [queries, keys].map((size) => prefix.length + size[0] * size[1]);
+    const stored = signed ? width / 2 : width;
+    const unit = () => Math.fround(finish === "ratio" ? 0.1 + next() : (0.5 + next()) / 32767);
+    return {
+      units: [0, 1].map(() => numbers(finish === "ratio" ? heads : heads * stored, unit)),
+      left: numbers(heads * asking * stored, factor(signed)),
+      right: numbers(heads * seen * stored, factor(signed)),
+      ...(finish === "softmax" && { average: numbers(streams.length * heads * seen, () => Math.fround(next())) }),
+      ...(window?.bias && {
+        bias: {
+          units: numbers(heads, unit),
+          values: numbers(heads * (2 * window.size[0] - 1) * (2 * window.size[1] - 1), integer),
+        },
+      }),
+      ...(kept && { kept: numbers(seen, (_, i) => [0, 0.25, 1][i % 3]) }),
+    };
+  });
   const header = {
-    format: 2,
+    format: 3,
     name: "blocks.1.attn",
     kind: "test attention",
     stage: 0,
     heads,
+    prefix,
     grid,
     streams,
     finish,
@@ -65,12 +83,8 @@ export function layer(finish, { streams, scales, heads = 3, grid = [7, 5], epsil
     dynamic: true,
     coefficients: numbers(heads, () => scales.map(() => streams.map(() => 2 * next()))),
     weights: numbers(heads, () => scales.map(() => next())),
-    scales: scales.map((scale) => ({
-      units: [numbers(heads, () => 0.1 + next()), numbers(heads, () => 0.1 + next())],
-      ...scale,
-    })),
+    scales: scales.map((scale) => ({ signed: false, kept: false, ...scale })),
   };
-  if (finish !== "ratio") for (const scale of header.scales) scale.units = [1, 1].map((one) => Array(heads).fill(one));
   return { header, arrays };
 }
 
@@ -80,33 +94,66 @@ function hats(coarse, fine, at) {
   return Array.from({ length: coarse }, (_, i) => Math.max(0, 1 - Math.abs(x - i)));
 }
 
-/** The row of a token, slowly: all rows of all queries by the rule, then their mean. */
-export function slowRow({ header, arrays }, { scale: s, head, stream }, [row, column]) {
-  const { queries, keys, width, units } = header.scales[s];
+/** One number of a factor in true units: of head, token and place along the width. */
+function number(finish, heads, { width, signed }, stored, units, head, token, c) {
+  const own = signed ? width / 2 : width;
+  const at = (head * (stored.length / (heads * own)) + token) * own + (c % own);
+  const value = stored[at] * units[finish === "ratio" ? head : head * own + (c % own)];
+  return signed ? Math.max(0, c < own ? value : -value) : value;
+}
+
+/** Whether a key is in a query's window and came around the same edges, from the definition. */
+function together({ window }, [H, W], i, j) {
+  if (!window) return true;
+  const at = (token) =>
+    [
+      [Math.floor(token / W), H],
+      [token % W, W],
+    ].map(([n, side], axis) => {
+      const back = (n - window.shift[axis] + side) % side;
+      return [Math.floor(back / window.size[axis]), n < window.shift[axis]];
+    });
+  return JSON.stringify(at(i)) === JSON.stringify(at(j));
+}
+
+/** The row of a token of the grid, or of a prefix token by its name, slowly: all rows by the rule, then their mean. */
+export function slowRow({ header, arrays }, { scale: s, head, stream }, query) {
+  const { finish, heads, prefix } = header;
+  const scale = header.scales[s];
+  const { queries, keys, width, window } = scale;
   const { turn } = header.streams[stream];
-  const { left, right } = arrays[s];
-  const N = keys[0] * keys[1];
-  const down = hats(queries[0], header.grid[0], row);
-  const across = hats(queries[1], header.grid[1], column);
+  const { units, left, right, bias, kept } = arrays[s];
+  const N = prefix.length + keys[0] * keys[1];
+  const named = typeof query === "string";
+  const down = named ? [] : hats(queries[0], header.grid[0], query[0]);
+  const across = named ? [] : hats(queries[1], header.grid[1], query[1]);
   const total = Array(N).fill(0);
-  for (let i = 0; i < queries[0] * queries[1]; i++) {
-    const share = down[Math.floor(i / queries[1])] * across[i % queries[1]];
+  for (let i = 0; i < prefix.length + queries[0] * queries[1]; i++) {
+    const cell = i - prefix.length;
+    const placed = cell < 0 || named ? 0 : down[Math.floor(cell / queries[1])] * across[cell % queries[1]];
+    const share = named ? Number(prefix[i] === query) : placed;
+    if (!share) continue;
     const scores = total.map((_, j) => {
       let sum = 0;
-      for (let c = 0; c < width; c++) {
-        const l = left[(head * queries[0] * queries[1] + i) * width + ((c + turn) % width)] * units[0][head];
-        sum += l * right[(head * N + j) * width + c] * units[1][head];
-      }
-      return sum;
+      for (let c = 0; c < width; c++)
+        sum +=
+          number(finish, heads, scale, left, units[0], head, i, (c + turn) % width) *
+          number(finish, heads, scale, right, units[1], head, j, c);
+      if (!bias) return sum;
+      const [R, C] = window.size;
+      const below = Math.floor(i / keys[1]) - Math.floor(j / keys[1]);
+      const beside = (i % keys[1]) - (j % keys[1]);
+      if (Math.abs(below) >= R || Math.abs(beside) >= C) return sum;
+      return sum + bias.units[head] * bias.values[(head * (2 * R - 1) + R - 1 + below) * (2 * C - 1) + C - 1 + beside];
     });
-    const sum = scores.reduce((a, b) => a + b, 0);
-    const exponents = scores.reduce((a, b) => a + Math.exp(b), 0);
+    const powers = scores.map((score, j) => (together(scale, keys, i, j) ? Math.exp(score) * (kept?.[j] ?? 1) : 0));
+    const [sum, exponents] = [scores, powers].map((all) => all.reduce((a, b) => a + b, 0));
     const rules = {
-      ratio: (score) => score / (sum + N * header.epsilon),
-      product: (score) => score,
-      softmax: (score) => Math.exp(score) / exponents,
+      ratio: (j) => scores[j] / (sum + N * header.epsilon),
+      product: (j) => scores[j],
+      softmax: (j) => powers[j] / exponents,
     };
-    scores.forEach((score, j) => (total[j] += share * rules[header.finish](score)));
+    for (let j = 0; j < N; j++) total[j] += share * rules[finish](j);
   }
   return total;
 }

@@ -2,7 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { decode } from "../../dsp_viz/ui/view/layer.js";
-import { effective, entropy, maps, quantile, sameShare, shares, spread } from "../../dsp_viz/ui/view/maths.js";
+import {
+  effective,
+  entropy,
+  maps,
+  prefixShares,
+  quantile,
+  sameShare,
+  spread,
+  windowOf,
+} from "../../dsp_viz/ui/view/maths.js";
+import { shares } from "../../dsp_viz/ui/view/rows.js";
 import { encode, half, layer, slowRow } from "./bytes.js";
 
 const WHOLE = [0, 0, 1, 1];
@@ -32,26 +42,78 @@ const LAYERS = {
     streams: ONE,
     scales: [{ queries: [7, 5], keys: [2, 3], box: WHOLE, pooled: 3, width: 7 }],
   }),
+  "signed ratio": layer("ratio", {
+    streams: TWO,
+    epsilon: 0.03,
+    prefix: ["class"],
+    scales: [{ queries: [7, 5], keys: [7, 5], box: WHOLE, pooled: 1, width: 6, signed: true }],
+  }),
+  "product with prefix tokens": layer("product", {
+    streams: ONE,
+    prefix: ["class", "register 1"],
+    scales: [{ queries: [7, 5], keys: [7, 5], box: WHOLE, pooled: 1, width: 3 }],
+  }),
+  "softmax with prefix tokens and what is left of a region": layer("softmax", {
+    streams: TWO,
+    prefix: ["class", "register 1"],
+    scales: [{ queries: [7, 5], keys: [3, 2], box: WHOLE, pooled: 2, width: 6, kept: true }],
+  }),
+  "shifted windows": layer("softmax", {
+    streams: ONE,
+    grid: [6, 10],
+    scales: [
+      {
+        queries: [6, 10],
+        keys: [6, 10],
+        box: WHOLE,
+        pooled: 1,
+        width: 3,
+        window: { size: [3, 5], shift: [1, 2], bias: true },
+      },
+    ],
+  }),
 };
 
-for (const [finish, made] of Object.entries(LAYERS))
-  test(`every row of ${finish} is that of its definition`, () => {
+for (const [name, made] of Object.entries(LAYERS))
+  test(`every row of ${name} is that of its definition`, () => {
     const block = decode(encode(made.header, made.arrays));
-    for (const query of [
-      [0, 0],
-      [6, 4],
-      [3, 1],
-    ])
+    const count = block.prefix.length;
+    const [H, W] = made.header.grid;
+    for (const query of [[0, 0], [H - 1, W - 1], [3, 1], [2, 4], ...block.prefix]) {
+      const beside = prefixShares(block, query);
       maps(block, query).forEach((heads, scale) =>
         heads.forEach((streams, head) =>
           streams.forEach((row, stream) => {
             const want = slowRow(made, { scale, head, stream }, query);
-            assert.equal(row.length, want.length);
-            near(row, want, 2e-6 * Math.max(...want.map(Math.abs)));
+            assert.equal(row.length + count, want.length);
+            near([...beside[scale][head][stream], ...row], want, 2e-6 * Math.max(...want.map(Math.abs)));
           }),
         ),
       );
+    }
   });
+
+test("a name that a layer does not have is refused", () => {
+  const { header, arrays } = LAYERS["signed ratio"];
+  assert.throws(() => maps(decode(encode(header, arrays)), "register 1"), /has no register 1/);
+});
+
+test("a window is a box of tokens, cut where the grid's edge was crossed", () => {
+  const { header, arrays } = LAYERS["shifted windows"];
+  const block = decode(encode(header, arrays));
+  assert.deepEqual(windowOf(block, [0, 0]), { rows: [0, 1], columns: [0, 2] });
+  assert.deepEqual(windowOf(block, [3, 6]), { rows: [1, 4], columns: [2, 7] });
+  assert.deepEqual(windowOf(block, [5, 9]), { rows: [4, 6], columns: [7, 10] });
+  assert.equal(windowOf(block, "all"), null);
+  const whole = { ...block, scales: [{ ...block.scales[0], window: { size: [6, 10], shift: [0, 0] } }] };
+  assert.equal(windowOf(whole, [3, 6]), null);
+  assert.equal(windowOf(decode(encode(LAYERS.ratio.header, LAYERS.ratio.arrays)), [0, 0]), null);
+  const [row] = maps(block, [3, 6])[0][0];
+  row.forEach((value, j) => {
+    const [r, c] = [Math.floor(j / 10), j % 10];
+    assert.equal(value > 0, r >= 1 && r < 4 && c >= 2 && c < 7);
+  });
+});
 
 test("rows of product may be negative, and those of ratio lack what ε takes", () => {
   const rows = (finish) => maps(decode(encode(LAYERS[finish].header, LAYERS[finish].arrays)), [2, 2])[0][0];
@@ -90,7 +152,8 @@ test("a large score does not overflow", () => {
     grid: [1, 1],
     scales: [{ queries: [1, 1], keys: [1, 2], box: WHOLE, pooled: 1, width: 1 }],
   });
-  const block = decode(encode(header, [{ left: [1000], right: [1, 2], average: [0.5, 0.5] }]));
+  const arrays = [{ units: [[1], [1]], left: [1000], right: [1, 2], average: [0.5, 0.5] }];
+  const block = decode(encode(header, arrays));
   assert.deepEqual([...maps(block, [0, 0])[0][0][0]], [0, 1]);
 });
 
@@ -102,7 +165,7 @@ test("same-signed share", () => {
     scales: [{ queries: [1, 2], keys: [1, 2], box: WHOLE, pooled: 1, width: 2 }],
   });
   // Keys: (1, 0) and (3, 2), together (4, 2). Queries (3, 1): same 14, opposite 10; nothing.
-  const block = decode(encode(header, [{ left: [3, 1, 0, 0], right: [1, 0, 3, 2] }]));
+  const block = decode(encode(header, [{ units: [[1], [1]], left: [3, 1, 0, 0], right: [1, 0, 3, 2] }]));
   near([sameShare(block, 0, 0, [0, 0]), sameShare(block, 0, 0, [0, 1])], [14 / 24, 0.5], 1e-12);
   near([sameShare(block, 0, 0, "all")], [(14 / 24 + 0.5) / 2], 1e-12);
 });
@@ -129,24 +192,28 @@ test("half precision is decoded exactly", () => {
     grid: [1, 1],
     scales: [{ queries: [1, 1], keys: [1, 1], box: WHOLE, pooled: 1, width: 8 }],
   });
-  assert.deepEqual([...decode(encode(header, [{ left: values, right: values }])).scales[0].left], values);
+  const arrays = [{ units: [[1], [1]], left: values, right: values }];
+  assert.deepEqual([...decode(encode(header, arrays)).scales[0].left], values);
 });
 
 test("other formats are refused, and said", () => {
   const { header, arrays } = LAYERS.ratio;
-  assert.throws(() => decode(encode({ ...header, format: 3 }, arrays)), /format 2; this one is of format 3/);
+  assert.throws(() => decode(encode({ ...header, format: 2 }, arrays)), /format 3; this one is of format 2/);
   assert.throws(() => decode(encode({ ...header, format: undefined }, arrays)), /of format 1\. Load the page again/);
 });
 
 test("which queries a token asks", () => {
-  const asked = shares({ grid: { H: 3, W: 4 }, scales: [{ queries: { H: 2, W: 2 } }] }, 0, [1, 1]);
+  const coarse = { grid: { H: 3, W: 4 }, prefix: [], scales: [{ queries: { H: 2, W: 2 } }] };
+  const asked = shares(coarse, 0, [1, 1]);
   // Row 1 of 3 lies between both, column 1 of 4 nearer to the first.
   const want = [0.5 * 0.75, 0.5 * 0.25, 0.5 * 0.75, 0.5 * 0.25];
   const got = [0, 0, 0, 0];
-  for (const [at, share] of asked) got[at] += share;
+  asked.at.forEach((at, i) => (got[at] += asked.share[i]));
   near(got, want, 1e-12);
-  const one = shares({ grid: { H: 3, W: 4 }, scales: [{ queries: { H: 3, W: 4 } }] }, 0, [1, 2]);
-  assert.deepEqual(one, [[6, 1]]);
+  const same = { ...coarse, prefix: ["class"], scales: [{ queries: { H: 3, W: 4 } }] };
+  assert.deepEqual(shares(same, 0, [1, 2]), { at: Int32Array.of(7), share: Float64Array.of(1) });
+  assert.deepEqual(shares(same, 0, "class"), { at: Int32Array.of(0), share: Float64Array.of(1) });
+  assert.deepEqual([...shares(same, 0, "all").at], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 });
 
 test("keys are shared out by the area that they cover", () => {

@@ -12,7 +12,7 @@ from ...subject import Subject
 from ..results import Results
 from . import Shown, Values
 from .drawings import Drawings
-from .place import Place
+from .place import Place, named, nearest
 
 ABOUT = """<div class="aside">How the model changed in training: filters of the chosen block, coefficients and mixing
 weights after each epoch, taken from the averaged weights. Coefficients are means over 64 validation pictures. Colours
@@ -66,18 +66,21 @@ class History:
         name = shown.kept.source.model
         past = self._results.models[name].history
         i = min(max(int(values[self.epoch]), 1), len(past["filters"])) - 1
-        chosen = shown.block, shown.head
+        shown = nearest(shown)
+        names, chosen = named(shown)
 
         def gain() -> go.Figure:
-            learned = torch.view_as_complex(torch.from_numpy(past["filters"][:, shown.block]))
+            learned = torch.view_as_complex(torch.from_numpy(past["filters"][:, chosen[0]]))
             spectra = spectrum.full_spectrum(learned)
             gains = spectra.abs().numpy()
             return filters.filter_gain(gains[i], spectra[i].angle().numpy(), head=shown.head, among=gains)
 
         draw: tuple[Callable[[], go.Figure], ...] = (
             gain,
-            lambda: screen.coefficients(past["coefficients"][i], chosen=chosen, among=past["coefficients"]),
-            lambda: screen.mixer_weights(past["weights"][i], chosen=chosen),
+            lambda: screen.coefficients(
+                list(past["coefficients"][i]), names, chosen=chosen, among=list(past["coefficients"])
+            ),
+            lambda: screen.mixer_weights(list(past["weights"][i]), names, chosen=chosen),
         )
         made = {
             plot: self._drawings.of((plot.elem_id, name, i, *chosen), each)

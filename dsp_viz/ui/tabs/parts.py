@@ -15,7 +15,7 @@ from ..kept import dsp_blocks
 from ..results import Results
 from . import Shown, Values
 from .drawings import Drawings
-from .place import Place
+from .place import Place, named, nearest
 
 ABOUT_FILTERS = """<div class="aside">Each head filters its queries and keys over the token grid, with one filter for
 the positive and one for the negative polarity. Zero frequency is in the middle of each panel; gain 1 leaves a
@@ -62,6 +62,7 @@ class Filters(_Part):
         self.outputs = [*self.place.outputs, self.gain, self.radial, self.power, self.phase, self.kernel]
 
     def show(self, shown: Shown, values: Values) -> Values:
+        shown = nearest(shown)
         (block, parts), head = dsp_blocks(shown.kept.result)[shown.block], shown.head
         spectra, grid = spectrum.full_spectrum(parts.filters), block.grid.size
         gain, phase = spectra.abs(), spectra.angle().numpy()
@@ -93,12 +94,14 @@ class Coefficients(_Part):
         self.outputs = [*self.place.outputs, self.dynamic, self.influence]
 
     def show(self, shown: Shown, values: Values) -> Values:
-        coefficients = np.stack([b.coefficients[0].float().numpy() for b, _ in dsp_blocks(shown.kept.result)])
-        assert shown.kept.influence is not None
+        shown = nearest(shown)
+        coefficients = [b.coefficients[0].float().numpy() for b, _ in dsp_blocks(shown.kept.result).values()]
+        names, chosen = named(shown)
+        moved = np.stack(list(shown.kept.influence.values()))
         return {
             **self.place.show(shown),
-            self.dynamic: screen.coefficients(coefficients, chosen=(shown.block, shown.head)),
-            self.influence: screen.summary_influence(shown.kept.influence, ("global mean", "LSTM", "self-attention")),
+            self.dynamic: screen.coefficients(coefficients, names, chosen=chosen),
+            self.influence: screen.summary_influence(moved, ("global mean", "LSTM", "self-attention"), names),
         }
 
 
@@ -114,14 +117,14 @@ class Weights(_Part):
         self.outputs = [*self.place.outputs, self.mixing]
 
     def show(self, shown: Shown, values: Values) -> Values:
-        chosen = shown.block, shown.head
+        shown = nearest(shown)
+        names, chosen = named(shown)
 
         def draw() -> go.Figure:
-            blocks = dsp_blocks(shown.kept.result)
-            weights = np.stack([b.weights[0].float().numpy() for b, _ in blocks])
-            return screen.mixer_weights(
-                weights, np.stack([parts.ema.float().numpy() for _, parts in blocks]), chosen=chosen
-            )
+            blocks = dsp_blocks(shown.kept.result).values()
+            weights = [b.weights[0].float().numpy() for b, _ in blocks]
+            tracked = [parts.ema.float().numpy() for _, parts in blocks]
+            return screen.mixer_weights(weights, names, tracked=tracked, chosen=chosen)
 
         return {
             **self.place.show(shown),

@@ -72,6 +72,7 @@ const ADDRESS = {
   colours: { ...oneOf("shared", "own", "fixed"), unsaid: "shared" },
   opacity: { ...share, unsaid: 0.85 },
   smooth: { ...flag, unsaid: false },
+  seen: { ...flag, unsaid: false },
   pictureA: words,
   modelA: words,
   pictureB: words,

@@ -133,7 +133,7 @@ export function tokenUnder(event, canvas, grid) {
 }
 
 /**
- * Where the pointer is, as shares of the canvas.
+ * Where the pointer is, as shares of the canvas, or beyond its edges.
  *
  * @param {MouseEvent} event @param {HTMLCanvasElement} canvas
  * @returns {Place}

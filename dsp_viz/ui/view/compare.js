@@ -10,7 +10,7 @@ import { columnsOf, differenceText, drawnOf, namesOf } from "./compared.js";
 import { find, findAll, redrawing, setValue, settersOf } from "./elements.js";
 import { onDescribe } from "./events.js";
 import { loadBlock, loadPicture, tellFault } from "./pieces.js";
-import { centre, middle, tokenAt, within } from "./places.js";
+import { centre, middle, rounded, tokenAt, within } from "./places.js";
 import { pageGrid } from "./shown.js";
 
 /** @typedef {import("./address.js").Said} Said */
@@ -71,7 +71,7 @@ export class Comparison {
   /** @param {Result} result @param {0 | 1} i @returns {Promise<Side>} */
   async load(result, i) {
     const chosen = this.chosen[i];
-    chosen.index = Math.min(chosen.index, result.blocks - 1);
+    chosen.index = Math.min(chosen.index, result.layers.length - 1);
     const [picture, block] = await Promise.all([loadPicture(result), loadBlock(result, chosen.index)]);
     return { ...chosen, result, picture, block, asked: [0, 0], maps: [] };
   }
@@ -100,7 +100,7 @@ export class Comparison {
     const { sides, at } = this;
     if (!sides || !at) return;
     sides.forEach((side, i) => {
-      side.asked = tokenAt(side.block.grid, at);
+      side.asked = rounded(this.token(side), pageGrid(side.result), side.block.grid);
       side.maps = allMaps(side.block, this.state.all ? "all" : side.asked);
       fit(side.block, side);
       const { head, scale, stream } = side;

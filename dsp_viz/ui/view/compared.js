@@ -4,6 +4,7 @@ import { cell, entropyText, hasIndex, scaleName } from "./cells.js";
 import { limit, SAME, scaleOf } from "./colours.js";
 import { sameShare } from "./maths.js";
 import { onGrid, tokenAt } from "./places.js";
+import { blockText } from "./stages.js";
 
 /** @typedef {import("./maths.js").Place} Place */
 /** @typedef {import("./canvas.js").Frame} Frame */
@@ -44,7 +45,8 @@ export function drawnOf(sides, at, all, { opacity }) {
     const [map, ratio] = [maps[i], ratios[i]];
     return { map, top, scale: scaleOf([map], top), picture, frames: framed(block.grid, asked), opacity, ratio };
   });
-  const finer = sides[1].block.grid.H > sides[0].block.grid.H ? 1 : 0;
+  const [countA, countB] = sides.map(({ block: { grid } }) => grid.H * grid.W);
+  const finer = countB > countA ? 1 : 0;
   const { grid } = sides[finer].block;
   const first = onGrid(maps[0], grid);
   const values = onGrid(maps[1], grid).map((value, i) => value - first[i]);
@@ -64,8 +66,8 @@ export function differenceText({ map, scale }, hint) {
 }
 
 /** @param {Side} side */
-export const mapName = ({ block, index, head, scale, stream }) =>
-  `block ${index + 1}, head ${head + 1}, ${scaleName(block, scale)}, ${block.streams[stream].name}`;
+export const mapName = ({ result: { layers }, block, index, head, scale, stream }) =>
+  `${blockText(layers, index)}, head ${head + 1}, ${scaleName(block, scale)}, ${block.streams[stream].name}`;
 
 /** The numbers of a side, as the rows of the table have them. @param {Side} side @param {boolean} all */
 export function columnsOf(side, all) {

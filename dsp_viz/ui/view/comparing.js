@@ -1,20 +1,22 @@
 // Choices, pointer and keys of a comparison, and what can be taken away from it.
 
-import { tokenUnder } from "./canvas.js";
+import { shareUnder } from "./canvas.js";
 import { scaleCount, scaleName } from "./cells.js";
 import { columnsOf, drawnOf, mapName } from "./compared.js";
-import { closing, find, findAll, MOVES, settersOf, valueOf } from "./elements.js";
-import { centre, within } from "./places.js";
+import { closing, find, findAll, MOVES, offerOptions, settersOf, valueOf } from "./elements.js";
+import { inPicture, moved } from "./places.js";
 import { barShapes, group, originOf, overlayShapes, saveSheet, sheetOf, shortened, words } from "./sheet.js";
 import { pageGrid } from "./shown.js";
+import { levelsOf, stageNames, stagesOf } from "./stages.js";
 
 /** @typedef {import("./compare.js").Comparison} Comparison */
 /** @typedef {import("./compared.js").Side} Side */
 /** @typedef {import("./maths.js").Place} Place */
-/** @typedef {"index" | "head" | "scale" | "stream"} Key */
+/** @typedef {import("./compare.js").Chosen} Chosen */
+/** @typedef {"stage" | "block" | "head" | "scale" | "stream"} Key */
 
 /** @param {HTMLSelectElement} select */
-const keyOf = ({ dataset }) => /** @type {Key} */ (dataset.key === "block" ? "index" : dataset.key);
+const keyOf = ({ dataset }) => /** @type {Key} */ (dataset.key);
 
 /** The choices of a side, as its result has them. @param {HTMLSelectElement} select @param {[Side, Side]} sides */
 export function fill(select, sides) {
@@ -23,15 +25,30 @@ export function fill(select, sides) {
   /** @param {number} count @param {(i: number) => string} [name] */
   const list = (count, name = (i) => String(i + 1)) => Array.from({ length: count }, (_, i) => name(i));
   const key = keyOf(select);
+  const stages = stagesOf(result.layers);
+  const { stage, block: inStage } = levelsOf(stages, side.index);
   const names = {
-    index: () => list(result.blocks),
+    stage: () => stageNames(stages),
+    block: () => list(stages[stage].count),
     head: () => list(block.heads),
     scale: () => list(scaleCount(block), (s) => scaleName(block, s)),
     stream: () => block.streams.map(({ name }) => name),
   }[key]();
-  if (names.join() !== [...select.options].map(({ text }) => text).join())
-    select.replaceChildren(...names.map((name, i) => new Option(name, String(i))));
-  select.value = String(side[key]);
+  offerOptions(select, names);
+  select.value = String({ ...side, stage, block: inStage }[key]);
+  if (key === "stage" && select.parentElement) select.parentElement.hidden = stages.length < 2;
+}
+
+/**
+ * What a choice changes.
+ *
+ * @param {Side} side on which it was made @param {Key} key @param {number} value
+ * @returns {Partial<Chosen>}
+ */
+function changed({ result, index }, key, value) {
+  const stages = stagesOf(result.layers);
+  if (key === "stage") return { index: stages[value].first };
+  return key === "block" ? { index: stages[levelsOf(stages, index).stage].first + value } : { [key]: value };
 }
 
 /** @param {Comparison} comparison */
@@ -45,9 +62,10 @@ export function connect(comparison) {
     });
   for (const select of findAll(root, "select[data-key]", HTMLSelectElement))
     select.addEventListener("input", () => {
-      const { chosen } = comparison;
-      for (const one of state.together ? chosen : [chosen[Number(select.dataset.side)]])
-        one[keyOf(select)] = Number(select.value);
+      const { chosen, sides } = comparison;
+      const i = Number(select.dataset.side);
+      const change = sides && changed(sides[i], keyOf(select), Number(select.value));
+      for (const one of state.together ? chosen : [chosen[i]]) Object.assign(one, change);
       comparison.again();
     });
   comparison.canvases.slice(0, 2).forEach((canvas, i) => connectCanvas(comparison, canvas, i));
@@ -61,10 +79,7 @@ export function connect(comparison) {
 function connectCanvas(comparison, canvas, i) {
   /** @param {PointerEvent} event */
   const point = (event) => {
-    const { sides } = comparison;
-    if (!sides) return;
-    const grid = pageGrid(sides[i].result);
-    comparison.ask(centre(grid, tokenUnder(event, canvas, grid)));
+    comparison.ask(inPicture(shareUnder(event, canvas)));
   };
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
@@ -76,10 +91,8 @@ function connectCanvas(comparison, canvas, i) {
   canvas.addEventListener("keydown", (event) => {
     const { sides } = comparison;
     if (!Object.hasOwn(MOVES, event.key) || !sides || event.ctrlKey || event.metaKey || event.altKey) return;
-    const [row, column] = comparison.token(sides[i]);
-    const [down, right] = MOVES[event.key];
-    const grid = pageGrid(sides[i].result);
-    comparison.ask(centre(grid, within(grid, [row + down, column + right])));
+    const { result, block } = sides[i];
+    if (comparison.at) comparison.ask(moved(comparison.at, pageGrid(result), block.grid, MOVES[event.key]));
     event.preventDefault();
   });
 }

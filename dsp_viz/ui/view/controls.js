@@ -1,11 +1,12 @@
 // Pointer, keys and controls of the view of the maps.
 
-import { tokenUnder, shareUnder } from "./canvas.js";
+import { shareUnder } from "./canvas.js";
 import { hasIndex, scaleCount } from "./cells.js";
 import { draw } from "./draw.js";
 import { closing, copyText, find, findAll, MOVES, settersOf, valueOf } from "./elements.js";
-import { tokenAt, within } from "./places.js";
+import { inPicture, moved, tokenAt } from "./places.js";
 import { pageGrid, showsIndex, smallText } from "./shown.js";
+import { stagesOf } from "./stages.js";
 import { fromServer, pythonOf, saveMaps } from "./take.js";
 
 /** @typedef {import("./maths.js").Place} Place */
@@ -20,8 +21,13 @@ export function connect(view) {
   for (const [name, control] of settersOf(view.root))
     control.addEventListener("input", () => {
       Object.assign(view.state, { [name]: valueOf(control) });
+      if (name === "seen") view.showPicture();
       refresh();
     });
+  const stages = find(view.root, "[data-stages]", HTMLSelectElement);
+  stages.addEventListener("input", () => {
+    if (view.result) view.look({ block: stagesOf(view.result.layers)[Number(stages.value)].first });
+  });
   connectKeys(view, refresh);
   connectButtons(view);
   closing(find(view.root, ".dv-menu", HTMLDetailsElement));
@@ -43,9 +49,9 @@ function onceAFrame(work) {
   return ask;
 }
 
-/** @param {View} view @param {Place} query */
-function ask({ state, shown }, query) {
-  if (shown) Object.assign(state, { query: within(pageGrid(shown.result), query), all: false });
+/** @param {View} view @param {Place} at shares of the picture */
+function ask({ state }, at) {
+  Object.assign(state, { at, all: false });
 }
 
 /** @param {View} view @param {() => void} refresh */
@@ -54,7 +60,7 @@ function connectStage(view, refresh) {
   stage.addEventListener("pointerdown", (event) => {
     if (!view.shown) return;
     stage.setPointerCapture(event.pointerId);
-    ask(view, tokenUnder(event, stage, pageGrid(view.shown.result)));
+    ask(view, inPicture(shareUnder(event, stage)));
     refresh();
   });
   stage.addEventListener("pointermove", (event) => {
@@ -65,7 +71,7 @@ function connectStage(view, refresh) {
     const token = tokenAt(grid, view.pointed);
     if (last && tokenAt(grid, last).join() === token.join()) return;
     if (event.buttons && stage.hasPointerCapture(event.pointerId)) {
-      ask(view, token);
+      ask(view, inPicture(view.pointed));
       refresh();
     } else requestAnimationFrame(() => draw(view));
   });
@@ -117,8 +123,8 @@ function connectKeys(view, refresh) {
     d: ({ block }) => hasIndex(block) && (state.show = state.show === "maps" ? "index" : "maps"),
     m: () => (state.smooth = !state.smooth),
   };
-  for (const [key, [down, right]] of Object.entries(MOVES))
-    keys[key] = () => ask(view, [state.query[0] + down, state.query[1] + right]);
+  for (const [key, by] of Object.entries(MOVES))
+    keys[key] = ({ result, block }) => ask(view, moved(state.at, pageGrid(result), block.grid, by));
   /** @type {Record<string, () => void>} */
   const others = { "[": () => step(view, -1), "]": () => step(view, 1), "?": () => help(view) };
   stage.addEventListener("keydown", (event) => {

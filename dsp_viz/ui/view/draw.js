@@ -100,7 +100,6 @@ function tell({ root, state, pointed }, shown, chosen) {
   const strong = Object.assign(document.createElement("b"), { textContent: asked });
   const read = find(root, ".dv-read", HTMLElement);
   read.replaceChildren(strong, ` · ${which}`, document.createElement("br"), numbers);
-  find(root, '[data-out="block"]', HTMLElement).textContent = `${state.block + 1} / ${shown.result.blocks}`;
   for (const [name, control] of settersOf(root)) setValue(control, state[/** @type {keyof typeof state} */ (name)]);
   const hovered = pointed ? keyText(chosen, keyAt(chosen, pointed)) : "\u00a0";
   find(root, ".dv-hover", HTMLElement).textContent = hovered;

@@ -48,6 +48,12 @@ export function valueOf(control) {
   return control.type === "range" ? Number(control.value) : control.value;
 }
 
+/** The choices of a list, which are numbered from 0. @param {HTMLSelectElement} select @param {string[]} names */
+export function offerOptions(select, names) {
+  if (names.join("\n") !== [...select.options].map(({ text }) => text).join("\n"))
+    select.replaceChildren(...names.map((name, i) => new Option(name, String(i))));
+}
+
 /** @param {Control} control @param {unknown} value */
 export function setValue(control, value) {
   if (control.type === "checkbox") /** @type {HTMLInputElement} */ (control).checked = Boolean(value);

@@ -6,16 +6,30 @@
 /** @typedef {"ratio" | "product" | "softmax"} Finish */
 
 /**
+ * Which keys a query sees: those of its window, see `windowOf` in maths.js.
+ *
+ * @typedef {object} Window
+ * @property {[number, number]} size rows and columns
+ * @property {[number, number]} shift of rows and columns
+ * @property {Float32Array} [bias] of a query's score with a key so many rows below and columns to the left of it,
+ *   [head][2·rows − 1][2·columns − 1]
+ */
+
+/**
+ * Queries and keys are the layer's prefix tokens, if it has any, and then the cells of a grid.
+ *
  * @typedef {object} Scale
  * @property {Size} queries
  * @property {Grid} keys
  * @property {number} pooled tokens along each side of a key
  * @property {number} width numbers of a factor
- * @property {Float32Array} left [head][query][width], in stored units
- * @property {Float32Array} right [head][key][width], in stored units
+ * @property {Float32Array} left [head][query][width]; with `ratio` in stored units
+ * @property {Float32Array} right [head][key][width]; with `ratio` in stored units
  * @property {Float64Array} mean of `right` over the keys, [head][width]
- * @property {number[]} epsilon of each head, in stored units
+ * @property {number[]} epsilon of each head, in the units of left · right
  * @property {Float32Array} [average] mean of all rows, [stream][head][key]: with `softmax` it takes every row
+ * @property {Window} [window] where a query does not see all keys
+ * @property {Float32Array} [kept] how much of each key is left where a region was left out, with `softmax`
  */
 
 /**
@@ -24,7 +38,8 @@
  * @property {string} kind the attention in words
  * @property {number} stage
  * @property {number} heads
- * @property {Size} grid its tokens
+ * @property {string[]} prefix names of tokens without a place
+ * @property {Size} grid its other tokens
  * @property {Stream[]} streams
  * @property {Finish} finish
  * @property {boolean} dynamic whether coefficients and weights are the layer's own
@@ -33,7 +48,7 @@
  * @property {number[][]} weights [head][scale]
  */
 
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** @type {Float32Array | null} */
 let halves = null;
@@ -54,7 +69,7 @@ function halfTable() {
 }
 
 /**
- * Bytes of a layer → the layer. Factors keep their stored units: in a row of `ratio` they cancel but for ε.
+ * Bytes of a layer → the layer.
  *
  * @param {ArrayBuffer} buffer
  * @returns {Block}
@@ -67,34 +82,46 @@ export function decode(buffer) {
     throw new Error(
       `This page reads layers of format ${FORMAT}; this one is of format ${format}. Load the page again.`,
     );
-  const stored = header.finish === "ratio" ? 2 : 4; // bytes of a number
+  const { heads, finish, prefix, streams } = header;
   let offset = 4 + length;
-  /** @param {number} size @param {number} bytes */
-  const read = (size, bytes) => {
-    const values =
-      bytes === 4 ? new Float32Array(buffer, offset, size) : fromHalves(new Uint16Array(buffer, offset, size));
-    offset += 4 * Math.ceil((size * bytes) / 4);
+  /** @template T @param {new (buffer: ArrayBuffer, offset: number, size: number) => T} type @param {number} size */
+  const take = (type, size) => {
+    const values = new type(buffer, offset, size);
+    offset += 4 * Math.ceil((size * /** @type {any} */ (type).BYTES_PER_ELEMENT) / 4);
     return values;
   };
+  /** @param {any} scale @param {number} count of queries or keys */
+  const factor = ({ width, signed }, count) => {
+    const stored = signed ? width / 2 : width;
+    if (finish !== "ratio")
+      return inUnits(take(Float32Array, heads * stored), take(Int16Array, heads * count * stored), heads);
+    // Kept in stored units, which cancel in a row but for ε.
+    const units = take(Float32Array, heads);
+    const values = fromHalves(take(Uint16Array, heads * count * stored));
+    return { units, values: signed ? partsOf(values, stored) : values };
+  };
   /** @param {any} scale @returns {Scale} */
-  const scaleFrom = ({ queries, keys, box, pooled, width, units }) => {
-    const left = read(header.heads * queries[0] * queries[1] * width, stored);
-    const right = read(header.heads * keys[0] * keys[1] * width, stored);
-    const average =
-      header.finish === "softmax" ? read(header.streams.length * header.heads * keys[0] * keys[1], 4) : undefined;
-    const [lefts, rights] = /** @type {number[][]} */ (units);
-    const epsilon = lefts.map((unit, h) => header.epsilon / (unit * rights[h]));
-    const mean = meanOf(right, header.heads, width);
+  const scaleFrom = (scale) => {
+    const { queries, keys, box, pooled, width, window, kept } = scale;
+    const [asking, seen] = [queries, keys].map(([H, W]) => prefix.length + H * W);
+    const [left, right] = [factor(scale, asking), factor(scale, seen)];
+    const average = finish === "softmax" ? take(Float32Array, streams.length * heads * seen) : undefined;
+    const cells = window?.bias ? heads * (2 * window.size[0] - 1) * (2 * window.size[1] - 1) : 0;
+    const bias = cells ? inUnits(take(Float32Array, heads), take(Int16Array, cells), heads).values : undefined;
     return {
       queries: sizeOf(queries),
       keys: { ...sizeOf(keys), box },
       pooled,
       width,
-      left,
-      right,
-      mean,
-      epsilon,
+      left: left.values,
+      right: right.values,
+      mean: meanOf(right.values, heads, width),
+      epsilon: Array.from({ length: heads }, (_, h) =>
+        finish === "ratio" ? header.epsilon / (left.units[h] * right.units[h]) : 0,
+      ),
       average,
+      window: window && { size: window.size, shift: window.shift, bias },
+      kept: kept ? take(Float32Array, seen) : undefined,
     };
   };
   return { ...rest, grid: sizeOf(grid), scales: scales.map(scaleFrom) };
@@ -108,6 +135,32 @@ function fromHalves(bits) {
   const table = halfTable();
   const values = new Float32Array(bits.length);
   for (let i = 0; i < bits.length; i++) values[i] = table[bits[i]];
+  return values;
+}
+
+/**
+ * Whole numbers of units, one unit for each channel of a head.
+ *
+ * @param {Float32Array} units @param {Int16Array} stored @param {number} heads
+ */
+function inUnits(units, stored, heads) {
+  const values = new Float32Array(stored.length);
+  const width = units.length / heads;
+  for (let h = 0, at = 0; h < heads; h++)
+    for (const end = (values.length / heads) * (h + 1); at < end;)
+      for (let c = 0; c < width; c++, at++) values[at] = units[h * width + c] * stored[at];
+  return { units, values };
+}
+
+/**
+ * Signed numbers → their positive parts, then their negative ones, for each token.
+ *
+ * @param {Float32Array} signed @param {number} width
+ */
+function partsOf(signed, width) {
+  const values = new Float32Array(2 * signed.length);
+  for (let i = 0, at = 0; i < signed.length; i += width, at += 2 * width)
+    for (let c = 0; c < width; c++) values[signed[i + c] > 0 ? at + c : at + width + c] = Math.abs(signed[i + c]);
   return values;
 }
 

@@ -1,130 +1,52 @@
-// The arithmetic of the views: the factors of one layer → any row of any map. Knows no page, and no attention by name.
-// Formulas as in dsp_viz/maps.py. A map is a Float32Array, row-major.
+// The arithmetic of the views: rows of one layer → maps, on the grids they have, and numbers about them. Knows no page,
+// and no attention by name. Formulas as in dsp_viz/maps.py. A map is a Float32Array, row-major.
+
+import { boxOf, common, rows, shares } from "./rows.js";
 
 /** @typedef {import("./layer.js").Block} Block */
-/** @typedef {import("./layer.js").Finish} Finish */
 /** @typedef {import("./layer.js").Scale} Scale */
-/** @typedef {import("./layer.js").Stream} Stream */
-/** @typedef {[row: number, column: number]} Place From 0. */
-/** @typedef {Place | "all"} Query A place on the layer's grid, or the average over all of them. */
-/** @typedef {[at: number, share: number][]} Shares What is taken of which position. */
+/** @typedef {import("./rows.js").Box} Box */
+/** @typedef {import("./rows.js").Place} Place */
+/** @typedef {import("./rows.js").Query} Query */
+/** @typedef {[at: number, share: number][]} Spread What of a key belongs to which token. */
 /** @typedef {Float32Array[][][]} Maps [scale][head][stream] */
 
 /**
- * Linear interpolation with half-pixel centres: which coarse positions a fine one reads.
- *
- * @param {number} coarse @param {number} fine @param {number} at
- * @returns {Shares}
- */
-function taps(coarse, fine, at) {
-  const x = Math.min(Math.max(((at + 0.5) * coarse) / fine - 0.5, 0), coarse - 1);
-  const low = Math.floor(x);
-  const high = Math.min(low + 1, coarse - 1);
-  if (high === low || x === low) return [[low, 1]];
-  return [
-    [low, 1 - (x - low)],
-    [high, x - low],
-  ];
-}
-
-/**
- * How much of each query of a scale a token of the layer asks; shares add up to 1.
- *
- * @param {Pick<Block, "grid"> & { scales: Pick<Scale, "queries">[] }} block @param {number} scale @param {Query} query
- * @returns {Shares}
- */
-export function shares({ grid, scales }, scale, query) {
-  const { H, W } = scales[scale].queries;
-  if (query !== "all") {
-    const columns = taps(W, grid.W, query[1]);
-    return taps(H, grid.H, query[0]).flatMap(([r, a]) =>
-      columns.map(([c, b]) => /** @type {Place} */ ([r * W + c, a * b])),
-    );
-  }
-  /** @param {number} coarse @param {number} fine */
-  const along = (coarse, fine) => {
-    const total = new Float64Array(coarse);
-    for (let i = 0; i < fine; i++) for (const [at, share] of taps(coarse, fine, i)) total[at] += share / fine;
-    return total;
-  };
-  const [rows, columns] = [along(H, grid.H), along(W, grid.W)];
-  return Array.from({ length: H * W }, (_, i) => [i, rows[Math.floor(i / W)] * columns[i % W]]);
-}
-
-/**
- * `left` of one query, turned for a stream, times a vector.
- *
- * @param {Scale} scale @param {number} head @param {number} query @param {number} turn
- * @param {Float32Array | Float64Array} vector @param {number} from where in it the other factor begins
- */
-function dot({ queries, width, left }, head, query, turn, vector, from) {
-  const at = (head * queries.H * queries.W + query) * width;
-  let sum = 0;
-  for (let c = 0; c < width; c++) sum += left[at + ((c + turn) % width)] * vector[from + c];
-  return sum;
-}
-
-/**
- * Row of one head and stream under the rules `ratio` and `product`, which are linear in `left`: one vector asks.
- *
- * @param {Scale} scale @param {Finish} finish @param {number} head @param {number} turn @param {Shares} asked
- */
-function linearRow(scale, finish, head, turn, asked) {
-  const { queries, keys, width, left, right, mean, epsilon } = scale;
-  const N = keys.H * keys.W;
-  const vector = new Float64Array(width);
-  for (const [query, share] of asked) {
-    const normaliser = finish === "ratio" ? N * (epsilon[head] + dot(scale, head, query, turn, mean, head * width)) : 1;
-    const at = (head * queries.H * queries.W + query) * width;
-    for (let c = 0; c < width; c++) vector[c] += (share / normaliser) * left[at + ((c + turn) % width)];
-  }
-  const row = new Float32Array(N);
-  for (let j = 0, at = head * N * width; j < N; j++) {
-    let sum = 0;
-    for (let c = 0; c < width; c++) sum += vector[c] * right[at++];
-    row[j] = sum;
-  }
-  return row;
-}
-
-/** @param {Scale} scale @param {number} head @param {number} turn @param {Shares} asked */
-function softmaxRow(scale, head, turn, asked) {
-  const { keys, width, right } = scale;
-  const N = keys.H * keys.W;
-  const total = new Float32Array(N);
-  const scores = new Float64Array(N);
-  for (const [query, share] of asked) {
-    let top = -Infinity;
-    for (let j = 0; j < N; j++) {
-      scores[j] = dot(scale, head, query, turn, right, (head * N + j) * width);
-      top = Math.max(top, scores[j]);
-    }
-    let sum = 0;
-    for (let j = 0; j < N; j++) sum += scores[j] = Math.exp(scores[j] - top);
-    for (let j = 0; j < N; j++) total[j] += (share * scores[j]) / sum;
-  }
-  return total;
-}
-
-/**
- * All maps of a layer for a query.
+ * All maps of a layer for a query. Keys that it does not see have 0.
  *
  * @param {Block} block @param {Query} query
  * @returns {Maps}
  */
 export function maps(block, query) {
-  return block.scales.map((scale, s) => {
-    const { average, keys } = scale;
-    const N = keys.H * keys.W;
-    const asked = average && query === "all" ? [] : shares(block, s, query);
-    /** @param {number} h @param {Stream} stream @param {number} t */
-    const row = (h, { turn }, t) => {
-      if (block.finish !== "softmax") return linearRow(scale, block.finish, h, turn, asked);
-      const at = (t * block.heads + h) * N;
-      return average && query === "all" ? average.slice(at, at + N) : softmaxRow(scale, h, turn, asked);
-    };
-    return Array.from({ length: block.heads }, (_, h) => block.streams.map((stream, t) => row(h, stream, t)));
-  });
+  const first = block.prefix.length;
+  return rows(block, query).map((heads) => heads.map((streams) => streams.map((row) => row.subarray(first))));
+}
+
+/**
+ * What each prefix token gets of a query's rows, which is in no map: [scale][head][stream][prefix token].
+ *
+ * @param {Block} block @param {Query} query
+ * @returns {number[][][][]}
+ */
+export function prefixShares(block, query) {
+  const none = block.scales.map(() => Array.from({ length: block.heads }, () => block.streams.map(() => [])));
+  const count = block.prefix.length;
+  if (!count) return none;
+  return rows(block, query).map((heads) => heads.map((streams) => streams.map((row) => [...row.subarray(0, count)])));
+}
+
+/**
+ * The tokens that a place of the layer's grid sees, where it does not see all.
+ *
+ * @param {Block} block @param {Query} query
+ * @returns {Box | null}
+ */
+export function windowOf({ grid, scales }, query) {
+  const { window } = scales[0];
+  if (!window || typeof query === "string") return null;
+  const box = boxOf(window, grid, query);
+  const all = [box.rows, box.columns].every(([from, to], axis) => from === 0 && to === [grid.H, grid.W][axis]);
+  return all ? null : box;
 }
 
 /**
@@ -135,11 +57,14 @@ export function maps(block, query) {
  */
 export function sameShare(block, s, head, query) {
   const scale = block.scales[s];
-  const turns = ["same", "opposite"].map((role) => block.streams.find((stream) => stream.role === role)?.turn ?? 0);
+  const [same, opposite] = ["same", "opposite"].map((role) =>
+    common(scale, head, block.streams.find((stream) => stream.role === role)?.turn ?? 0),
+  );
+  const { at, share } = shares(block, s, query);
   let total = 0;
-  for (const [at, share] of shares(block, s, query)) {
-    const [same, opposite] = turns.map((turn) => dot(scale, head, at, turn, scale.mean, head * scale.width));
-    total += share * (same + opposite > 0 ? same / (same + opposite) : 0.5);
+  for (let i = 0; i < at.length; i++) {
+    const [mine, other] = [same(at[i]), opposite(at[i])];
+    total += share[i] * (mine + other > 0 ? mine / (mine + other) : 0.5);
   }
   return total;
 }
@@ -149,12 +74,12 @@ export function sameShare(block, s, head, query) {
  *
  * @param {number} keys @param {number} low @param {number} high their edges, as shares of the picture
  * @param {number} tokens
- * @returns {Shares[]} of each key; empty where it lies beyond the picture
+ * @returns {Spread[]} of each key; empty where it lies beyond the picture
  */
 export function spread(keys, low, high, tokens) {
   return Array.from({ length: keys }, (_, i) => {
     const [from, to] = [i, i + 1].map((edge) => (low + ((high - low) * edge) / keys) * tokens);
-    /** @type {Shares} */
+    /** @type {Spread} */
     const covered = [];
     let all = 0;
     for (let t = Math.max(0, Math.floor(from)); t < Math.min(tokens, Math.ceil(to)); t++) {
@@ -170,7 +95,7 @@ export function spread(keys, low, high, tokens) {
 /** Of each key grid how it spreads over its layer's: the same for every head, stream and query. */
 const spreads = new WeakMap();
 
-/** @param {Scale["keys"]} keys @param {number} H @param {number} W @returns {{ rows: Shares[], columns: Shares[] }} */
+/** @param {Scale["keys"]} keys @param {number} H @param {number} W @returns {{ rows: Spread[], columns: Spread[] }} */
 function spreadOf(keys, H, W) {
   const known = spreads.get(keys);
   if (known?.H === H && known.W === W) return known;

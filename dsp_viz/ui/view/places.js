@@ -25,16 +25,24 @@ export const tokenAt = (size, [y, x]) => within(size, [Math.floor(y * size.H), M
 /** A token of one grid on another. @param {Place} place @param {Size} from @param {Size} to @returns {Place} */
 export const rounded = (place, from, to) => tokenAt(to, centre(from, place));
 
+/** What the pointer is nearest to in the picture. @param {Place} at shares, or beyond @returns {Place} */
+export const inPicture = ([y, x]) => [clamp(y, 0, 1 - 1e-9), clamp(x, 0, 1 - 1e-9)];
+
 /**
- * The place one token of a grid further, which stays within its token: on a coarse grid it is as exact as before.
+ * The place so many tokens of a layer further. It is as exact as before, so that a finer layer loses nothing.
  *
- * @param {Place} at shares @param {Size} grid @param {[number, number]} by rows and columns
+ * @param {Place} at shares @param {Size} page the finest grid @param {Size} grid of the layer
+ * @param {[number, number]} by rows and columns
  * @returns {Place}
  */
-export function moved(at, grid, by) {
-  const from = tokenAt(grid, at);
+export function moved(at, page, grid, by) {
+  /** @param {Place} place */
+  const tokenOf = (place) => rounded(tokenAt(page, place), page, grid);
+  const from = tokenOf(at);
   const to = within(grid, [from[0] + by[0], from[1] + by[1]]);
-  return [at[0] + (to[0] - from[0]) / grid.H, at[1] + (to[1] - from[1]) / grid.W];
+  /** @type {Place} */
+  const next = [at[0] + (to[0] - from[0]) / grid.H, at[1] + (to[1] - from[1]) / grid.W];
+  return tokenOf(next).join() === to.join() ? next : centre(grid, to); // grids need not divide each other
 }
 
 /**

@@ -65,7 +65,7 @@ export function mapShapes(map, top, width, height, { smooth = false, titles = fa
 export function overlayShapes(picture, map, top, { width, height, frames, opacity, smooth }) {
   const size = `width="${width}" height="${height}"`;
   const ground = picture?.muted.width
-    ? `<image ${size} preserveAspectRatio="none" xlink:href="${picture.muted.toDataURL()}"/>`
+    ? `<image ${size} preserveAspectRatio="none" xlink:href="${picture.muted.toDataURL("image/jpeg", 0.9)}"/>`
     : `<rect ${size} fill="#f4f6f7"/>`;
   const framed = frames.map(({ place, grid }) => {
     const [x, y, wide, tall] = tokenBox(grid, place, width, height);

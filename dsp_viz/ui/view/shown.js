@@ -2,7 +2,8 @@
 
 import { allMaps, cell, entropyText, fit, hasIndex, scaleCount, scaleName } from "./cells.js";
 import { limit, ownScale, scaleOf } from "./colours.js";
-import { middle, rounded } from "./places.js";
+import { centre, middle, rounded, tokenAt } from "./places.js";
+import { blockText } from "./stages.js";
 
 /** @typedef {import("./cells.js").Which} Which */
 /** @typedef {import("./colours.js").Cell} Cell */
@@ -16,11 +17,12 @@ import { middle, rounded } from "./places.js";
 /**
  * @typedef {object} State What a person chose.
  * @property {number} block @property {number} head @property {number} scale @property {number} stream
- * @property {Place} query on the page's grid
+ * @property {Place} at where the query is, as shares of the picture: each layer has a token there
  * @property {boolean} all whether the average over all queries is shown in place of it
  * @property {"maps" | "index"} show
  * @property {"shared" | "own" | "fixed"} colours
  * @property {number} opacity @property {boolean} smooth
+ * @property {boolean} seen whether the picture is shown as the model saw it, not in its own resolution
  */
 
 /**
@@ -37,8 +39,12 @@ export const pageGrid = ({ grid: [H, W] }) => ({ H, W });
 /** What is chosen by default. @param {number} blocks @param {Size} grid @returns {State} */
 export function settings(blocks, grid) {
   const part = { block: Math.min(2, blocks - 1), head: 0, scale: 0, stream: 0 };
-  return { ...part, query: middle(grid), all: false, show: "maps", colours: "shared", opacity: 0.85, smooth: false };
+  const look = { opacity: 0.85, smooth: false, seen: false };
+  return { ...part, at: centre(grid, middle(grid)), all: false, show: "maps", colours: "shared", ...look };
 }
+
+/** The query on the page's grid. @param {{ grid: [number, number] }} result @param {Pick<State, "at">} state */
+export const queryOf = (result, { at }) => tokenAt(pageGrid(result), at);
 
 /**
  * What is shown of a layer; the choices become what the layer has.
@@ -48,7 +54,7 @@ export function settings(blocks, grid) {
  */
 export function shownOf(result, block, state) {
   fit(block, state);
-  const asked = rounded(state.query, pageGrid(result), block.grid);
+  const asked = rounded(queryOf(result, state), pageGrid(result), block.grid);
   return { result, block, asked, maps: allMaps(block, state.all ? "all" : asked) };
 }
 
@@ -110,11 +116,11 @@ const peakOf = (values) => values.reduce((best, v, i) => (Math.abs(v) > Math.abs
 const placeText = ([row, column]) => `row ${row + 1}, column ${column + 1}`;
 
 /** Which token asks; on a layer with another grid than the page, both. @param {Shown} shown @param {State} state */
-function askedText({ result, block: { grid }, asked }, { all, query }) {
-  if (all) return "all queries, averaged";
+function askedText({ result, block: { grid }, asked }, state) {
+  if (state.all) return "all queries, averaged";
   const { H, W } = pageGrid(result);
   const own = grid.H === H && grid.W === W ? "" : ` (${placeText(asked)} of this layer's ${grid.H}×${grid.W})`;
-  return `token ${placeText(query)}${own}`;
+  return `token ${placeText(queryOf(result, state))}${own}`;
 }
 
 /** What the chosen map is. @param {Shown} shown @param {State} state @param {Cell} chosen */
@@ -126,7 +132,7 @@ export function textOf(shown, state, { values, H, W }) {
   const names = [scaleName(shown.block, scale), streamName(shown, state, stream)];
   return {
     asked: askedText(shown, state),
-    which: [`block ${block + 1}`, `head ${head + 1}`, ...names].join(" · "),
+    which: [blockText(shown.result.layers, block), `head ${head + 1}`, ...names].join(" · "),
     numbers: `peak ${values[peak].toPrecision(3)} × uniform at ${where}${entropy && ` · entropy ${entropy}`}`,
   };
 }

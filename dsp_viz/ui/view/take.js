@@ -6,7 +6,7 @@ import { scaleOf } from "./colours.js";
 import { find, saveBlob } from "./elements.js";
 import { fetched, pieceAddress, tellFault } from "./pieces.js";
 import { barShapes, escaped, group, mapShapes, originOf, overlayShapes, saveSheet, sheetOf, words } from "./sheet.js";
-import { allShown, entropyOf, pageGrid, scaleTitle, streamName, textOf } from "./shown.js";
+import { allShown, entropyOf, pageGrid, queryOf, scaleTitle, streamName, textOf } from "./shown.js";
 
 /** @typedef {import("./shown.js").Shown} Shown */
 /** @typedef {import("./shown.js").State} State */
@@ -106,7 +106,7 @@ function mapsSheet({ state, picture }, shown) {
 export function pythonOf({ result, block, asked }, state) {
   /** @param {Place} place */
   const written = (place) => (state.all ? '"all"' : `(${place.join(", ")})`);
-  const query = written(state.query);
+  const query = written(queryOf(result, state));
   const source = result.example ? `examples/${result.example}.jpg` : "your-picture.jpg";
   const options = `side=${result.side}, whole=${result.whole ? "True" : "False"}${result.stretch ? ", stretch=True" : ""}`;
   const { name } = block.streams[state.stream];

@@ -5,11 +5,12 @@ import { latest } from "./cache.js";
 import { hasIndex, scaleCount } from "./cells.js";
 import { connect } from "./controls.js";
 import { draw } from "./draw.js";
-import { find, redrawing } from "./elements.js";
+import { find, offerOptions, redrawing } from "./elements.js";
 import { onDescribe, onLook } from "./events.js";
 import { loadBlock, loadPicture, proofOf, tellFault } from "./pieces.js";
-import { clamp, rounded, within } from "./places.js";
-import { pageGrid, settings, shownOf } from "./shown.js";
+import { centre, clamp, within } from "./places.js";
+import { pageGrid, queryOf, settings, shownOf } from "./shown.js";
+import { levelsOf, stageNames, stagesOf } from "./stages.js";
 
 /** @typedef {import("./events.js").Wanted} Wanted */
 /** @typedef {import("./maths.js").Place} Place */
@@ -49,23 +50,25 @@ export class View {
     if (!result) return;
     const view = result.view && result.view !== this.restored ? result.view : null;
     if (this.result && this.result.token === result.token) return view === null ? undefined : this.restore(view);
-    const grid = pageGrid(result);
-    if (!this.result) Object.assign(this.state, settings(result.blocks, grid));
-    else this.state.query = rounded(this.state.query, pageGrid(this.result), grid);
+    if (!this.result) Object.assign(this.state, settings(result.layers.length, pageGrid(result)));
     this.result = result;
-    const picture = this.newestPicture(loadPicture(result), (loaded) => {
+    await (view === null ? Promise.all([this.showPicture(), this.showBlock(this.state.block)]) : this.restore(view));
+  }
+
+  async showPicture() {
+    if (!this.result) return;
+    await this.newestPicture(loadPicture(this.result, this.state.seen), (loaded) => {
       this.picture = loaded;
       draw(this);
     });
-    await Promise.all([picture, view === null ? this.showBlock(this.state.block) : this.restore(view)]);
   }
 
   /** @param {number} index of a layer, from 0; what lies beyond the last is the last */
   async showBlock(index) {
     const { result, state } = this;
     if (!result) return;
-    state.block = clamp(index, 0, result.blocks - 1);
-    state.query = within(pageGrid(result), state.query);
+    state.block = clamp(index, 0, result.layers.length - 1);
+    this.name(result);
     this.root.setAttribute("aria-busy", "true");
     const arrived = (/** @type {import("./layer.js").Block} */ block) => {
       this.shown = shownOf(result, block, state);
@@ -74,7 +77,7 @@ export class View {
       draw(this);
       this.root.dataset.result = result.token; // for whoever asks the page what it shows
       this.root.setAttribute("aria-busy", "false");
-      const near = [state.block + 1, state.block - 1].filter((i) => i >= 0 && i < result.blocks);
+      const near = [state.block + 1, state.block - 1].filter((i) => i >= 0 && i < result.layers.length);
       for (const i of near) loadBlock(result, i).catch(() => {});
     };
     const failed = (/** @type {unknown} */ error) => tellFault(this.note, error, () => this.trigger("lost"));
@@ -90,9 +93,17 @@ export class View {
 
   /** @param {Wanted} wanted a part that is to be looked at */
   async look({ block = this.state.block, query, ...part }) {
-    Object.assign(this.state, part, query && { query, all: false });
+    Object.assign(this.state, part);
+    if (query) this.ask(query);
     this.announce();
     await this.showBlock(block);
+  }
+
+  /** @param {Place} query on the page's grid */
+  ask(query) {
+    if (!this.result) return;
+    const grid = pageGrid(this.result);
+    Object.assign(this.state, { at: centre(grid, within(grid, query)), all: false });
   }
 
   /** Sets the view as a link says; what it does not say gets its default. @param {string} view */
@@ -100,12 +111,12 @@ export class View {
     if (!this.result) return;
     this.restored = view;
     const { query, ...said } = readAddress(view);
-    const fresh = settings(this.result.blocks, pageGrid(this.result));
+    const fresh = settings(this.result.layers.length, pageGrid(this.result));
     for (const [name, value] of Object.entries(fresh))
       Object.assign(this.state, { [name]: said[/** @type {keyof typeof said} */ (name)] ?? value });
     this.state.all = query === "all";
-    if (Array.isArray(query)) this.state.query = query;
-    await this.showBlock(this.state.block);
+    if (Array.isArray(query)) this.ask(query);
+    await Promise.all([this.showPicture(), this.showBlock(this.state.block)]);
     this.announce();
   }
 
@@ -117,14 +128,27 @@ export class View {
 
   /** What a link says of the view. @returns {import("./address.js").Said} */
   said() {
-    const { all, query, ...rest } = this.state;
-    return { ...rest, query: all ? "all" : query };
+    const { all, at, ...rest } = this.state;
+    const query = this.result && queryOf(this.result, this.state);
+    return { ...rest, query: all || !query ? "all" : query };
+  }
+
+  /** Says which stage and block is looked at; its bytes may still be on their way. @param {Result} result */
+  name({ layers }) {
+    const stages = stagesOf(layers);
+    const { stage, block } = levelsOf(stages, this.state.block);
+    const select = find(this.root, "[data-stages]", HTMLSelectElement);
+    offerOptions(select, stageNames(stages));
+    select.value = String(stage);
+    find(this.root, '[data-needs="stages"]', HTMLElement).hidden = stages.length < 2;
+    find(this.root, '[data-out="block"]', HTMLElement).textContent = `${block + 1} / ${stages[stage].count}`;
   }
 
   /** Hides what the layer lacks, and says what is to be known of the result. @param {Shown} shown */
   offer({ result, block }) {
     /** @type {Record<string, boolean>} */
     const has = { index: hasIndex(block), scales: scaleCount(block) > 1, server: !result.pieces };
+    has.stages = stagesOf(result.layers).length > 1;
     for (const part of this.root.querySelectorAll("[data-needs]"))
       if (part instanceof HTMLElement) part.hidden = !has[part.dataset.needs ?? ""];
     find(this.root, '[data-out="heads"]', HTMLElement).textContent = `1 … ${Math.min(9, block.heads)}`;

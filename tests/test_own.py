@@ -1,0 +1,169 @@
+"""A module of one's own: wrapped, called by name, made known; and what is said where it does not do."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from inline import InLine, InLineAttention
+from torch import nn
+
+import dsp_viz
+from dsp_attention import DSPImageClassifier
+from dsp_viz.framing import Fitting
+from dsp_viz.kinds import KINDS, softmax
+from dsp_viz.sources import load_all
+
+ROOT = Path(__file__).parent.parent
+PHOTO = ROOT / "examples" / "coffee-cup.jpg"
+LOOK: Any = {"size": 24, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)}
+
+
+def network(attention: str = "dsp", **more: Any) -> DSPImageClassifier:
+    torch.manual_seed(5)
+    return DSPImageClassifier(image_size=24, dim=12, num_heads=3, depth=2, num_classes=5, attention=attention, **more)
+
+
+class Around(nn.Module):
+    """A network of another form: what it holds is known, it is not."""
+
+    def __init__(self, inner: nn.Module, then: Any = lambda y: y) -> None:
+        super().__init__()
+        self.inner, self.then = inner, then
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.then(self.inner(x))
+
+
+def test_a_module_becomes_a_subject() -> None:
+    module = Around(network().train())
+    subject = dsp_viz.wrap(module, **LOOK, classes=["red", "green", "blue", "white", "black"], name="mine", patch=8)
+    assert subject.network is module
+    assert not module.training
+    assert (subject.name, subject.classes[4], len(subject.digest)) == ("mine", "black", 12)
+    result = dsp_viz.analyse(subject, PHOTO, side=40, whole=True)
+    assert [block.name for block in result.trace.blocks] == [f"network.inner.model.blocks.{i}.attn" for i in (0, 1)]
+    assert result.trace.blocks[0].grid.size == (3, 5)
+    assert result.trace.verified < 1e-5
+
+
+def test_what_is_not_said_is_found() -> None:
+    """Classes are counted, and no other size is tried than the one that was given."""
+    subject = dsp_viz.wrap(network(), **LOOK, fitting=Fitting("squash", 0.875, "bicubic"))
+    assert (subject.name, subject.classes) == ("DSPImageClassifier", tuple(f"class {i}" for i in range(1, 6)))
+    assert subject.prepare(PHOTO).frame.input_size == (24, 24)
+    with pytest.raises(ValueError, match="side=48: the model takes 24 pixels only"):
+        dsp_viz.analyse(subject, PHOTO, side=48)
+
+
+def test_the_digest_is_of_the_weights() -> None:
+    digests = [dsp_viz.wrap(module, **LOOK).digest for module in (network(), network(), network("polaformer"))]
+    changed = network()
+    next(changed.parameters()).data[0] += 1e-3
+    assert digests[0] == digests[1] != digests[2]
+    assert dsp_viz.wrap(changed, **LOOK).digest not in digests
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "sentence"),
+    [
+        (DSPImageClassifier, {}, "must be a torch.nn.Module, an instance and not its class"),
+        (network(), {"size": 0}, "size=0, patch=None: size must be within 1 and 2048 pixels"),
+        (network(), {"patch": 7}, "size=24, patch=7: size must be .* a multiple of patch"),
+        (network(), {"mean": (0.5,)}, r"mean=\(0.5,\): 3 numbers are needed, for red, green and blue"),
+        (network(), {"std": (0.5, 0, 1)}, "std=.*: must be larger than 0"),
+        (network(), {"size": 20}, r"does not run on a picture \(1, 3, 20, 20\): ValueError: image has shape"),
+        (network(), {"classes": ["a", "b"]}, "classes holds 2, DSPImageClassifier gives 5 logits: one name for each"),
+        (network(), {"classes": "abcde"}, "classes holds 1, DSPImageClassifier gives 5 logits"),
+        (network(), {"classes": ["a", "b", "c", "d", "a"]}, "'a' is there twice: each may be there once"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 4)),
+            {},
+            "has no attention layer that is known here",
+        ),
+        (Around(network(), lambda y: {"logits": y}), {}, r"gives a dict .*, not logits \(1, classes\): put it into"),
+        (Around(network(), lambda y: SimpleNamespace(logits=y)), {}, "gives a SimpleNamespace for a picture"),
+        (Around(network(), lambda y: y[0]), {}, r"gives a tensor \(5,\) for a picture"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_does_not_do_is_told(module: Any, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        dsp_viz.wrap(module, **LOOK | options)
+
+
+class Mine(nn.Module):
+    """A classifier with InLine attention, which nobody knows until it is made known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.embed, self.attn, self.head = nn.Conv2d(3, 12, 8, 8), InLineAttention(12, 3), nn.Linear(12, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.embed(x)
+        tokens = y.flatten(2).transpose(1, 2)
+        return self.head(self.attn(tokens, *y.shape[2:]).mean(1))
+
+
+def test_an_attention_of_theirs_is_made_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsp_viz.kinds.KINDS", dict(KINDS))
+    with pytest.raises(ValueError, match=r"docs/own-model\.md says how to make another known, with dsp_viz.register"):
+        dsp_viz.wrap(Mine(), **LOOK)
+    assert (ROOT / "docs" / "own-model.md").is_file()
+    dsp_viz.register(InLineAttention, InLine())
+    assert dsp_viz.analyse(dsp_viz.wrap(Mine(), **LOOK), PHOTO).trace.blocks[0].kind == "InLine attention"
+    dsp_viz.register("inline.InLineAttention", softmax)  # by name, in the place of the one before; and it is not true
+    with pytest.raises(ValueError, match=r"attn is not shown: .* It is InLineAttention of inline"):
+        dsp_viz.wrap(Mine(), **LOOK)
+    with pytest.raises(TypeError, match=r"kind=object has no points\(\): a reader has points, read, values, output"):
+        dsp_viz.register(InLineAttention, object())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"give the layers' class, or its qualified name as 'package\.module\.Class'"):
+        dsp_viz.register("InLineAttention", InLine())
+
+
+MODULE = """
+import dsp_viz
+from dsp_attention import DSPImageClassifier
+
+def bare():
+    return DSPImageClassifier(image_size=24, dim=12, num_heads=3, depth=1, num_classes=2)
+
+def make():
+    return dsp_viz.wrap(bare(), size=24, mean=(0, 0, 0), std=(1, 1, 1), name="made")
+
+def failing():
+    raise OSError("no weights there")
+
+ready = make()
+"""
+
+
+def test_a_function_is_called_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder where the program was started; what fails is told, and the others are there."""
+    (tmp_path / "folder_of_mine").mkdir()
+    (tmp_path / "folder_of_mine" / "models.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    place = "folder_of_mine.models"
+    assert dsp_viz.load(f"{place}:make").name == dsp_viz.load(f"{place}:ready").name == "made"
+    names = [f"{place}:{name}" for name in ("make", "bare", "failing", "absent", "make")]
+    subjects, faults = load_all(["softmax_tiny", "no_such", "absent.module:make", *names])
+    assert [subject.name for subject in subjects] == ["softmax_tiny", "made"]
+    wanted = [
+        "no_such: no model 'no_such': give one of dsp_tiny",
+        "absent.module:make: ModuleNotFoundError: No module named 'absent'",
+        f"{place}:bare: it gives a DSPImageClassifier, not a subject: let it return dsp_viz.wrap(model, size=",
+        f"{place}:failing: OSError: no weights there",
+        f"{place}:absent: AttributeError: module '{place}' has no attribute 'absent'",
+        f"{place}:make: another model is called made too: rename one of them",
+    ]
+    assert len(faults) == len(wanted)
+    for fault, start in zip(faults, wanted, strict=True):
+        assert fault.startswith(start)
+
+
+def test_the_device_is_checked_before_anything_is_loaded() -> None:
+    for name in ("dsp_tiny", "hf-hub:a/b", "timm/x", "no.module:make"):
+        with pytest.raises(ValueError, match="device='toaster': there is no such device here"):
+            dsp_viz.load(name, device="toaster")
