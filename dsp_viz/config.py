@@ -3,36 +3,36 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Required
+from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     TypeAdapter,
     ValidationError,
     model_validator,
     with_config,
 )
 from pydantic.dataclasses import dataclass
-from torch.overrides import TorchFunctionMode
 from typing_extensions import TypedDict
 
-from dsp_attention import DSPImageClassifier
+from dsp_attention import HierarchicalClassifier
 
+from .builds import Build, Network, Pyramid, kind_of, network_of, shapes_of, size
 from .faults import place, short
 from .files import CheckpointError, read_regular
 
 #: The newest that is read. What an older version can read too is written as the first, as is a file that names none.
 FORMAT = 2
 
-#: Bounds of what is read: bytes of a config, parameters of a model, tokens of the pictures that it is fed with.
+#: Bounds of what is read: bytes of a config, tokens of the pictures that a model is fed with.
 MAX_BYTES = 4 * 2**20
-MAX_PARAMETERS = 500_000_000
 MAX_TOKENS = 2**16
 
 
@@ -59,39 +59,10 @@ def _three(numbers: Any) -> Any:
     return numbers
 
 
-# Strict: "128", 128.0 and true are not whole numbers.
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-Rate = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Mean = Annotated[float, Field(strict=True, ge=-1000, le=1000)]
 Deviation = Annotated[float, Field(strict=True, ge=1e-4, le=1000)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(_visible)]
 Names = Annotated[tuple[Name, ...], AfterValidator(distinct)]
-
-
-def _size(most: int) -> Any:
-    return Field(strict=True, ge=1, le=most)
-
-
-@with_config(ConfigDict(extra="forbid"))
-class Build(TypedDict, total=False):
-    """Arguments of :class:`dsp_attention.DSPImageClassifier`, each within bounds that keep building it cheap."""
-
-    image_size: Annotated[int, _size(4096)]
-    patch: Annotated[int, _size(256)]
-    dim: Annotated[int, _size(8192)]
-    num_heads: Annotated[int, _size(256)]
-    depth: Annotated[int, _size(128)]
-    num_classes: Required[Annotated[int, _size(65_536)]]
-    attention: Annotated[str, Field(max_length=60)]
-    mlp_ratio: Annotated[float, Field(strict=True, gt=0, le=64)]
-    qkv_bias: Annotated[bool, Field(strict=True)]
-    attn_drop: Rate
-    proj_drop: Rate
-    alpha: Annotated[float, Field(strict=True, gt=0, le=100)]
-    kernel_size: Annotated[int, _size(63)]
-    spectral_modes: Annotated[int, _size(256)]
-    num_scales: Annotated[int, _size(8)]
-    adaptive_beta: Share
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -108,7 +79,8 @@ class Config:
     """How to build a model and how to feed it.
 
     Attributes:
-        model: arguments of :class:`dsp_attention.DSPImageClassifier`.
+        model: arguments of :class:`dsp_attention.DSPImageClassifier`, or of
+            :class:`dsp_attention.HierarchicalClassifier`, see :func:`dsp_viz.builds.kind_of`.
         image_size: side in pixels that pictures are resized to, a multiple of the model's patch.
         mean, std: per-channel statistics, in units where white is 1, that pictures are normalised with.
         classes: names, in the order of the logits, each once.
@@ -122,8 +94,8 @@ class Config:
         pydantic.ValidationError: a value of another type or out of range, or no model can be built from these.
     """
 
-    model: Build
-    image_size: Annotated[int, _size(4096)]
+    model: Annotated[Annotated[Build, Tag("single")] | Annotated[Pyramid, Tag("pyramid")], Discriminator(kind_of)]
+    image_size: Annotated[int, size(4096)]
     mean: Annotated[tuple[Mean, Mean, Mean], BeforeValidator(_three)]
     std: Annotated[tuple[Deviation, Deviation, Deviation], BeforeValidator(_three)]
     classes: Names
@@ -141,41 +113,28 @@ class Config:
                     f"{key} holds {len(names)}, the model has num_classes={count}: one name for each class"
                 )
         try:
-            patch = self.shapes().patch
+            shapes = self.shapes()
         except (TypeError, ValueError) as error:
             raise ValueError(f"describes no model: {error}") from error
-        if self.image_size % patch:
-            raise ValueError(f"image_size={self.image_size}: must be a multiple of the model's patch={patch}")
-        if (self.image_size // patch) ** 2 > MAX_TOKENS:
-            largest = patch * math.isqrt(MAX_TOKENS)
+        if self.image_size % shapes.patch:
+            raise ValueError(f"image_size={self.image_size}: must be a multiple of the model's patch={shapes.patch}")
+        token = shapes.feature_info[0]["reduction"] if isinstance(shapes, HierarchicalClassifier) else shapes.patch
+        if (self.image_size // token) ** 2 > MAX_TOKENS:
+            largest = token * math.isqrt(MAX_TOKENS)
             raise ValueError(f"image_size={self.image_size}: at most {largest}, {MAX_TOKENS:,} tokens")
         return self
 
-    def shapes(self) -> DSPImageClassifier:
+    def network(self) -> Network:
+        """The model, with random weights."""
+        return network_of(self.model)
+
+    def shapes(self) -> Network:
         """The model without numbers: its parameters are on the meta device and take no memory.
 
         Raises:
             ValueError, TypeError: no such model can be built, or it would be too large.
         """
-        with _Shapes():
-            model = DSPImageClassifier(**self.model)
-        parameters = sum(p.numel() for p in model.parameters())
-        if parameters > MAX_PARAMETERS:
-            raise ValueError(f"it would have {parameters:,} parameters; at most {MAX_PARAMETERS:,} are built")
-        return model
-
-
-class _Shapes(TorchFunctionMode):
-    """New tensors are on the meta device, and stay without values.
-
-    ``with torch.device("meta")`` would do; but there ``normal_`` and ``arange`` import SymPy, which takes seconds.
-    """
-
-    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
-            return args[0]
-        device = {"device": "meta"} if func in (torch.empty, torch.zeros, torch.ones, torch.full) else {}
-        return func(*args, **(kwargs or {}) | device)
+        return shapes_of(self.model)
 
 
 _CONFIG = TypeAdapter(Config)
@@ -186,7 +145,7 @@ def to_json(config: Config) -> bytes:
     data = _CONFIG.dump_python(config, mode="json")
     if not config.fit:
         del data["fit"]
-    data["format"] = FORMAT if config.fit else 1
+    data["format"] = FORMAT if config.fit or kind_of(config.model) == "pyramid" else 1
     return json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
@@ -235,12 +194,17 @@ def told(error: ValidationError) -> str:
     unknown = ("extra_forbidden", "unexpected_keyword_argument")
     faults = []
     for fault in sorted(error.errors(include_url=False), key=lambda fault: fault["type"] not in unknown)[:3]:
-        where, message = place(fault["loc"]), fault["msg"].removeprefix("Value error, ")
+        loc, fields = fault["loc"], Config.__annotations__
+        if len(loc) > 1 and loc[0] in ("model", "fit"):
+            held = Fit if loc[0] == "fit" else Pyramid if loc[1] == "pyramid" else Build
+            fields = held.__annotations__
+        if loc and loc[0] == "model":
+            loc = (loc[0], *loc[2:])  # without the kind of model
+        where, message = place(loc), fault["msg"].removeprefix("Value error, ")
         if where and fault["type"] != "missing":
             where += f"={short(fault['input'])}"
         if fault["type"] in unknown:
-            known = Build if len(fault["loc"]) > 1 else Config
-            message = f"there is no such field; fields are {', '.join(known.__annotations__)}"
+            message = f"there is no such field; fields are {', '.join(fields)}"
         faults.append(f"{where}: {message}" if where else message)
     more = f" (and {error.error_count() - 3} more)" if error.error_count() > 3 else ""
     return "; ".join(faults) + more

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from . import __version__, maps
 from .analysis import Analysis
+from .layer import Grid, Layer, Scale
 
 if TYPE_CHECKING:
     from .figures.print import PrintFigure
@@ -136,14 +137,16 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> "PrintFig
 
     Args:
         result: of :func:`dsp_viz.analyse`. block: index from 0.
-        query: ``(row, column)`` on the grid, from 0, or ``"all"`` for the average over all queries.
+        query: ``(row, column)`` on the grid, from 0, ``"all"`` for the average over all queries, or the name of a token
+            without a place.
 
     Returns:
         A figure that pyplot knows nothing of: ``figure.savefig(path, dpi=…)`` writes PNG, SVG or PDF. Its caption tells
-        the picture's name, the model and its weights, the interventions and the scale of the colours.
+        the picture's name, the model and its weights, what tokens without a place get, the interventions and the scale
+        of the colours. Of a window only the keys in it are drawn.
 
     Raises:
-        ValueError: the model has no such block, or the query lies outside the grid.
+        ValueError: the model has no such block, the query lies outside the grid, or the layer has no such token.
     """
     from .figures.print import maps_sheet  # imports matplotlib, which only figures need
 
@@ -151,24 +154,47 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> "PrintFig
     if not 0 <= block < len(blocks):
         raise ValueError(f"block={block!r}: must be within 0 and {len(blocks) - 1}")
     chosen = blocks[block]
-    arrays = [_array(m) for m in maps.block_maps(chosen, maps.place(query, result.trace.grid, chosen.grid))]
+    own = maps.place(query, result.trace.grid, chosen.grid)
+    drawn = [_seen(chosen, own, scale, m) for scale, m in zip(chosen.scales, maps.block_maps(chosen, own), strict=True)]
     token = query if isinstance(query, tuple) else None
-    asked = "averaged over all queries" if token is None else f"query at row {token[0] + 1}, column {token[1] + 1}"
+    asked = "averaged over all queries" if query == "all" else f"the {query} token asks"
+    if token is not None:
+        asked = f"query at row {token[0] + 1}, column {token[1] + 1}"
     H, W = result.grid
     made = f"{result.model} · weights {result.digest} · {H}×{W} tokens"
     if count := len(result.interventions):
         made += f" · {count} intervention{'s' * (count > 1)}"
     return maps_sheet(
-        result.picture,
-        arrays,
+        result.sharp or result.picture,
+        [array for array, _ in drawn],
         token,
         grid=result.grid,
-        keys=[(scale.keys, scale.pooled) for scale in chosen.scales],
+        keys=[(keys, scale.pooled) for (_, keys), scale in zip(drawn, chosen.scales, strict=True)],
         streams=chosen.streams,
         signed=chosen.finish == "product",
         title=f"Block {block + 1} of {len(blocks)}, {asked}",
-        caption=(*([_short(result.name)] if result.name else []), made),
+        caption=(*([_short(result.name)] if result.name else []), made, *_others(chosen, own)),
     )
+
+
+def _seen(block: Layer, query: maps.Query, scale: Scale, found: Tensor) -> tuple[np.ndarray, Grid]:
+    """Maps of a scale and their grid, or what lies in the window of the query; multiplied so that the uniform map is
+    that over all keys which the query sees, those without a place among them."""
+    keys = scale.keys
+    if scale.window is not None and isinstance(query, tuple):
+        rows, columns = next(b for b in scale.window.boxes(keys) if query[0] in b[0] and query[1] in b[1])
+        found = found[..., rows.start : rows.stop, columns.start : columns.stop]
+        edges = rows.start / keys.rows, columns.start / keys.columns, rows.stop / keys.rows, columns.stop / keys.columns
+        keys = Grid(len(rows), len(columns), edges)
+    placed = keys.rows * keys.columns
+    return _array(found) * ((placed + len(block.prefix)) / placed), keys
+
+
+def _others(block: Layer, query: maps.Query) -> list[str]:
+    """What tokens without a place get, a line if there are any."""
+    shares = maps.prefix_shares(block, query)[0].mean((0, 1))  # of the streams and heads
+    told = [f"{name} {100 * share:.1f} %" for name, share in zip(block.prefix, shares.tolist(), strict=True)]
+    return [f"tokens without a place, mean of the heads: {', '.join(told)}"] if told else []
 
 
 def _short(name: str) -> str:

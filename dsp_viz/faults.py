@@ -1,4 +1,4 @@
-"""Values from outside, cut short enough for the sentence of an error."""
+"""Errors about what came from outside, and its values cut short enough for the sentence of one."""
 
 import reprlib
 from collections.abc import Iterable
@@ -8,6 +8,10 @@ SHOWN = 60
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = SHOWN
+
+
+class InterventionError(ValueError):
+    """An intervention that is unknown, or that the model has no part for; the message says what is allowed."""
 
 
 def short(value: object) -> str:

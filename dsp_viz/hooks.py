@@ -40,22 +40,26 @@ _installing = Lock()
 
 
 def _before(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    changes = _changes.get()
-    if not changes:
+    changes, reads = _changes.get(), (_reads.get() or {}).get(module, ())
+    if not changes and not reads:
         return None
     inputs, named = _positional(module, inputs, named)
-    return tuple(_changed(changes.get((module, i), ()), value, inputs) for i, value in enumerate(inputs)), named
+    if changes:
+        inputs = tuple(_changed(changes.get((module, i), ()), value, inputs) for i, value in enumerate(inputs))
+    # What is read is what the model goes on with.
+    for which, kept in reads:
+        if which is not None:
+            kept.append(inputs if which == ALL else inputs[which])
+    return (inputs, named) if changes else None
 
 
 def _after(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
-    changes, reads = _changes.get(), (_reads.get() or {}).get(module, ())
-    if changes or reads:
-        inputs, _ = _positional(module, inputs, named)
+    changes = (_changes.get() or {}).get((module, None), ())
     if changes:
-        output = _changed(changes.get((module, None), ()), output, inputs)
-    # What is read is what the model goes on with.
-    for which, kept in reads:
-        kept.append(output if which is None else inputs if which == ALL else inputs[which])
+        output = _changed(changes, output, _positional(module, inputs, named)[0])
+    for which, kept in (_reads.get() or {}).get(module, ()):
+        if which is None:
+            kept.append(output)
     return output
 
 
@@ -86,7 +90,8 @@ def reading(model: nn.Module, points: Sequence[Point]) -> Iterator[Calls]:
     """Read at some points while the body runs, only in this context. Contexts nest: an outer one goes on reading.
 
     Yields:
-        What is read, call by call, filled while the body runs; empty where a submodule was not called.
+        What is read, call by call, filled while the body runs: inputs when a submodule is called, outputs when it
+        returns; empty where it was not called.
     """
     calls: Calls = {point: [] for point in points}
     wanted = {module: list(outer) for module, outer in (_reads.get() or {}).items()}

@@ -1,6 +1,8 @@
 """What if a part of the model did something else: changes to one forward pass, as immutable values.
 
-No weight is changed: within a context, outputs of some submodules are replaced (:mod:`dsp_viz.hooks`).
+No weight is changed. What DSP-Attention has of its own is changed where it is computed: outputs of submodules are
+replaced (:mod:`dsp_viz.hooks`). All else is done to the record of a layer, whatever its attention, and the layer puts
+out what the changed record gives (:mod:`dsp_viz.rebuilding`).
 
 Blocks, heads and scales count from 0; ``None`` means every one.
 """
@@ -8,33 +10,31 @@ Blocks, heads and scales count from 0; ``None`` means every one.
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from torch import Tensor, nn
 
 from dsp_attention import DynamicSpectralPolarityAttention
-from dsp_attention.grid import pool
 
-from .faults import place, short
+from .faults import InterventionError, place, short
 from .hooks import Change, Point, changed
+from .kinds import kind_of
 from .kinds import layers as all_layers
 from .kinds.dsp import dsp_layers
+from .layer import Layer
+from .maps import streams
+from .rebuilding import Revision, revised
+from .regions import Restrict, Value, restriction
 
 #: Bounds keep what an address on the web may ask for finite.
 Amount = Annotated[float, Field(ge=0, le=1000)]
 Frequency = Annotated[int, Field(ge=0, le=10_000)]
-Side = Annotated[int, Field(ge=1, le=1024)]
-Position = Annotated[int, Field(ge=0, lt=1024)]
+Name = Annotated[str, Field(max_length=100)]
 
 _FILTERS = ("positive", "negative")
-_STREAMS = ("same", "opposite")
-
-
-class InterventionError(ValueError):
-    """An intervention that is unknown, or that the model has no part for; the message says what is allowed."""
 
 
 def _part(index: int | None, count: int, what: str) -> slice:
@@ -46,24 +46,22 @@ def _part(index: int | None, count: int, what: str) -> slice:
 
 
 def _named(name: str | None, known: Sequence[str]) -> slice:
+    if name is not None and name not in known:
+        raise InterventionError(f"stream={short(name)}: must be one of {', '.join(known)}, or none for every one")
     return slice(None) if name is None else slice(known.index(name), known.index(name) + 1)
 
 
-class _Value(BaseModel):
-    """Immutable; a field that does not exist, or of another type, is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class SetCoefficient(_Value):
+class SetCoefficient(Value):
     """Set coefficients, or with ``relative`` multiply them; ``value=0`` leaves out a head, a scale or a stream.
 
     What a coefficient multiplies is one stream of one head at one scale, so zero removes exactly that: leaving out a
-    scale equals a mixing weight of 0 for it. The convolution on the values stays.
+    scale equals a mixing weight of 0 for it. What is no part of the maps, such as a convolution of the values, stays.
+    A layer without coefficients of its own has 1 everywhere.
 
     Attributes:
-        value: within 0 and 1000; coefficients of the model itself lie within 0 and 2.
-        stream: ``"same"`` or ``"opposite"``. Formerly ``polarity``, which is still read.
+        value: within 0 and 1000; coefficients of DSP-Attention itself lie within 0 and 2.
+        stream: its name, such as ``"same"`` or ``"opposite"``. With ``block=None``, layers that have none of that name
+            stay as they are. Formerly ``polarity``, which is still read.
     """
 
     kind: Literal["set_coefficient"] = "set_coefficient"
@@ -71,7 +69,7 @@ class SetCoefficient(_Value):
     block: int | None = None
     head: int | None = None
     scale: int | None = None
-    stream: Literal["same", "opposite"] | None = None
+    stream: Name | None = None
     relative: bool = False
 
     @model_validator(mode="before")
@@ -83,22 +81,22 @@ class SetCoefficient(_Value):
             return {"stream" if name == "polarity" else name: value for name, value in given.items()}
         return given
 
-    def changes(self, layer: DynamicSpectralPolarityAttention) -> dict[str, Change]:
-        """Which submodules' outputs are replaced in a layer, and by what."""
-        head = _part(self.head, layer.num_heads, "head")
-        scale = _part(self.scale, len(layer.factors), "scale")
-        stream = _named(self.stream, _STREAMS)
+    def changed(self, coefficients: Tensor, known: Sequence[str]) -> Tensor:
+        """Coefficients ``(B, h, S, streams)`` after it, where the streams have these names.
 
-        def change(c: Tensor, _: tuple[Any, ...]) -> Tensor:
-            c = c.clone()
-            chosen = c[:, head, scale, stream]
-            c[:, head, scale, stream] = chosen * self.value if self.relative else torch.full_like(chosen, self.value)
-            return c
+        Raises:
+            InterventionError: there is no such head, scale or stream.
+        """
+        head, scale = _part(self.head, coefficients.shape[1], "head"), _part(self.scale, coefficients.shape[2], "scale")
+        if self.block is None and self.stream is not None and self.stream not in known:
+            return coefficients
+        where = (slice(None), head, scale, _named(self.stream, known))
+        c = coefficients.clone()
+        c[where] = c[where] * self.value if self.relative else self.value
+        return c
 
-        return {"context": change}
 
-
-class LeaveOutFilter(_Value):
+class LeaveOutFilter(Value):
     """Give a spectral filter gain 1 in a band of spatial frequencies, or everywhere.
 
     Attributes:
@@ -120,7 +118,7 @@ class LeaveOutFilter(_Value):
         return self
 
     def changes(self, layer: DynamicSpectralPolarityAttention) -> dict[str, Change]:
-        """See :meth:`SetCoefficient.changes`."""
+        """Which submodules' outputs are replaced in a layer, and by what."""
         head, which = _part(self.head, layer.num_heads, "head"), _named(self.polarity, _FILTERS)
         high = float("inf") if self.high is None else self.high
 
@@ -135,7 +133,7 @@ class LeaveOutFilter(_Value):
         return {"spectral.filters": change}
 
 
-class LeaveOutSummary(_Value):
+class LeaveOutSummary(Value):
     """Replace one of the context encoder's three summaries by zeros."""
 
     kind: Literal["leave_out_summary"] = "leave_out_summary"
@@ -143,11 +141,11 @@ class LeaveOutSummary(_Value):
     block: int | None = None
 
     def changes(self, layer: DynamicSpectralPolarityAttention) -> dict[str, Change]:
-        """See :meth:`SetCoefficient.changes`."""
+        """See :meth:`LeaveOutFilter.changes`."""
         return {f"context.{self.summary}_summary": lambda summary, _: torch.zeros_like(summary)}
 
 
-class SetMixingWeights(_Value):
+class SetMixingWeights(Value):
     """Fix the share of every scale.
 
     Attributes:
@@ -160,7 +158,7 @@ class SetMixingWeights(_Value):
     head: int | None = None
 
     def changes(self, layer: DynamicSpectralPolarityAttention) -> dict[str, Change]:
-        """See :meth:`SetCoefficient.changes`."""
+        """See :meth:`LeaveOutFilter.changes`."""
         head = _part(self.head, layer.num_heads, "head")
         if len(self.weights) != len(layer.factors):
             raise InterventionError(
@@ -175,66 +173,6 @@ class SetMixingWeights(_Value):
         return {"mixer.weights": change}
 
 
-class Restrict(_Value):
-    """Let queries attend only to keys within a region of the picture; with several regions, within all of them.
-
-    A key outside is left out of numerator and normaliser alike. A key of a coarser scale counts by the share of its
-    tokens that lie within.
-
-    Attributes:
-        grid: ``(H, W)`` of the tokens.
-        tokens: ``(row, column)`` of those within the region, at least one and at most 65,536, each once.
-    """
-
-    kind: Literal["restrict"] = "restrict"
-    grid: tuple[Side, Side]
-    tokens: Annotated[tuple[tuple[Position, Position], ...], Field(max_length=2**16, fail_fast=True)]
-    block: int | None = None
-
-    @cached_property
-    def inside(self) -> frozenset[tuple[int, int]]:
-        """The tokens.
-
-        Raises:
-            InterventionError: there is none, one is outside the grid, or one is there twice.
-        """
-        H, W = self.grid
-        tokens = frozenset(self.tokens)
-        if not tokens or max(r for r, _ in tokens) >= H or max(c for _, c in tokens) >= W:
-            raise InterventionError(f"tokens: at least one is needed, each within the grid of {H}×{W}")
-        if len(tokens) < len(self.tokens):
-            raise InterventionError("tokens: one is there twice; each may be there once")
-        return tokens
-
-
-def _restricted(regions: Sequence[Restrict], factors: Iterable[int]) -> dict[str, Change]:
-    """Which submodules' outputs are replaced in a layer whose scales pool by these factors, and by what."""
-    grid = H, W = regions[0].grid
-    other = next((region.grid for region in regions if region.grid != grid), None)
-    if other is not None:
-        raise InterventionError(f"grid={other}: another region has grid={grid}, but a picture has one")
-    common = frozenset.intersection(*(region.inside for region in regions))
-    if not common:
-        raise InterventionError("tokens: no token is within all regions; at least one is needed")
-    index = torch.tensor([r * W + c for r, c in common])
-
-    def check(c: Tensor, inputs: tuple[Any, ...]) -> Tensor:
-        if inputs[1:] != grid:  # of the context encoder, the first part of a layer to run: (x, H, W)
-            raise InterventionError(f"grid={grid}: the picture's tokens form another grid, {inputs[1:]}")
-        return c
-
-    def change_at(factor: int) -> Change:
-        def change(features: Tensor, _: tuple[Any, ...]) -> Tensor:  # (2, 2, B, h, N_s, d)
-            inside = features.new_zeros(1, H * W, 1)  # made here, where the grid is known to be the picture's
-            inside[:, index.to(inside.device)] = 1.0
-            phi_q, phi_k = features.unbind(1)
-            return torch.stack([phi_q, phi_k * pool(inside, H, W, factor)], 1)
-
-        return change
-
-    return {"context": check} | {f"polarity.{s}": change_at(factor) for s, factor in enumerate(factors)}
-
-
 Intervention = SetCoefficient | LeaveOutFilter | LeaveOutSummary | SetMixingWeights | Restrict
 
 #: Every kind of intervention by its name in JSON.
@@ -244,38 +182,77 @@ KINDS: dict[str, type[Intervention]] = {
 }
 
 
+def offers(model: nn.Module) -> tuple[str, ...]:
+    """Which kinds of intervention a model has parts for, by their names in JSON; none without known attention."""
+    if dsp_layers(model):
+        return tuple(KINDS)
+    known = any(kind_of(module) for module in model.modules())
+    return tuple(name for name, kind in KINDS.items() if kind in (SetCoefficient, Restrict)) if known else ()
+
+
 @contextmanager
 def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator[None]:
     """Run what the body runs with these interventions, only in this context; later ones act on earlier ones' result.
 
     Raises:
-        InterventionError: the model has no DSP-Attention, or lacks the part that an intervention names.
+        InterventionError: at once, while the body runs, or after it: the model lacks the part that an intervention
+            names.
+        ValueError: there is no attention that is known.
     """
     collected: dict[Point, list[Change]] = {}
+    revisions: dict[str, list[Revision]] = {}
     regions: dict[str, list[Restrict]] = {}
+    met: list[tuple[SetCoefficient, set[str]]] = []
     interventions = tuple(interventions)
-    layers = dsp_layers(model) if interventions else {}
-    every = list(all_layers(model)) if layers else []
     for intervention in interventions:
-        if not isinstance(intervention, _Value):
+        if not isinstance(intervention, Value):
             raise InterventionError(
                 f"{short(intervention)} is no intervention: give values such as SetCoefficient(value=0), in a "
                 "list; from_json makes them from JSON"
             )
-        if not layers:
-            raise InterventionError("interventions need a model with DSP-Attention layers")
+    every = list(all_layers(model)) if interventions else []
+    dsp = dsp_layers(model)
+    for intervention in interventions:
+        if intervention.kind not in offers(model):
+            raise InterventionError(
+                f"{intervention.kind} needs a model with DSP-Attention layers; to this one can be done: "
+                + ", ".join(offers(model))
+            )
+        if isinstance(intervention, SetCoefficient):
+            met.append((intervention, set()))
         for path in every[_part(intervention.block, len(every), "block")]:
-            if path not in layers:
-                if intervention.block is not None:
-                    raise InterventionError(f"block={intervention.block}: {path} is not a DSP-Attention layer")
-            elif isinstance(intervention, Restrict):
+            if isinstance(intervention, Restrict):
                 regions.setdefault(path, []).append(intervention)
-            else:
-                _collect(collected, path, intervention.changes(layers[path]))
+            elif isinstance(intervention, SetCoefficient):
+                change, revision = _coefficients(*met[-1])
+                if path in dsp:
+                    _collect(collected, path, {"context": change})
+                else:
+                    revisions.setdefault(path, []).append(revision)
+            elif path in dsp:
+                _collect(collected, path, intervention.changes(dsp[path]))
+            elif intervention.block is not None:
+                raise InterventionError(f"block={intervention.block}: {path} is not a DSP-Attention layer")
     for path, own in regions.items():
-        _collect(collected, path, _restricted(own, layers[path].factors))
-    with changed(model, collected):
+        revisions.setdefault(path, []).append(restriction(own))
+    with changed(model, collected), revised(model, revisions):
         yield
+    for coefficient, names in met:
+        if names and coefficient.stream is not None:
+            _named(coefficient.stream, sorted(names))
+
+
+def _coefficients(own: SetCoefficient, met: set[str]) -> tuple[Change, Revision]:
+    """What becomes of DSP-Attention's coefficients, and of another attention's record; ``met``: names of streams."""
+
+    def change(c: Tensor, _: tuple[Any, ...], known: Sequence[str] = ("same", "opposite")) -> Tensor:
+        met.update(known)
+        return own.changed(c, known)
+
+    def revision(record: Layer) -> Layer:
+        return replace(record, coefficients=change(record.coefficients, (), streams(record)))
+
+    return change, revision
 
 
 def _collect(collected: dict[Point, list[Change]], path: str, changes: Mapping[str, Change]) -> None:

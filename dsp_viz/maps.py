@@ -141,11 +141,23 @@ def spread(values: Tensor, grid: Grid, other: Grid) -> Tensor:
     other that it covers, in proportion to the covered area of each. What lies beyond the other gets nothing."""
     if grid == other:
         return values
+    rows, columns = _overlaps(grid, other, values)
+    return rows.T @ values @ columns
+
+
+def covered(values: Tensor, grid: Grid, other: Grid) -> Tensor:
+    """The mean of values ``(…, H', W')`` of another grid over each cell of a grid, ``(…, H, W)``, by covered area. What
+    lies beyond the other counts for nothing."""
+    rows, columns = _overlaps(grid, other, values)
+    return rows @ values @ columns.T
+
+
+def _overlaps(grid: Grid, other: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
     rows, columns = (
-        _overlap(n, grid.box[axis::2], m, other.box[axis::2]).to(values)
+        _overlap(n, grid.box[axis::2], m, other.box[axis::2]).to(like)
         for axis, (n, m) in enumerate(zip(grid.size, other.size, strict=True))
     )
-    return rows.T @ values @ columns
+    return rows, columns
 
 
 def _overlap(n: int, span: tuple[float, ...], m: int, other: tuple[float, ...]) -> Tensor:

@@ -89,6 +89,11 @@ def _checked(record: Layer, samples: int) -> tuple[float, str]:
             f"it is called with {called} samples where the model got {samples}, as with windows of a picture, and its "
             "reader knows nothing of that"
         )
+    return checked(record)
+
+
+def checked(record: Layer) -> tuple[float, str]:
+    """How far a layer's maps are off, see :func:`error`, and what is wrong with it in words, or ""."""
     off = error(record)
     # What was rounded to a coarser type than float32 cannot be rebuilt more exactly than that.
     tensors = [record.output, *(t for scale in record.scales for t in (scale.left, scale.right, scale.values))]

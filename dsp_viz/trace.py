@@ -15,6 +15,7 @@ from .kinds.kind import Kind, Unreadable
 from .kinds.refused import refused as unknown
 from .layer import Layer, Trace
 from .proof import prove, refusal
+from .rebuilding import as_revised
 
 
 def names(model: nn.Module) -> list[str]:
@@ -107,7 +108,7 @@ def _read(
         try:
             # Here and nowhere else: what is made of a trace (bytes, arrays, figures) is made on the CPU, some of it in
             # float64.
-            records[name] = _near(kind.read(name, layer, partial(_seen, seen, name)))
+            records[name] = _near(as_revised(layer, kind.read(name, layer, partial(_seen, seen, name))))
         except Unreadable as fault:
             refused[name] = refusal(model, name, str(fault))
         except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:

@@ -239,3 +239,42 @@ def polaformer(p: Mapping[str, Array], x: Array, H: int, W: int, *, heads: int, 
         local = depthwise(v[:, own], H, W, p["dwc.weight"][:, 0], p["dwc.bias"])
         out[:, own] = attend(phi_q, phi_k, v[:, own]) + local
     return linear(out * g, p["proj.weight"], p["proj.bias"])
+
+
+def window(p: Mapping[str, Array], x: Array, H: int, W: int, *, heads: int, window: int, shift: int) -> Array:
+    """Swin's attention of one sample ``(N, C)``: each query by itself, over keys found by walking around the edges."""
+    d, built = x.shape[1] // heads, window
+    if min(H, W) <= window:
+        window, shift = min(H, W), 0
+    rows, columns = -(-H // window) * window, -(-W // window) * window  # padding is in no list of keys
+    q, k, v = np.split(linear(x, p["qkv.weight"], p.get("qkv.bias")), 3, axis=1)
+    out = np.zeros_like(q)
+
+    def place(r: int, c: int) -> tuple:
+        """Window, and whether the token came around the lower and the right edge."""
+        return (r - shift) % rows // window, (c - shift) % columns // window, r < shift, c < shift
+
+    for r in range(H):
+        for c in range(W):
+            keys = [(y, z) for y in range(H) for z in range(W) if place(y, z) == place(r, c)]
+            at = [y * W + z for y, z in keys]
+            apart = [(r - y + built - 1) * (2 * built - 1) + c - z + built - 1 for y, z in keys]
+            for i in range(heads):
+                own = slice(i * d, (i + 1) * d)
+                scores = k[at][:, own] @ q[r * W + c, own] / np.sqrt(d) + p["relative_position_bias_table"][apart, i]
+                out[r * W + c, own] = softmax(scores) @ v[at][:, own]
+    return linear(out, p["proj.weight"], p["proj.bias"])
+
+
+def softmax_attention(p: Mapping[str, Array], x: Array, *, heads: int) -> Array:
+    """Softmax attention of one sample ``(N, C)``, all tokens to all tokens."""
+    q, k, v = np.split(linear(x, p["qkv.weight"], p.get("qkv.bias")), 3, axis=1)
+    d = x.shape[1] // heads
+    slices = [slice(i * d, (i + 1) * d) for i in range(heads)]
+    out = [softmax(q[:, s] @ k[:, s].T / np.sqrt(d)) @ v[:, s] for s in slices]
+    return linear(np.concatenate(out, 1), p["proj.weight"], p["proj.bias"])
+
+
+def layer_norm(p: Mapping[str, Array], x: Array, eps: float = 1e-5) -> Array:
+    mean = x.mean(-1, keepdims=True)
+    return (x - mean) / np.sqrt(((x - mean) ** 2).mean(-1, keepdims=True) + eps) * p["weight"] + p["bias"]

@@ -22,12 +22,15 @@ REFUSED = "blocks.2.attn is not shown: its maps do not rebuild what it put out."
 
 def packed(header: dict[str, Any], *arrays: np.ndarray) -> str:
     """Bytes of a layer as ``docs/format.md`` says, as base64."""
-    common = {"format": 2, "stage": 0, "dynamic": False, "epsilon": 0}
+    common = {"format": 3, "stage": 0, "dynamic": False, "epsilon": 0, "prefix": []}
     text = json.dumps(common | header).encode()
     text += b" " * (-len(text) % 4)
     parts = [a.tobytes() + b"\0" * (-a.nbytes % 4) for a in arrays]
     return base64.b64encode(struct.pack("<I", len(text)) + text + b"".join(parts)).decode()
 
+
+#: The unit of a factor.
+ONE = np.ones(1, "<f4")
 
 #: Products on 4×3 tokens; keys of 3 tokens' height reach beyond the picture. s = left · right: with left 4 they are
 #: (−12, 4, 8, 24), in units of the uniform map four times that.
@@ -35,8 +38,8 @@ PRODUCT = packed(
     {"name": "blocks.0.attn", "kind": "product attention", "heads": 1, "grid": [4, 3], "finish": "product",
      "streams": [{"name": "all", "role": "only", "turn": 0}], "coefficients": [[[1]]], "weights": [[1]],
      "scales": [{"queries": [4, 3], "keys": [2, 2], "box": [0, 0, 1.5, 4 / 3], "pooled": 3, "width": 1,
-                 "units": [[1], [1]]}]},
-    np.arange(12, dtype="<f4") - 1, np.array([-3, 1, 2, 6], "<f4"),
+                 "signed": False, "kept": False}]},
+    ONE, np.arange(12, dtype="<i2") - 1, ONE, np.array([-3, 1, 2, 6], "<i2"),
 )  # fmt: skip
 #: Two heads and two streams on the page's own grid.
 RATIO = packed(
@@ -44,8 +47,8 @@ RATIO = packed(
      "streams": [{"name": "same", "role": "same", "turn": 0}, {"name": "opposite", "role": "opposite", "turn": 1}],
      "coefficients": [[[1, 1]]] * 2, "weights": [[1]] * 2,
      "scales": [{"queries": [8, 6], "keys": [8, 6], "box": [0, 0, 1, 1], "pooled": 1, "width": 2,
-                 "units": [[1, 1], [1, 1]]}]},
-    np.ones(192, "<f2"), np.ones(192, "<f2"),
+                 "signed": False, "kept": False}]},
+    np.ones(2, "<f4"), np.ones(192, "<f2"), np.ones(2, "<f4"), np.ones(192, "<f2"),
 )  # fmt: skip
 
 

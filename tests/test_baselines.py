@@ -6,6 +6,7 @@ import reference
 import torch
 
 from dsp_attention import PolaFormerAttention, SoftmaxAttention
+from dsp_attention.grid import resize_positions
 
 
 @pytest.mark.parametrize(("grid", "bias", "kernel"), [((4, 4), False, 5), ((3, 5), True, 3)])
@@ -49,6 +50,17 @@ def test_positional_encoding_is_interpolated_to_other_grids() -> None:
     assert not torch.allclose(layer(x, 5, 6), y)
     with pytest.raises(ValueError, match=r"holds 15 tokens, no square.*num_tokens=16"):
         PolaFormerAttention(8, 15, 2)(torch.randn(1, 16, 8))
+
+
+def test_as_many_tokens_on_another_grid_lie_elsewhere() -> None:
+    torch.manual_seed(0)
+    layer = PolaFormerAttention(12, 16, 3).double().eval()
+    torch.nn.init.normal_(layer.positional_encoding)
+    x = torch.randn(1, 16, 12, dtype=torch.double)
+    p = reference.numbers(layer.state_dict())
+    p["positional_encoding"] = resize_positions(layer.positional_encoding, (4, 4), (2, 8)).detach().numpy()
+    want = reference.polaformer(p, x[0].numpy(), 2, 8, heads=3, alpha=4.0)
+    np.testing.assert_allclose(layer(x, 2, 8)[0].detach(), want, rtol=0, atol=1e-10)
 
 
 def test_softmax_equals_a_dense_one() -> None:

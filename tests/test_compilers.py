@@ -8,7 +8,7 @@ import torch
 from layers import build, shaken
 from torch import Tensor, nn
 
-from dsp_attention import DSPImageClassifier
+from dsp_attention import DSPImageClassifier, HierarchicalClassifier
 from dsp_attention.model import ATTENTIONS
 
 
@@ -45,6 +45,21 @@ def test_export_and_onnx_of_a_classifier_for_any_batch(attention: str) -> None:
         exported = torch.export.export(model, (pictures(2),), dynamic_shapes=batch)
         close(exported.module()(pictures(5)), want)
         close(run_onnx(torch.onnx.export(exported, dynamo=True, verbose=False), pictures(5)), want)
+
+
+def test_export_of_a_pyramid_for_any_batch() -> None:
+    """Windows that are shifted and padded, merging of odd grids, encodings that are interpolated."""
+    sizes = {"dims": [4, 8], "depths": [2, 1], "num_heads": [1, 2], "mlp_ratios": [2, 2], "num_classes": 3, "window": 3}
+    torch.manual_seed(0)
+    model = HierarchicalClassifier(
+        image_size=32, attention=["window", "polaformer"], downsampling="merging", **sizes
+    ).eval()
+    shaken(model, 0.2)
+    image = torch.randn(5, 3, 28, 19, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        want = model(image)
+        batch = {"image": {0: torch.export.Dim("batch")}}
+        close(torch.export.export(model, (image[:2],), dynamic_shapes=batch).module()(image), want)
 
 
 def test_export_and_onnx_of_a_layer() -> None:

@@ -1,6 +1,7 @@
 """What travels to the browser: close to the maps, small, and bounded."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import torch
 from conftest import EXAMPLES
 
 import dsp_viz
-from dsp_attention import DynamicSpectralPolarityAttention
+from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention
 from dsp_viz import export, factors, maps
+from dsp_viz.layer import Finish, Grid, Layer, Scale, Stream, Window
 from dsp_viz.trace import trace
 from dsp_viz.ui.kept import pieces as kept_pieces
 from dsp_viz.ui.kept import without_tokens
@@ -68,6 +70,64 @@ def test_bytes_are_those_of_float16_factors(model: dsp_viz.Subject) -> None:
     assert len(factors.encode(block)) <= 1.02 * 2 * sum(
         scale.left.numel() + scale.right.numel() for scale in block.scales
     )
+
+
+def layer(finish: Finish, grid: Grid, heads: int, width: int, **of_scale: Any) -> Layer:
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(1, 1, heads, grid.rows * grid.columns, width, generator=generator) for _ in range(2))
+    ones = torch.ones(1, heads, 1)
+    scale = Scale(grid, grid, left, right, torch.zeros(1), **of_scale)
+    return Layer("attn", finish, grid, (Stream("all"),), finish, (scale,), ones[..., None], ones, torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        layer("softmax", Grid(14, 14), 6, 64),
+        layer("product", Grid(7, 7), 8, 32),
+        # Swin's last two stages, the second with one window.
+        layer("softmax", Grid(14, 14), 12, 32, window=Window((7, 7), (3, 3), torch.randn(12, 13, 13))),
+        layer("softmax", Grid(7, 7), 24, 32, window=Window((7, 7), bias=torch.randn(24, 13, 13))),
+    ],
+)
+def test_each_rule_takes_little_more_than_float16(block: Layer) -> None:
+    assert len(factors.encode(block)) <= 1.2 * 2 * (block.scales[0].left.numel() + block.scales[0].right.numel())
+
+
+def test_features_that_are_positive_and_negative_parts_take_half() -> None:
+    torch.manual_seed(0)
+    made = PolaFormerAttention(24, 169, 3).double().eval()
+    block = trace(made, torch.randn(1, 169, 24, dtype=torch.double)).blocks[0]
+    data = factors.encode(block)
+    assert len(data) <= 1.2 * (block.scales[0].left.numel() + block.scales[0].right.numel())
+    again = factors.restore(factors.without_tokens(block), data)
+    for query in ((3, 11), "all"):
+        (got,), (want,) = maps.block_maps(again, query), maps.block_maps(block, query)
+        torch.testing.assert_close(got.double(), want, rtol=2**-9, atol=1e-9)
+    # One place where both are there, and both are stored.
+    right = block.scales[0].right.clone()
+    right[:, 0, 1, 5, 2] = right.max()
+    both = replace(block, scales=(replace(block.scales[0], right=right),))
+    (got,) = maps.block_maps(factors.restore(factors.without_tokens(both), factors.encode(both)), (3, 11))
+    torch.testing.assert_close(got.double(), maps.block_maps(both, (3, 11))[0], rtol=2**-9, atol=1e-9)
+    assert len(factors.encode(both)) > 1.8 * len(data)
+
+
+def test_large_scores_come_out_right() -> None:
+    """As docs/format.md says: weights to 1e-3 of their row's largest with scores up to 50."""
+    block = layer("softmax", Grid(14, 14), 3, 64)
+    left, right = block.scales[0].left[0, 0].double(), block.scales[0].right[0, 0].double()
+    # Channels of very unequal size, as trained transformers have.
+    amounts = torch.exp(1.5 * torch.randn(64, generator=torch.Generator().manual_seed(1), dtype=torch.double))
+    left *= amounts
+    left *= 50 / (left @ right.mT).abs().max()
+    made = replace(block, scales=(replace(block.scales[0], left=left[None, None]),))
+    _, (found,) = factors.decode(factors.encode(made))
+    want, got = (
+        torch.softmax(a @ b.mT, -1)
+        for a, b in ((left, right), (torch.from_numpy(f).double() for f in (found.left, found.right)))
+    )
+    assert float(((got - want).abs() / want.amax(-1, keepdim=True)).max()) < 1e-3
 
 
 def test_grids_need_not_be_square_and_dead_heads_are_finite() -> None:

@@ -34,7 +34,7 @@ def restrict(tokens: str, **more: Any) -> str:
         ('[{"kind":null}]', "there is no kind"),
         ('[{"kind":"leave_out_filter","' + "x" * 10**6 + '":0}]', "Extra inputs are not permitted; fields are kind"),
         ('[{"kind":"leave_out_filter",' + ",".join(f'"{i}":0' for i in range(50_000)) + "}]", "fields are kind, block"),
-        ('[{"kind":"set_coefficient","value":0,"stream":"' + "x" * 10**6 + '"}]', "'same' or 'opposite'"),
+        ('[{"kind":"set_coefficient","value":0,"stream":"' + "x" * 10**6 + '"}]', "at most 100 char"),
         ('[{"kind":"set_coefficient","value":' + "9" * 6000 + "}]", "Invalid JSON: number out of range"),
         ('[{"kind":"set_coefficient","value":' + "9" * 4000 + "}]", "value: Input should be"),
         ('[{"kind":"set_coefficient","value":1e999}]', "finite number"),

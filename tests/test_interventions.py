@@ -302,7 +302,7 @@ def test_what_is_no_value_is_named(given: Any) -> None:
         ),
         ('[{"kind": "set_coefficient"}]', "0.set_coefficient.value: Field required"),
         ('[{"kind": "set_coefficient", "value": -1}]', "greater than or equal to 0"),
-        ('[{"kind": "set_coefficient", "value": 1, "stream": "negative"}]', "'same' or 'opposite'"),
+        ('[{"kind": "set_coefficient", "value": 1, "stream": 3}]', "stream: Input should be a valid string"),
         ('[{"kind": "leave_out_summary", "summary": "mean"}]', "'global', 'lstm' or 'attention'"),
         ('[{"kind": "restrict", "grid": [4], "tokens": []}]', "grid"),
         (

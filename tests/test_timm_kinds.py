@@ -250,19 +250,30 @@ def test_windows_that_are_padded_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"),
+    ("name", "options", "sentence"),
     [
         (
             "xcit_nano_12_p16_224",
-            r"^blocks\.0\.attn and 11 more of its class, XCA, cannot be shown: it attends from channel",
+            {"depth": 3, "embed_dim": 16},
+            r"^blocks\.0\.attn and 2 more of its class, XCA, cannot be shown: it attends from channel to channel, so .*"
+            r"; cls_attn_blocks\.0\.attn and 1 more of its class, ClassAttn, cannot be shown: only its class token asks",
         ),
-        ("davit_tiny", "ChannelAttention, cannot be shown: it attends from channel to channel, so there is no map"),
-        ("cait_xxs24_224", "TalkingHeadAttn, cannot be shown: it mixes the maps of its heads"),
+        (
+            "davit_tiny",
+            {"depths": (1, 1), "embed_dims": (12, 24), "num_heads": (2, 2)},
+            r"^stages\.0\.blocks\.0\.1\.attn and 1 more of its class, ChannelAttention, cannot be shown: it attends from",
+        ),
+        (
+            "cait_xxs24_224",
+            {"depth": 1, "embed_dim": 16},
+            r"^blocks\.0\.attn, TalkingHeadAttn, cannot be shown: it mixes the maps of its heads",
+        ),
     ],
 )
-def test_attention_without_maps_of_tokens_is_refused_with_the_reason(name: str, sentence: str) -> None:
-    with torch.device("meta"):
-        network = timm.create_model(name, pretrained=False)
+def test_attention_without_maps_of_tokens_is_refused_with_the_reason(
+    name: str, options: dict[str, object], sentence: str
+) -> None:
+    network = timm.create_model(name, pretrained=False, **options)
     with pytest.raises(ValueError, match=sentence):
         layers(network)
 

@@ -35,7 +35,7 @@ def read(name: str, layer: Any, seen: Seen) -> Layer:
     vit.counted(q.shape[2], grid.rows * grid.columns, prefix)
     groups = q.shape[1] // k.shape[1]
     projection = _projection(layer)
-    v = _heads(layer, seen(projection)) if projection else _values(layer, x)
+    v = _heads(layer, seen(projection)) if projection else _values(layer, x, k.shape[1])
     return single(
         name,
         "softmax attention with rotary positions",
@@ -62,13 +62,13 @@ def _heads(layer: Any, projected: Tensor) -> Tensor:
     return split(projected, 3 if layer.qkv is not None else 1, layer.num_heads)[-1]
 
 
-def _values(layer: Any, x: Tensor) -> Tensor:
-    """Values ``(B, h, N, d)`` from the layer's input, ``h`` those of the keys."""
+def _values(layer: Any, x: Tensor, heads: int) -> Tensor:
+    """Values ``(B, h, N, d)`` from the layer's input, of as many heads as keys have."""
     if layer.qkv is None:
         projected = F.linear(x, layer.v_proj.weight, layer.v_proj.bias)
     else:
         projected = F.linear(x, layer.qkv.weight.chunk(3)[2], layer.v_bias)
-    return split(projected, 1, projected.shape[-1] // layer.head_dim)[0]
+    return split(projected, 1, heads)[0]
 
 
 def _turned(layer: Any, x: Tensor, rope: Tensor | None) -> Tensor:

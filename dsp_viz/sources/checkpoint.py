@@ -15,8 +15,6 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from dsp_attention import DSPImageClassifier
-
 from ..config import Config, read_config, to_json
 from ..faults import SHOWN, short
 from ..files import CheckpointError, read_regular, write_atomically
@@ -41,7 +39,8 @@ def available() -> list[str]:
 
 
 def load(name_or_path: str | Path) -> Subject:
-    """A model of ours, on the CPU in float32; its ``network`` is a :class:`dsp_attention.DSPImageClassifier`.
+    """A model of ours, on the CPU in float32; its ``network`` is what its config describes, see
+    :class:`dsp_viz.config.Config`.
 
     Args:
         name_or_path: a name in ``pretrained/`` (such as ``"dsp_tiny"``), or the path of a ``.safetensors`` file
@@ -62,7 +61,7 @@ def load(name_or_path: str | Path) -> Subject:
         raise CheckpointError(f"{path} is no readable safetensors file: {str(error)[:200]}") from error
     check_fit(expected, tensors, path)
     history = read_history(path.with_suffix(".snapshots.npz"), shapes)
-    network = DSPImageClassifier(**config.model)
+    network = config.network()
     network.load_state_dict(tensors)
     return Subject(
         network,

@@ -9,10 +9,13 @@ from dataclasses import replace
 from html import escape
 from urllib.parse import parse_qs
 
+from PIL import Image
+
 from .. import export, factors, maps
 from ..analysis import Analysis
 from . import modules, views
 from .kept import Kept, dsp_blocks
+from .stages import block_names
 from .theme import MARKUP, css
 
 
@@ -24,21 +27,23 @@ def npz(kept: Kept, pieces: Mapping[str, bytes]) -> bytes:
 
 
 def _restored(kept: Kept, pieces: Mapping[str, bytes]) -> Analysis:
-    """The result with the factors of its maps again."""
+    """The result with the factors of its maps and the picture for people again."""
     blocks = tuple(factors.restore(b, pieces[str(i)]) for i, b in enumerate(kept.result.trace.blocks))
-    return replace(kept.result, trace=replace(kept.result.trace, blocks=blocks))
+    sharp = Image.open(io.BytesIO(pieces["sharp"]))  # it was written here
+    return replace(kept.result, trace=replace(kept.result.trace, blocks=blocks), sharp=sharp)
 
 
 def pdf(kept: Kept, pieces: Mapping[str, bytes], view: str = "") -> bytes:
-    """The maps of one block for print; ``view`` says which, as a link does: ``block=2&query=8,8``, from 0."""
+    """The maps of one block for print; ``view`` says which, as a link does: ``block=2&query=8,8``, from 0, or with the
+    name of a token without a place in ``query``."""
     asked = {key: found[0] for key, found in parse_qs(view[:1000]).items()}
     grid = kept.result.grid
     block, query = export.default_view(kept.manifest.blocks, grid)
     if re.fullmatch("[0-9]{1,5}", asked.get("block", "")):
         block = min(int(asked["block"]), kept.manifest.blocks - 1)
     where: maps.Query = query
-    if asked.get("query") == "all":
-        where = "all"
+    if asked.get("query") in ("all", *kept.result.trace.blocks[block].prefix):
+        where = asked["query"]
     elif re.fullmatch("[0-9]{1,5},[0-9]{1,5}", asked.get("query", "")):
         row, column = (min(int(at), side - 1) for at, side in zip(asked["query"].split(","), grid, strict=True))
         where = row, column
@@ -95,6 +100,7 @@ def _tables(kept: Kept) -> str:
     heads, scales, _ = first.coefficients.shape[1:]
     names = [f"{kind} {scale.pooled}×" for scale in first.scales for kind in (*maps.streams(first), "weight")]
     rows = []
+    called = block_names(kept.manifest.layers)
     for b, (block, _) in blocks.items():
         for h in range(heads):
             numbers = [
@@ -103,7 +109,7 @@ def _tables(kept: Kept) -> str:
                 for value in (*block.coefficients[0, h, s].tolist(), float(block.weights[0, h, s]))
             ]
             cells = "".join(f"<td>{number:.3f}</td>" for number in numbers)
-            rows.append(f'<tr><th scope="row">block {b + 1}, head {h + 1}</th>{cells}</tr>')
+            rows.append(f'<tr><th scope="row">{called[b]}, head {h + 1}</th>{cells}</tr>')
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     title = "<h2>Coefficients and mixing weights</h2>"
     return f'{title}<div class="scroll"><table><tr><td></td>{head}</tr>{"".join(rows)}</table></div>'

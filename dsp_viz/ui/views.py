@@ -76,8 +76,8 @@ def areas(found: Trust, classes: tuple[str, ...]) -> str:
         return f"<td><b>{value:.3f}</b></td>" if value == top else f"<td>{value:.3f}</td>"
 
     cells = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{cell(pair[0], best[0])}{cell(pair[1], best[1])}'
-        f"<td>{rises[name]:+.3f}</td></tr>"
+        f'<tr><th scope="row">{escape(name)}{" (approximation)" * (name == "rollout")}</th>'
+        f"{cell(pair[0], best[0])}{cell(pair[1], best[1])}<td>{rises[name]:+.3f}</td></tr>"
         for name, pair in rows.items()
     )
     against = (
@@ -88,7 +88,9 @@ def areas(found: Trust, classes: tuple[str, ...]) -> str:
     return (
         f'<div class="aside">Areas under the curves of {escape(classes[found.target])}: small is good for deletion, '
         "large for insertion. The last column is the change of its probability when the first tenth of the tokens is "
-        f"taken away{against}. One picture proves little; <code>python -m dsp_viz trust DIR</code> judges many.</div>"
+        f"taken away{against}. Rollout is an approximation: it takes the mean over heads, gives half of each step to "
+        "the residual, and divides what flows between stages among the tokens that cover one another. "
+        "One picture proves little; <code>python -m dsp_viz trust DIR</code> judges many.</div>"
         '<table class="areas"><thead><tr><th scope="col">order of tokens</th><th scope="col">deletion</th>'
         '<th scope="col">insertion</th><th scope="col">first tenth</th></tr></thead>'
         f"<tbody>{cells}</tbody></table>"

@@ -1,10 +1,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { allMaps, cell, entropyText, fit, hasIndex, scaleCount, scaleName } from "../../dsp_viz/ui/view/cells.js";
+import {
+  allMaps,
+  cell,
+  entropyText,
+  fit,
+  hasIndex,
+  prefixOf,
+  scaleCount,
+  scaleName,
+  tokenName,
+} from "../../dsp_viz/ui/view/cells.js";
 import { inkOf, limit, ONLY, OPPOSITE, ownScale, SAME, scaleOf, stopsOf } from "../../dsp_viz/ui/view/colours.js";
+import { windowBox } from "../../dsp_viz/ui/view/places.js";
+import { keyText } from "../../dsp_viz/ui/view/shown.js";
 
-const one = (values, tone = {}) => ({ values: Float32Array.from(values), sign: 1, signed: false, ink: SAME, ...tone });
+const one = (numbers, tone = {}) => {
+  const values = Float32Array.from(numbers);
+  return { values, seen: values, sign: 1, signed: false, ink: SAME, ...tone };
+};
 const texts = ({ ticks }) => ticks.map(({ text }) => text);
 
 test("where a scale ends", () => {
@@ -50,18 +65,27 @@ const streams = [
 ];
 const block = (more) => ({
   heads: 1,
+  prefix: [],
   grid: { H: 1, W: 2 },
   streams,
   finish: "ratio",
+  prefix: [],
   scales: [{ keys, pooled: 1 }],
   ...more,
 });
-const rows = [[[Float32Array.of(0.75, 0.25), Float32Array.of(0.5, 0.5)]]];
+const maps = [[[Float32Array.of(0.75, 0.25), Float32Array.of(0.5, 0.5)]]];
+const rowsOf = (made, own = maps, more = {}) => ({
+  block: made,
+  maps: own,
+  prefix: [[[[], []]]],
+  window: null,
+  ...more,
+});
 const at = (stream) => ({ head: 0, scale: 0, stream });
 
 test("a map is drawn in its stream's colour, in units of the uniform map", () => {
   const drawn = (made, stream, index) => {
-    const { values, sign, ink } = cell(made, rows, at(stream), index);
+    const { values, sign, ink } = cell(rowsOf(made), at(stream), index);
     return [...values].map((value) => [value, inkOf(sign * value, ink)]);
   };
   assert.deepEqual(drawn(block(), 0), [
@@ -85,11 +109,42 @@ test("a map is drawn in its stream's colour, in units of the uniform map", () =>
 
 test("a map of products has two signs and no entropy", () => {
   const product = block({ streams: [{ name: "all", role: "only", turn: 0 }], finish: "product" });
-  const { values, signed, sign, ink } = cell(product, [[[Float32Array.of(1.5, -0.5)]]], at(0));
+  const rows = rowsOf(product, [[[Float32Array.of(1.5, -0.5)]]]);
+  const { values, signed, sign, ink } = cell(rows, at(0));
   assert.deepEqual([[...values], signed, sign], [[3, -1], true, 1]);
   assert.deepEqual([inkOf(3, ink), inkOf(-1, ink)], [ONLY, OPPOSITE]);
-  assert.equal(entropyText(product, values, 2), "–");
-  assert.equal(entropyText(block(), [1, 1], 2), "1.00");
+  assert.equal(entropyText(rows, at(0), 2), "–");
+  assert.equal(entropyText(rowsOf(block()), at(1), 2), "1.00");
+});
+
+test("tokens without a place are keys: they count in the uniform map and in the entropy", () => {
+  const only = block({ prefix: ["class", "register 1"], finish: "softmax", streams: streams.slice(0, 1) });
+  const rows = rowsOf(only, [[[Float32Array.of(0.3, 0.1)]]], { prefix: [[[[0.5, 0.1]]]] });
+  assert.deepEqual(
+    [...cell(rows, at(0)).values].map((value) => +value.toFixed(6)),
+    [1.2, 0.4],
+  ); // of four keys
+  assert.deepEqual(prefixOf(rows, at(0)), [0.5, 0.1]);
+  const nats = -[0.3, 0.1, 0.5, 0.1].reduce((sum, share) => sum + share * Math.log(share), 0);
+  assert.equal(entropyText(rows, at(0), 3), (nats / Math.log(4)).toFixed(3));
+  assert.deepEqual(["class", "register 1"].map(tokenName), ["class token", "register 1"]);
+});
+
+test("in a window the keys that are seen are all there are", () => {
+  const grid = { H: 3, W: 4 };
+  const only = block({ grid, scales: [{ keys: { ...grid, box: [0, 0, 1, 1] }, pooled: 1 }], finish: "softmax" });
+  const values = Float32Array.from([0, 0, 0, 0, 0, 0.5, 0.25, 0, 0, 0.125, 0.125, 0]);
+  const window = { rows: [1, 3], columns: [1, 3] };
+  const rows = rowsOf(only, [[[values]]], { window });
+  const drawn = cell(rows, at(0));
+  assert.deepEqual([...drawn.seen], [2, 1, 0.5, 0.5]); // of four keys
+  assert.deepEqual([...drawn.values], [0, 0, 0, 0, 0, 2, 1, 0, 0, 0.5, 0.5, 0]);
+  assert.equal(entropyText(rows, at(0), 2), "0.88"); // 1.75 bits of 2
+  assert.deepEqual(windowBox(drawn, [10, 20, 40, 30]), [20, 30, 20, 20]);
+  assert.equal(keyText(drawn, [0, 1]), "key row 1, column 2: not seen");
+  assert.equal(keyText(drawn, [1, 3]), "key row 2, column 4: not seen");
+  assert.equal(keyText(drawn, [2, 2]), "key row 3, column 3: 0.500 × uniform");
+  assert.equal(limit([drawn]), 2);
 });
 
 test("the index is offered where both roles are there and the rule is ratio", () => {

@@ -17,6 +17,7 @@ from ...subject import Subject
 from ...trust import trust_steps
 from .. import views
 from ..results import Results
+from ..stages import block_names
 from ..theme import MATTER_JAVASCRIPT, MATTER_MARKUP
 from . import Shown, Values, drawn
 from .compare import CompareView
@@ -179,7 +180,8 @@ class WhatIf:
             return
         blocks = self._results.of(current).result.trace.blocks
         told = {"target": model.classes[found.target], "logit": found.logit}
-        yield "", told | {"rows": [_row(found, i, block) for i, block in enumerate(blocks)]}
+        told |= {"rows": [_row(found, i, block) for i, block in enumerate(blocks)], "names": block_names(blocks)}
+        yield "", told
 
     def listen(self, page: gr.Textbox, busy: dict[str, Any]) -> None:
         """Connect the controls; ``page`` holds what is on the screen, ``busy`` options of what may run a model."""

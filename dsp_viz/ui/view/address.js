@@ -34,9 +34,9 @@ const index = kind((text) => numbers(text, 1)?.[0]);
 const words = kind((text) => (text && text.length <= 200 ? text : undefined));
 const flag = kind((text) => (text === "true" || text === "false" ? text === "true" : undefined));
 const share = kind((text) => (/^(0(\.\d{1,4})?|1(\.0{1,4})?)$/.test(text) ? Number(text) : undefined));
-/** @type {Kind<"all" | [number, number]>} */
+/** A token of the grid, all of them, or one without a place by its name. @type {Kind<string | [number, number]>} */
 const token = kind((text) => {
-  if (text === "all") return text;
+  if (/^[a-z][a-z0-9 _-]{0,39}$/.test(text)) return text;
   const found = numbers(text, 2);
   return found && [found[0], found[1]];
 });

@@ -1,7 +1,7 @@
 // Maps and colour bars on canvases, in the colours of colours.js.
 
 import { inkOf, placeOn, rgba, shareOf, stopsOf } from "./colours.js";
-import { boxOf, tokenAt, tokenBox } from "./places.js";
+import { boxOf, tokenAt, tokenBox, windowBox } from "./places.js";
 
 /** @typedef {import("./colours.js").Cell} Cell */
 /** @typedef {import("./colours.js").ColourScale} ColourScale */
@@ -109,9 +109,22 @@ export function drawOverlay(canvas, picture, map, top, { width, height, frames, 
   const context = prepare(canvas, width, height);
   context.imageSmoothingQuality = "high";
   if (picture?.muted.width) context.drawImage(picture.muted, 0, 0, width, height);
+  const seen = map.window && windowBox(map, [0, 0, width, height]);
+  if (seen) {
+    context.beginPath();
+    context.rect(0, 0, width, height);
+    context.rect(...seen);
+    context.fillStyle = getComputedStyle(canvas).getPropertyValue("--dv-unseen");
+    context.fill("evenodd");
+  }
   context.globalAlpha = picture ? opacity : 1;
   paint(context, map, top, [0, 0, width, height], smooth);
   context.globalAlpha = 1;
+  if (seen) {
+    context.lineWidth = 1;
+    context.strokeStyle = getComputedStyle(canvas).color;
+    context.strokeRect(...seen);
+  }
   for (const { place, grid, thick } of frames) {
     const [x, y, wide, tall] = tokenBox(grid, place, width, height);
     context.lineWidth = thick ? 3 : 2;

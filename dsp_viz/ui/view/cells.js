@@ -1,13 +1,23 @@
 // Maps as they are shown: their names, and one of them in units of the uniform map.
 
-import { effective, entropy, maps } from "./maths.js";
+import { effective, entropy, maps, prefixShares, windowOf } from "./maths.js";
 import { OPPOSITE, ONLY, SAME } from "./colours.js";
 
 /** @typedef {import("./layer.js").Block} Block */
+/** @typedef {import("./maths.js").Box} Box */
 /** @typedef {import("./maths.js").Maps} Maps */
-/** @typedef {import("./maths.js").Query} Query */
+/** @typedef {import("./rows.js").Query} Query */
 /** @typedef {import("./colours.js").Cell} Cell */
 /** @typedef {{ head: number, scale: number, stream: number }} Which One map of a layer. */
+
+/**
+ * @typedef {object} Rows What a query of a layer sees.
+ * @property {Block} block
+ * @property {Query} query
+ * @property {Maps} maps see `allMaps`
+ * @property {number[][][][]} prefix what each token without a place gets, [scale][head][stream][token]
+ * @property {Box | null} window the keys that it sees; null: all
+ */
 
 const INKS = { same: SAME, opposite: OPPOSITE, only: ONLY };
 const WHOLE = [0, 0, 1, 1];
@@ -23,6 +33,9 @@ export const scaleCount = ({ scales }) => scales.length + (scales.length > 1 ? 1
 
 /** @param {Block} block @param {number} scale */
 export const scaleName = ({ scales }, scale) => (scale < scales.length ? `${scales[scale].pooled}×` : "layer");
+
+/** A token without a place in words. @param {string} name */
+export const tokenName = (name) => (/\d$/.test(name) ? name : `${name} token`);
 
 /**
  * A choice that was made on another layer, limited to what this one has.
@@ -42,31 +55,78 @@ export function allMaps(block, query) {
   return [...scales, Array.from({ length: block.heads }, (_, h) => effective(block, scales, h))];
 }
 
+/** @param {Block} block @param {Query} query @returns {Rows} */
+export function rowsOf(block, query) {
+  const window = windowOf(block, query);
+  return { block, query, maps: allMaps(block, query), prefix: prefixShares(block, query), window };
+}
+
 /**
- * One map as it is drawn: its values in units of the uniform map, and their colour.
+ * The values of a map that lie in a window of its grid.
  *
- * @param {Block} block @param {Maps} maps @param {Which} which
+ * @param {Float32Array} values @param {number} W columns of the grid @param {Box | null} window
+ */
+function inWindow(values, W, window) {
+  if (!window) return values;
+  const [[top, bottom], [left, right]] = [window.rows, window.columns];
+  const found = new Float32Array((bottom - top) * (right - left));
+  for (let row = top; row < bottom; row++)
+    found.set(values.subarray(row * W + left, row * W + right), (row - top) * (right - left));
+  return found;
+}
+
+/**
+ * One map as it is drawn: its values in units of the uniform map, which gives alike to all keys that the query sees,
+ * those without a place among them; and their colour.
+ *
+ * @param {Rows} rows @param {Which} which
  * @param {boolean} [index] same − opposite in place of the map
  * @returns {Cell}
  */
-export function cell(block, maps, { head, scale, stream }, index = false) {
+export function cell({ block, maps, window }, { head, scale, stream }, index = false) {
   const all = maps[scale][head];
   const grid = scale < block.scales.length ? block.scales[scale].keys : { ...block.grid, box: WHOLE };
   /** @param {string} role */
   const of = (role) => all[block.streams.findIndex((each) => each.role === role)];
   const values = index ? of("same").map((value, i) => value - of("opposite")[i]) : all[stream].slice();
-  for (let i = 0; i < values.length; i++) values[i] *= values.length;
+  const keys = inWindow(values, grid.W, window).length + block.prefix.length;
+  for (let i = 0; i < values.length; i++) values[i] *= keys;
   const { role } = block.streams[stream];
   const signed = index || block.finish === "product";
   const left = role === "opposite" && !signed;
-  return { ...grid, values, sign: left ? -1 : 1, signed, ink: index || role === "opposite" ? SAME : INKS[role] };
+  const ink = index || role === "opposite" ? SAME : INKS[role];
+  const seen = inWindow(values, grid.W, window);
+  return { ...grid, values, seen, window, sign: left ? -1 : 1, signed, ink };
 }
 
-/**
- * The entropy of a map for people; one with negative values has none.
- *
- * @param {Block} block @param {ArrayLike<number>} map @param {number} places
- */
-export function entropyText({ finish }, map, places) {
-  return finish === "product" ? "–" : entropy(map).toFixed(places);
+/** A map with nothing but the keys that are seen, for where there is little room. @param {Cell} map @returns {Cell} */
+export function zoomed(map) {
+  if (!map.window) return map;
+  const [H, W] = [map.window.rows, map.window.columns].map(([from, to]) => to - from);
+  return { ...map, H, W, box: WHOLE, values: map.seen, window: null };
 }
+
+/** What tokens without a place get of one map's row, by token. @param {Rows} rows @param {Which} which */
+export const prefixOf = ({ prefix }, { head, scale, stream }) => prefix[scale]?.[head][stream] ?? [];
+
+/** The same in words. @param {Rows} rows @param {Which} which */
+export const prefixText = (rows, which) =>
+  prefixOf(rows, which)
+    .map((share, i) => `${tokenName(rows.block.prefix[i])}: ${percent(share)}`)
+    .join(", ");
+
+/**
+ * The entropy of a row for people, over all keys that the query sees; one with negative values has none.
+ *
+ * @param {Rows} rows @param {Which} which @param {number} places
+ */
+export function entropyText(rows, which, places) {
+  const { block, maps, window } = rows;
+  if (block.finish === "product") return "–";
+  const placed = inWindow(maps[which.scale][which.head][which.stream], block.grid.W, window);
+  const without = prefixOf(rows, which);
+  return entropy(without.length ? [...placed, ...without] : placed).toFixed(places);
+}
+
+/** @param {number} share */
+export const percent = (share) => `${(100 * share).toFixed(1)} %`;

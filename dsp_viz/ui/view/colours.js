@@ -7,8 +7,11 @@ import { quantile } from "./maths.js";
 /** @typedef {[red: number, green: number, blue: number]} Ink */
 
 /**
- * @typedef {import("./layer.js").Grid & Tone & { values: Float32Array }} Cell
- *   One map as it is drawn: its keys, their values in units of the uniform map, and their colour.
+ * @typedef {import("./layer.js").Grid & Tone & {
+ *   values: Float32Array, seen: Float32Array, window: import("./rows.js").Box | null,
+ * }} Cell
+ *   One map as it is drawn: its keys, their values in units of the uniform map, and their colour; the window of those
+ *   that the query sees, where it does not see all, and their values.
  */
 
 /**
@@ -49,11 +52,11 @@ export const rgba = (ink, opacity) => `rgba(${ink.join()},${opacity})`;
 /**
  * End of the colour scale of some maps that share it.
  *
- * @param {{ values: Float32Array }[]} cells @param {string} [colours] "fixed" for the one that depends on no map
+ * @param {{ seen: Float32Array }[]} cells @param {string} [colours] "fixed" for the one that depends on no map
  */
 export function limit(cells, colours) {
   if (colours === "fixed") return FIXED;
-  const sizes = cells.map(({ values }) => values.map(Math.abs));
+  const sizes = cells.map(({ seen }) => seen.map(Math.abs));
   return Math.max(1, quantile(sizes, QUANTILE));
 }
 

@@ -4,7 +4,7 @@
 import { readAddress, writeAddress } from "./address.js";
 import { latest } from "./cache.js";
 import { drawBar, drawOverlay } from "./canvas.js";
-import { allMaps, fit } from "./cells.js";
+import { fit, rowsOf } from "./cells.js";
 import { connect, fill } from "./comparing.js";
 import { columnsOf, differenceText, drawnOf, namesOf } from "./compared.js";
 import { find, findAll, redrawing, setValue, settersOf } from "./elements.js";
@@ -18,6 +18,9 @@ import { pageGrid } from "./shown.js";
 /** @typedef {import("./pieces.js").Result} Result */
 /** @typedef {import("./compared.js").Side} Side */
 /** @typedef {{ a: Result, b: Result, names?: [string, string] }} Value */
+/** No query has been asked yet. */
+const NOTHING = { query: /** @type {"all"} */ ("all"), maps: [], prefix: [], window: null };
+
 /** @typedef {{ index: number, head: number, scale: number, stream: number }} Chosen `index` of the layer */
 
 export class Comparison {
@@ -73,7 +76,7 @@ export class Comparison {
     const chosen = this.chosen[i];
     chosen.index = Math.min(chosen.index, result.layers.length - 1);
     const [picture, block] = await Promise.all([loadPicture(result), loadBlock(result, chosen.index)]);
-    return { ...chosen, result, picture, block, asked: [0, 0], maps: [] };
+    return { ...chosen, result, picture, block, asked: [0, 0], ...NOTHING };
   }
 
   /** The same results again, with other choices. */
@@ -101,7 +104,7 @@ export class Comparison {
     if (!sides || !at) return;
     sides.forEach((side, i) => {
       side.asked = rounded(this.token(side), pageGrid(side.result), side.block.grid);
-      side.maps = allMaps(side.block, this.state.all ? "all" : side.asked);
+      Object.assign(side, rowsOf(side.block, this.state.all ? "all" : side.asked));
       fit(side.block, side);
       const { head, scale, stream } = side;
       Object.assign(this.chosen[i], { head, scale, stream });

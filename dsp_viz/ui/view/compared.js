@@ -1,6 +1,6 @@
 // What a comparison shows, as values and words: no canvas, no control.
 
-import { cell, entropyText, hasIndex, scaleName } from "./cells.js";
+import { cell, entropyText, hasIndex, prefixText, scaleName } from "./cells.js";
 import { limit, SAME, scaleOf } from "./colours.js";
 import { sameShare } from "./maths.js";
 import { onGrid, tokenAt } from "./places.js";
@@ -11,13 +11,11 @@ import { blockText } from "./stages.js";
 /** @typedef {import("./colours.js").Cell} Cell */
 
 /**
- * @typedef {object} Side
- * @property {import("./pieces.js").Result} result
- * @property {import("./pieces.js").Picture} picture
- * @property {import("./layer.js").Block} block
- * @property {number} index of the layer @property {number} head @property {number} scale @property {number} stream
- * @property {Place} asked the token of the layer that the query is
- * @property {import("./maths.js").Maps} maps
+ * One side; `asked`: the token of its layer at the place that asks.
+ *
+ * @typedef {import("./cells.js").Rows & import("./cells.js").Which & {
+ *   result: import("./pieces.js").Result, picture: import("./pieces.js").Picture, index: number, asked: Place,
+ * }} Side
  */
 
 /**
@@ -36,7 +34,7 @@ import { blockText } from "./stages.js";
  * @returns {Drawn[]}
  */
 export function drawnOf(sides, at, all, { opacity }) {
-  const maps = sides.map((side) => cell(side.block, side.maps, side));
+  const maps = sides.map((side) => cell(side, side));
   const top = limit(maps, "shared");
   const ratios = sides.map(({ result: { grid } }) => grid[0] / grid[1]);
   /** @param {import("./layer.js").Size} grid @param {Place} place @returns {Frame[]} */
@@ -50,7 +48,7 @@ export function drawnOf(sides, at, all, { opacity }) {
   const { grid } = sides[finer].block;
   const first = onGrid(maps[0], grid);
   const values = onGrid(maps[1], grid).map((value, i) => value - first[i]);
-  const map = { ...grid, box: [0, 0, 1, 1], values, sign: 1, signed: true, ink: SAME };
+  const map = { ...grid, box: [0, 0, 1, 1], values, seen: values, window: null, sign: 1, signed: true, ink: SAME };
   const end = limit([map], "shared");
   const frames = framed(grid, tokenAt(grid, at));
   return [
@@ -71,20 +69,21 @@ export const mapName = ({ result: { layers }, block, index, head, scale, stream 
 
 /** The numbers of a side, as the rows of the table have them. @param {Side} side @param {boolean} all */
 export function columnsOf(side, all) {
-  const { result, block, maps, head, scale, stream, asked } = side;
+  const { result, block, head, scale, stream, asked } = side;
   const whole = scale === block.scales.length; // the effective map
-  const { values } = cell(block, maps, side);
+  const { values } = cell(side, side);
   const some = values.some(Boolean); // else it was left out: no map
   const numbers = block.dynamic && !whole;
   return [
     `${result.name}, ${result.model}`,
     `${result.best[0]} ${(100 * result.best[1]).toFixed(1)} %`,
     mapName(side),
-    some ? entropyText(block, maps[scale][head][stream], 3) : "–",
+    some ? entropyText(side, side, 3) : "–",
     Math.max(...values).toPrecision(3),
     hasIndex(block) && !whole ? sameShare(block, scale, head, all ? "all" : asked).toFixed(3) : "–",
     numbers ? block.coefficients[head][scale][stream].toFixed(3) : "–",
     numbers ? block.weights[head][scale].toFixed(3) : "–",
+    prefixText(side, side) || "–",
   ];
 }
 

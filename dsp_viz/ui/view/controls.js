@@ -22,6 +22,7 @@ export function connect(view) {
     control.addEventListener("input", () => {
       Object.assign(view.state, { [name]: valueOf(control) });
       if (name === "seen") view.showPicture();
+      if (name === "asks") view.state.all = false;
       refresh();
     });
   const stages = find(view.root, "[data-stages]", HTMLSelectElement);
@@ -51,7 +52,7 @@ function onceAFrame(work) {
 
 /** @param {View} view @param {Place} at shares of the picture */
 function ask({ state }, at) {
-  Object.assign(state, { at, all: false });
+  Object.assign(state, { at, all: false, asks: "" });
 }
 
 /** @param {View} view @param {() => void} refresh */
@@ -89,8 +90,10 @@ function connectStage(view, refresh) {
 function smallUnder({ layout, panel, state }, shown, { clientX, clientY }) {
   if (!layout) return null;
   const box = panel.getBoundingClientRect();
-  const [x, y] = [clientX - box.left, clientY - box.top - layout.top];
-  const head = Math.floor(y / layout.step);
+  const [wide, y] = [clientX - box.left, clientY - box.top - layout.top];
+  const beside = Math.min(Math.floor(wide / layout.group), layout.across - 1);
+  const x = wide - beside * layout.group;
+  const head = Math.floor(y / layout.step) * layout.across + beside;
   const column = layout.columns.find((_, i) => x >= layout.x[i] && x <= layout.x[i] + layout.size);
   if (!column || y < 0 || head >= shown.block.heads) return null;
   return { ...column, head, ...(showsIndex(shown, state) && { stream: state.stream }) };

@@ -1,17 +1,25 @@
 // Puts the maps and their numbers on the page.
 
 import { drawBar, drawOverlay, paint, prepare } from "./canvas.js";
-import { scaleCount, scaleName } from "./cells.js";
+import { scaleCount, scaleName, zoomed } from "./cells.js";
 import { scaleOf } from "./colours.js";
 import { find, setValue, settersOf } from "./elements.js";
-import { keyAt, tokenAt } from "./places.js";
-import { allShown, entropyOf, keyText, pageGrid, scaleTitle, showsIndex, textOf } from "./shown.js";
+import { clamp, keyAt, tokenAt, zoomedBox } from "./places.js";
+import { allShown, captionOf, framesOf, keyText, pageGrid, scaleTitle, showsIndex, textOf } from "./shown.js";
 
 /** @typedef {import("./colours.js").Cell} Cell */
 /** @typedef {import("./shown.js").Shown} Shown */
 /** @typedef {import("./view.js").View} View */
 /** @typedef {{ scale: number, stream: number }} Column */
-/** @typedef {{ x: number[], top: number, step: number, size: number, columns: Column[] }} Layout `x` of each column */
+
+/**
+ * Where the small maps are: a head's in a row, and where there is room several heads beside each other.
+ *
+ * @typedef {object} Layout
+ * @property {Column[]} columns of a head's maps @property {number[]} x of each, from the head's left edge
+ * @property {number} across how many heads are beside each other @property {number} group from one's edge to the next's
+ * @property {number} top @property {number} step from one head down to the next @property {number} size of a map
+ */
 
 /** @param {View} view */
 export function draw(view) {
@@ -37,13 +45,15 @@ function drawPanel(view, shown, { cells, columns, topOf }) {
   const narrow = width < 420;
   const [left, top, gap] = [narrow ? 22 : 52, 36, narrow ? 3 : 6];
   const room = width - left - gap * columns.length - (scaleCount(block) - 1) * gap;
-  const size = Math.min(room / columns.length, 130); // few maps are not blown up
+  const size = Math.min(room / columns.length, narrow ? 110 : 130); // few maps are not blown up
   const { H, W } = pageGrid(shown.result);
   const tall = (size * H) / W;
   const step = tall + gap + (size < 34 ? 0 : 15); // below each map its entropy, where it can be read
   const x = columns.map(({ scale }, i) => left + gap + i * (size + gap) + scale * gap); // more room between scales
-  view.layout = { x, top, step, size, columns };
-  const context = prepare(panel, width, top + block.heads * step);
+  const group = (x.at(-1) ?? 0) + size + 3 * gap;
+  const across = clamp(Math.floor((width + 2 * gap) / group), 1, block.heads);
+  view.layout = { columns, x, across, group, top, step, size };
+  const context = prepare(panel, width, top + Math.ceil(block.heads / across) * step);
   context.font = `${narrow ? 9 : 12}px ${style.fontFamily}`;
   context.fillStyle = style.color;
   context.textAlign = "center";
@@ -52,26 +62,28 @@ function drawPanel(view, shown, { cells, columns, topOf }) {
     const name = block.streams[stream].name;
     const names = [scaleName(block, scale), tight ? name.slice(0, 3) : name];
     if (showsIndex(shown, state)) names.splice(0, 2, "", names[0]);
-    names.forEach((words, line) => context.fillText(words, x[i] + size / 2, 13 + 15 * line));
+    for (let beside = 0; beside < across; beside++)
+      names.forEach((words, line) => context.fillText(words, beside * group + x[i] + size / 2, 13 + 15 * line));
   });
   cells.forEach((row, head) => {
-    const y = top + head * step;
+    const [edge, y] = [(head % across) * group, top + Math.floor(head / across) * step];
     context.fillStyle = style.color;
     context.textAlign = "left";
-    context.fillText(narrow ? `${head + 1}` : `head ${head + 1}`, 0, y + tall / 2 + 4);
+    context.fillText(narrow ? `${head + 1}` : `head ${head + 1}`, edge, y + tall / 2 + 4);
     context.textAlign = "center";
     row.forEach((map, i) => {
+      const left = edge + x[i];
       context.fillStyle = style.getPropertyValue("--dv-empty");
-      context.fillRect(x[i], y, size, tall);
-      paint(context, map, topOf(map), [x[i], y, size, tall], state.smooth);
+      context.fillRect(left, y, size, tall);
+      paint(context, zoomed(map), topOf(map), zoomedBox(map, [left, y, size, tall]), state.smooth);
       if (step > tall + gap) {
         context.fillStyle = style.getPropertyValue("--dv-faint");
-        context.fillText(entropyOf(shown, state, { head, ...columns[i] }, 2), x[i] + size / 2, y + tall + 14);
+        context.fillText(captionOf(shown, state, { head, ...columns[i] }), left + size / 2, y + tall + 14);
       }
       if (!isChosen(view, shown, { head, ...columns[i] })) return;
       context.strokeStyle = style.color;
       context.lineWidth = 2;
-      context.strokeRect(x[i] - 2, y - 2, size + 4, tall + 4);
+      context.strokeRect(left - 2, y - 2, size + 4, tall + 4);
     });
   });
 }
@@ -82,14 +94,11 @@ function isChosen({ state }, shown, { head, scale, stream }) {
 }
 
 /** @param {View} view @param {Shown} shown @param {Cell} chosen @param {number} top @returns {number} how wide it is */
-function drawStage({ stage, picture, state, pointed }, { result, block, asked }, chosen, top) {
-  const grid = pageGrid(result);
+function drawStage({ stage, picture, state, pointed }, shown, chosen, top) {
+  const grid = pageGrid(shown.result);
   const most = Math.max(240, window.innerHeight * 0.62 * (grid.W / grid.H));
   const width = Math.min(stage.parentElement?.clientWidth ?? 0, most);
-  const frames = [
-    ...(pointed ? [{ place: tokenAt(grid, pointed), grid, thick: false }] : []),
-    ...(state.all ? [] : [{ place: asked, grid: block.grid, thick: true }]),
-  ];
+  const frames = [...(pointed ? [{ place: tokenAt(grid, pointed), grid, thick: false }] : []), ...framesOf(shown)];
   drawOverlay(stage, picture, chosen, top, { ...state, width, height: (width * grid.H) / grid.W, frames });
   return width;
 }

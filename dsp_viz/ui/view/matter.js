@@ -6,7 +6,7 @@ import { find } from "./elements.js";
 import { askToLook } from "./events.js";
 
 /** @typedef {{ part: "head" | "scale" | "stream", index: number, name: string, change: number }} Worth */
-/** @typedef {{ target: string, logit: number, rows: Worth[][] }} Value */
+/** @typedef {{ target: string, logit: number, rows: Worth[][], names: string[] }} Value `names` of the layers. */
 
 const OPACITY = 0.75; // numbers stay readable on full colour
 
@@ -22,11 +22,11 @@ export function columnsOf(rows) {
 /** A cell of the table's edge. @param {string} text @param {"row" | "col"} scope */
 const edge = (text, scope) => Object.assign(document.createElement("th"), { textContent: text, scope });
 
-/** @param {number} block @param {Worth} worth @param {number} top */
-function buttonOf(block, { part, index, name, change }, top) {
+/** @param {number} block @param {string} called @param {Worth} worth @param {number} top */
+function buttonOf(block, called, { part, index, name, change }, top) {
   const button = Object.assign(document.createElement("button"), { type: "button", textContent: signed(change) });
   button.style.background = rgba(inkOf(change, SAME), OPACITY * shareOf(change, top));
-  button.setAttribute("aria-label", `block ${block + 1}, ${name}: ${change.toFixed(2)}`);
+  button.setAttribute("aria-label", `${called}, ${name}: ${change.toFixed(2)}`);
   button.addEventListener("click", () => {
     find(document, '[role="tab"]', HTMLElement).click(); // the first: the maps
     askToLook({ block, [part]: index });
@@ -35,7 +35,7 @@ function buttonOf(block, { part, index, name, change }, top) {
 }
 
 /** @param {Value} value @param {number} top @returns {HTMLTableRowElement[]} */
-function rowsOf({ rows }, top) {
+function rowsOf({ rows, names }, top) {
   const columns = columnsOf(rows);
   const head = document.createElement("tr");
   head.append(document.createElement("td"), ...columns.map(({ name }) => edge(name, "col")));
@@ -44,10 +44,10 @@ function rowsOf({ rows }, top) {
     const cells = columns.map(({ part, name }) => {
       const worth = worths.find((each) => each.part === part && each.name === name);
       const cell = document.createElement("td");
-      if (worth) cell.append(buttonOf(block, worth, top));
+      if (worth) cell.append(buttonOf(block, names[block], worth, top));
       return cell;
     });
-    row.append(edge(`block ${block + 1}`, "row"), ...cells);
+    row.append(edge(names[block], "row"), ...cells);
     return row;
   });
   return [head, ...body];
@@ -60,10 +60,10 @@ function titleText({ target, logit }) {
 }
 
 /** The parts that are worth most. @param {Value} value */
-function mostText({ rows }) {
+function mostText({ rows, names }) {
   const all = rows.flatMap((worths, block) => worths.map(({ name, change }) => ({ block, name, change })));
   const most = all.toSorted((a, b) => Math.abs(b.change) - Math.abs(a.change)).slice(0, 5);
-  return `Most: ${most.map(({ block, name, change }) => `block ${block + 1} ${name} ${signed(change)}`).join(", ")}.`;
+  return `Most: ${most.map(({ block, name, change }) => `${names[block]} ${name} ${signed(change)}`).join(", ")}.`;
 }
 
 /** @param {import("./elements.js").Mounting<Value>} mounting */

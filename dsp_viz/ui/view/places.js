@@ -78,6 +78,30 @@ export function tokenBox({ H, W }, [row, column], width, height) {
 }
 
 /**
+ * Where the keys that are seen lie: in all of a picture's place, or in a window of its grid.
+ *
+ * @param {Size & { window: import("./rows.js").Box | null }} map @param {Box} place
+ * @returns {Box}
+ */
+export function windowBox({ H, W, window }, [x, y, width, height]) {
+  if (!window) return [x, y, width, height];
+  const [[top, bottom], [left, right]] = [window.rows, window.columns];
+  return [x + (left * width) / W, y + (top * height) / H, ((right - left) * width) / W, ((bottom - top) * height) / H];
+}
+
+/**
+ * Where the keys that are seen lie when nothing else is shown: in the middle, their cells as wide and tall as all are.
+ *
+ * @param {Size & { window: import("./rows.js").Box | null }} map @param {Box} place
+ * @returns {Box}
+ */
+export function zoomedBox(map, [x, y, width, height]) {
+  const [, , wide, tall] = windowBox(map, [x, y, width, height]);
+  const scale = Math.min(width / wide, height / tall);
+  return [x + (width - scale * wide) / 2, y + (height - scale * tall) / 2, scale * wide, scale * tall];
+}
+
+/**
  * A map on another grid: for each token the value of the key that lies at its centre, 0 where none does.
  *
  * @param {Grid & { values: ArrayLike<number> }} map @param {Size} size

@@ -5,7 +5,7 @@ import { tint } from "./canvas.js";
 import { inkOf, placeOn, shareOf, stopsOf } from "./colours.js";
 import { saveBlob } from "./elements.js";
 import { proofOf } from "./pieces.js";
-import { boxOf, tokenBox } from "./places.js";
+import { boxOf, tokenBox, windowBox } from "./places.js";
 
 /** @typedef {import("./colours.js").Cell} Cell */
 /** @typedef {import("./colours.js").ColourScale} ColourScale */
@@ -67,6 +67,7 @@ export function overlayShapes(picture, map, top, { width, height, frames, opacit
   const ground = picture?.muted.width
     ? `<image ${size} preserveAspectRatio="none" xlink:href="${picture.muted.toDataURL("image/jpeg", 0.9)}"/>`
     : `<rect ${size} fill="#f4f6f7"/>`;
+  const unseen = map.window ? windowShapes(map, width, height) : "";
   const framed = frames.map(({ place, grid }) => {
     const [x, y, wide, tall] = tokenBox(grid, place, width, height);
     /** @param {string} stroke @param {number} thick */
@@ -77,7 +78,15 @@ export function overlayShapes(picture, map, top, { width, height, frames, opacit
     return square("#000", 5) + square("#fff", 2.5);
   });
   const shapes = mapShapes(map, top, width, height, { smooth, titles: true, opacity: picture ? opacity : 1 });
-  return ground + shapes + framed.join("");
+  return ground + unseen + shapes + framed.join("");
+}
+
+/** What lies outside of a window fades, and the window has an edge. @param {Cell} map @param {number} width @param {number} height */
+function windowShapes(map, width, height) {
+  const [x, y, wide, tall] = windowBox(map, [0, 0, width, height]).map(short);
+  const around = `M0 0H${width}V${height}H0Z M${x} ${y}h${wide}v${tall}h${-wide}Z`;
+  const edge = `<rect x="${x}" y="${y}" width="${wide}" height="${tall}" fill="none" stroke="#1f2933"/>`;
+  return `<path d="${around}" fill="#fff" fill-opacity=".72" fill-rule="evenodd"/>${edge}`;
 }
 
 let gradients = 0;

@@ -1,15 +1,27 @@
 // What the view of the maps shows, as values and words: no canvas, no element.
 
-import { allMaps, cell, entropyText, fit, hasIndex, scaleCount, scaleName } from "./cells.js";
+import {
+  cell,
+  entropyText,
+  fit,
+  hasIndex,
+  percent,
+  prefixOf,
+  prefixText,
+  rowsOf,
+  scaleCount,
+  scaleName,
+  tokenName,
+} from "./cells.js";
 import { limit, ownScale, scaleOf } from "./colours.js";
 import { centre, middle, rounded, tokenAt } from "./places.js";
 import { blockText } from "./stages.js";
 
+/** @typedef {import("./canvas.js").Frame} Frame */
 /** @typedef {import("./cells.js").Which} Which */
 /** @typedef {import("./colours.js").Cell} Cell */
 /** @typedef {import("./colours.js").ColourScale} ColourScale */
 /** @typedef {import("./layer.js").Block} Block */
-/** @typedef {import("./maths.js").Maps} Maps */
 /** @typedef {import("./maths.js").Place} Place */
 /** @typedef {import("./layer.js").Size} Size */
 /** @typedef {import("./pieces.js").Result} Result */
@@ -19,6 +31,7 @@ import { blockText } from "./stages.js";
  * @property {number} block @property {number} head @property {number} scale @property {number} stream
  * @property {Place} at where the query is, as shares of the picture: each layer has a token there
  * @property {boolean} all whether the average over all queries is shown in place of it
+ * @property {string} asks the token without a place that asks in place of it, on layers that have it; "": none
  * @property {"maps" | "index"} show
  * @property {"shared" | "own" | "fixed"} colours
  * @property {number} opacity @property {boolean} smooth
@@ -26,11 +39,9 @@ import { blockText } from "./stages.js";
  */
 
 /**
- * @typedef {object} Shown
- * @property {Result} result
- * @property {Block} block
- * @property {Maps} maps [scale][head][stream]; the last "scale" is the effective map of the layer
- * @property {Place} asked the token of the layer's grid that the query is
+ * What is shown; `asked`: the token of the layer's grid at the place that asks.
+ *
+ * @typedef {import("./cells.js").Rows & { result: Result, asked: Place }} Shown
  */
 
 /** @param {{ grid: [number, number] }} result @returns {Size} */
@@ -40,7 +51,7 @@ export const pageGrid = ({ grid: [H, W] }) => ({ H, W });
 export function settings(blocks, grid) {
   const part = { block: Math.min(2, blocks - 1), head: 0, scale: 0, stream: 0 };
   const look = { opacity: 0.85, smooth: false, seen: false };
-  return { ...part, at: centre(grid, middle(grid)), all: false, show: "maps", colours: "shared", ...look };
+  return { ...part, at: centre(grid, middle(grid)), all: false, asks: "", show: "maps", colours: "shared", ...look };
 }
 
 /** The query on the page's grid. @param {{ grid: [number, number] }} result @param {Pick<State, "at">} state */
@@ -55,8 +66,13 @@ export const queryOf = (result, { at }) => tokenAt(pageGrid(result), at);
 export function shownOf(result, block, state) {
   fit(block, state);
   const asked = rounded(queryOf(result, state), pageGrid(result), block.grid);
-  return { result, block, asked, maps: allMaps(block, state.all ? "all" : asked) };
+  const named = block.prefix.find((name) => name === state.asks);
+  return { result, asked, ...rowsOf(block, state.all ? "all" : (named ?? asked)) };
 }
+
+/** The token that asks, framed, where it has a place. @param {Shown} shown @returns {Frame[]} */
+export const framesOf = ({ block: { grid }, query, asked }) =>
+  typeof query === "string" ? [] : [{ place: asked, grid, thick: true }];
 
 /** @param {Shown} shown @param {State} state */
 export const showsIndex = ({ block }, { show }) => show === "index" && hasIndex(block);
@@ -69,7 +85,7 @@ export function columnsOf(shown, state) {
 }
 
 /** @param {Shown} shown @param {State} state @param {Which} which */
-export const cellOf = (shown, state, which) => cell(shown.block, shown.maps, which, showsIndex(shown, state));
+export const cellOf = (shown, state, which) => cell(shown, which, showsIndex(shown, state));
 
 /**
  * All small maps, the chosen one, and where their scales end.
@@ -97,7 +113,10 @@ export function streamName(shown, state, stream) {
 /** What stands over the bar of the small maps. @param {Shown} shown @param {State} state */
 export function scaleTitle(shown, state) {
   if (showsIndex(shown, state)) return "opposite more  ← × uniform →  same more";
-  return hasIndex(shown.block) ? "opposite  ← × uniform →  same" : `${shown.block.kind}, × uniform`;
+  if (hasIndex(shown.block)) return "opposite  ← × uniform →  same";
+  const { block, window } = shown;
+  const part = window ? `, the window's ${sizeText(window)} keys` : "";
+  return `${block.kind}${part}, × uniform`;
 }
 
 /**
@@ -105,8 +124,25 @@ export function scaleTitle(shown, state) {
  *
  * @param {Shown} shown @param {State} state @param {Which} which @param {number} places
  */
-export function entropyOf(shown, state, { head, scale, stream }, places) {
-  return showsIndex(shown, state) ? "" : entropyText(shown.block, shown.maps[scale][head][stream], places);
+export function entropyOf(shown, state, which, places) {
+  return showsIndex(shown, state) ? "" : entropyText(shown, which, places);
+}
+
+/**
+ * What stands below a small map: its entropy, and what all tokens without a place get together.
+ *
+ * @param {Shown} shown @param {State} state @param {Which} which
+ */
+export function captionOf(shown, state, which) {
+  const others = prefixOf(shown, which);
+  const sum = others.length ? ` · ${percent(others.reduce((all, share) => all + share, 0))}` : "";
+  return `${entropyOf(shown, state, which, 2)}${sum}`;
+}
+
+/** What each token without a place gets. @param {Shown} shown @param {Which} which */
+function othersText(shown, which) {
+  const told = prefixText(shown, which);
+  return told && ` · ${told}`;
 }
 
 /** Where the largest value lies, of whatever sign. @param {Float32Array} values */
@@ -115,25 +151,31 @@ const peakOf = (values) => values.reduce((best, v, i) => (Math.abs(v) > Math.abs
 /** @param {Place} place */
 const placeText = ([row, column]) => `row ${row + 1}, column ${column + 1}`;
 
+/** @param {import("./rows.js").Box} window */
+const sizeText = ({ rows, columns }) => `${rows[1] - rows[0]}×${columns[1] - columns[0]}`;
+
 /** Which token asks; on a layer with another grid than the page, both. @param {Shown} shown @param {State} state */
-function askedText({ result, block: { grid }, asked }, state) {
-  if (state.all) return "all queries, averaged";
+function askedText({ result, block: { grid }, query, asked }, state) {
+  if (query === "all") return "all queries, averaged";
+  if (typeof query === "string") return tokenName(query);
   const { H, W } = pageGrid(result);
   const own = grid.H === H && grid.W === W ? "" : ` (${placeText(asked)} of this layer's ${grid.H}×${grid.W})`;
   return `token ${placeText(queryOf(result, state))}${own}`;
 }
 
 /** What the chosen map is. @param {Shown} shown @param {State} state @param {Cell} chosen */
-export function textOf(shown, state, { values, H, W }) {
+export function textOf(shown, state, { values, window, H, W }) {
   const { block, head, scale, stream } = state;
   const peak = peakOf(values);
   const entropy = entropyOf(shown, state, state, 3);
-  const where = `${placeText([Math.floor(peak / W), peak % W])} of ${H}×${W} keys`;
+  const sees = window ? `, of which it sees ${sizeText(window)}` : "";
+  const where = `${placeText([Math.floor(peak / W), peak % W])} of ${H}×${W} keys${sees}`;
+  const others = othersText(shown, state);
   const names = [scaleName(shown.block, scale), streamName(shown, state, stream)];
   return {
     asked: askedText(shown, state),
     which: [blockText(shown.result.layers, block), `head ${head + 1}`, ...names].join(" · "),
-    numbers: `peak ${values[peak].toPrecision(3)} × uniform at ${where}${entropy && ` · entropy ${entropy}`}`,
+    numbers: `peak ${values[peak].toPrecision(3)} × uniform at ${where}${entropy && ` · entropy ${entropy}`}${others}`,
   };
 }
 
@@ -143,11 +185,14 @@ export function smallText(shown, state, which) {
   const entropy = entropyOf(shown, state, which, 3);
   const name = `${scaleName(shown.block, which.scale)}, ${streamName(shown, state, which.stream)}`;
   const peak = values[peakOf(values)].toPrecision(3);
-  return `head ${which.head + 1}, ${name}: peak ${peak} × uniform${entropy && `, entropy ${entropy}`}`;
+  const numbers = `peak ${peak} × uniform${entropy && `, entropy ${entropy}`}${othersText(shown, which)}`;
+  return `head ${which.head + 1}, ${name}: ${numbers}`;
 }
 
 /** What a key of the chosen map gets. @param {Cell} chosen @param {Place | null} key */
-export function keyText({ values, W }, key) {
+export function keyText({ values, window, W }, key) {
   if (!key) return "no key here";
+  const axes = window && [window.rows, window.columns];
+  if (axes?.some(([from, to], axis) => key[axis] < from || key[axis] >= to)) return `key ${placeText(key)}: not seen`;
   return `key ${placeText(key)}: ${values[key[0] * W + key[1]].toPrecision(3)} × uniform`;
 }

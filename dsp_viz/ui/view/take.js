@@ -1,12 +1,13 @@
 // What can be taken away from the view of the maps.
 
 import { writeAddress } from "./address.js";
-import { scaleName } from "./cells.js";
+import { scaleName, zoomed } from "./cells.js";
 import { scaleOf } from "./colours.js";
 import { find, saveBlob } from "./elements.js";
 import { fetched, pieceAddress, tellFault } from "./pieces.js";
+import { clamp, zoomedBox } from "./places.js";
 import { barShapes, escaped, group, mapShapes, originOf, overlayShapes, saveSheet, sheetOf, words } from "./sheet.js";
-import { allShown, entropyOf, pageGrid, queryOf, scaleTitle, streamName, textOf } from "./shown.js";
+import { allShown, captionOf, framesOf, pageGrid, queryOf, scaleTitle, streamName, textOf } from "./shown.js";
 
 /** @typedef {import("./shown.js").Shown} Shown */
 /** @typedef {import("./shown.js").State} State */
@@ -56,32 +57,37 @@ function opened(report, settings) {
  * @param {View} view @param {Shown} shown
  */
 function mapsSheet({ state, picture }, shown) {
-  const { block, result, asked: token } = shown;
+  const { block, result } = shown;
   const { columns, cells, topOf, scale, chosen } = allShown(shown, state);
   const { H, W } = pageGrid(result);
   const [margin, head, gap, side] = [24, 84, 10, 480];
   const [width, height] = [side * W, side * H].map((length) => length / Math.max(H, W)); // of the large map
   const [wide, tall] = [width / 3, height / 3]; // and of the small ones
   const [step, row, left] = [wide + gap, tall + gap + 16, width + 2 * margin + 60];
-  const x = columns.map((_, i) => left + i * step);
+  const across = clamp(Math.floor(6 / columns.length), 1, block.heads); // heads beside each other
+  const between = columns.length * step + 60;
+  /** @param {number} beside @param {number} i */
+  const x = (beside, i) => left + beside * between + i * step;
   const panel = cells.flatMap((line, h) => {
-    const y = head + h * row;
+    const y = head + Math.floor(h / across) * row;
     const maps = line.map((map, i) => {
-      const entropy = entropyOf(shown, state, { head: h, ...columns[i] }, 2);
+      const caption = captionOf(shown, state, { head: h, ...columns[i] });
       const frame = `<rect width="${wide}" height="${tall}" fill="none" stroke="#c9d0d7" stroke-width=".6"/>`;
       const look = { smooth: state.smooth };
-      const shapes = mapShapes(map, topOf(map), wide, tall, look) + frame;
-      return group(x[i], y, shapes + words(wide / 2, tall + 14, entropy, "middle"));
+      const [dx, dy, ...size] = zoomedBox(map, [0, 0, wide, tall]);
+      const shapes = group(dx, dy, mapShapes(zoomed(map), topOf(map), ...size, look)) + frame;
+      return group(x(h % across, i), y, shapes + words(wide / 2, tall + 14, caption, "middle"));
     });
-    return [words(left - 12, y + tall / 2, `head ${h + 1}`, "end"), ...maps];
+    return [words(x(h % across, 0) - 12, y + tall / 2, `head ${h + 1}`, "end"), ...maps];
   });
-  const names = columns.map((column, i) => {
+  const names = columns.flatMap((column, i) => {
     const name = `${scaleName(block, column.scale)} ${streamName(shown, state, column.stream)}`;
-    return words(x[i] + wide / 2, head - 10, name, "middle");
+    return Array.from({ length: across }, (_, beside) => words(x(beside, i) + wide / 2, head - 10, name, "middle"));
   });
   const { asked, which, numbers } = textOf(shown, state, chosen);
-  const below = head + block.heads * row;
-  const frames = state.all ? [] : [{ place: token, grid: block.grid, thick: true }];
+  const below = head + Math.ceil(block.heads / across) * row;
+  const panelWidth = across * between - 60;
+  const frames = framesOf(shown);
   const large = overlayShapes(picture, chosen, topOf(chosen), { ...state, width, height, frames });
   const look = { title: "the large map, × uniform", opacity: state.opacity, ground: picture?.ground };
   const content = [
@@ -91,21 +97,17 @@ function mapsSheet({ state, picture }, shown) {
     group(margin, head + height + 26, barShapes(scaleOf([chosen], topOf(chosen)), width, look)),
     ...names,
     ...panel,
-    group(
-      left,
-      below + 22,
-      barShapes(scale, Math.max(columns.length * step - gap, 320), { title: scaleTitle(shown, state) }),
-    ),
+    group(left, below + 22, barShapes(scale, Math.max(panelWidth - gap, 320), { title: scaleTitle(shown, state) })),
   ];
-  const most = [left + Math.max(columns.length * step, 330), Math.max(head + height + 60, below + 56)];
+  const most = [left + Math.max(panelWidth, 330), Math.max(head + height + 60, below + 56)];
   const [full, high] = most.map((length) => Math.ceil(length + margin));
   return sheetOf(full, high, `${originOf(result)} · ${asked} · ${which}`, content.join(""));
 }
 
 /** The lines that compute the chosen map. @param {Shown} shown @param {State} state */
-export function pythonOf({ result, block, asked }, state) {
+export function pythonOf({ result, block, query: own, asked }, state) {
   /** @param {Place} place */
-  const written = (place) => (state.all ? '"all"' : `(${place.join(", ")})`);
+  const written = (place) => (typeof own === "string" ? JSON.stringify(own) : `(${place.join(", ")})`);
   const query = written(queryOf(result, state));
   const source = result.example ? `examples/${result.example}.jpg` : "your-picture.jpg";
   const options = `side=${result.side}, whole=${result.whole ? "True" : "False"}${result.stretch ? ", stretch=True" : ""}`;

@@ -2,7 +2,7 @@
 
 import { readAddress } from "./address.js";
 import { latest } from "./cache.js";
-import { hasIndex, scaleCount } from "./cells.js";
+import { hasIndex, scaleCount, tokenName } from "./cells.js";
 import { connect } from "./controls.js";
 import { draw } from "./draw.js";
 import { find, offerOptions, redrawing } from "./elements.js";
@@ -103,7 +103,7 @@ export class View {
   ask(query) {
     if (!this.result) return;
     const grid = pageGrid(this.result);
-    Object.assign(this.state, { at: centre(grid, within(grid, query)), all: false });
+    Object.assign(this.state, { at: centre(grid, within(grid, query)), all: false, asks: "" });
   }
 
   /** Sets the view as a link says; what it does not say gets its default. @param {string} view */
@@ -116,6 +116,7 @@ export class View {
       Object.assign(this.state, { [name]: said[/** @type {keyof typeof said} */ (name)] ?? value });
     this.state.all = query === "all";
     if (Array.isArray(query)) this.ask(query);
+    else if (query && query !== "all") this.state.asks = query;
     await Promise.all([this.showPicture(), this.showBlock(this.state.block)]);
     this.announce();
   }
@@ -128,9 +129,9 @@ export class View {
 
   /** What a link says of the view. @returns {import("./address.js").Said} */
   said() {
-    const { all, at, ...rest } = this.state;
-    const query = this.result && queryOf(this.result, this.state);
-    return { ...rest, query: all || !query ? "all" : query };
+    const { all, asks, at, ...rest } = this.state;
+    const place = this.result && queryOf(this.result, this.state);
+    return { ...rest, query: all || !place ? "all" : asks || place };
   }
 
   /** Says which stage and block is looked at; its bytes may still be on their way. @param {Result} result */
@@ -147,8 +148,16 @@ export class View {
   /** Hides what the layer lacks, and says what is to be known of the result. @param {Shown} shown */
   offer({ result, block }) {
     /** @type {Record<string, boolean>} */
-    const has = { index: hasIndex(block), scales: scaleCount(block) > 1, server: !result.pieces };
-    has.stages = stagesOf(result.layers).length > 1;
+    const has = {
+      index: hasIndex(block),
+      scales: scaleCount(block) > 1,
+      server: !result.pieces,
+      stages: stagesOf(result.layers).length > 1,
+      prefix: block.prefix.length > 0,
+      window: block.scales.some(({ window }) => window),
+    };
+    const asks = find(this.root, '[data-set="asks"]', HTMLSelectElement);
+    asks.replaceChildren(new Option("the patch", ""), ...block.prefix.map((name) => new Option(tokenName(name), name)));
     for (const part of this.root.querySelectorAll("[data-needs]"))
       if (part instanceof HTMLElement) part.hidden = !has[part.dataset.needs ?? ""];
     find(this.root, '[data-out="heads"]', HTMLElement).textContent = `1 … ${Math.min(9, block.heads)}`;
