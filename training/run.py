@@ -24,13 +24,14 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dsp_attention.optim import parameter_groups
+from dsp_viz.builds import network_of
 from dsp_viz.config import Config, told
 from dsp_viz.files import CheckpointError, write_atomically
 from dsp_viz.sources.checkpoint import save
 
 from .data import Augmentation, DataError, Lessons, Split
 from .evaluate import logits, preprocess, top1
-from .recipe import Recipe, network, take_away
+from .recipe import Recipe, stem, take_away
 from .snapshots import snapshot, write
 
 COLUMNS = ("epoch", "size", "lr", "loss", "top1", "seconds")
@@ -64,7 +65,7 @@ class Run:
         self.train, self.val = train.to(self.device), val.to(self.device)
         torch.manual_seed(recipe.seed)
         self.build = recipe.build(len(train.classes))
-        self.model = network(self.build).to(self.device)
+        self.model = network_of(self.build).to(self.device)
         take_away(self.model, recipe.without)
         self.average = AveragedModel(self.model, multi_avg_fn=_averaging(recipe.ema), use_buffers=True).eval()
         matrices, *others = parameter_groups(
@@ -204,7 +205,7 @@ class Run:
         images = self.train.images[:: max(1, len(self.train.images) // 1000)]  # spread over the classes
         count = max(1, len(images) // 100)
         batches = (preprocess(images[i::count], size, self.mean, self.std) for i in range(count))
-        update_bn(batches, self.average.module.get_submodule("embed"))
+        update_bn(batches, stem(self.average.module))
 
     def _share_buffers(self) -> None:
         """Running statistics and tracked gradients, averaged over the processes: all of the batch counts."""
