@@ -31,7 +31,7 @@ def snapshot(model: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
     every = [f"{path}.{name}" for path in dsp_layers(model) for name in points.values()]
     with torch.inference_mode(), recording(model, every) as calls:
         model(pictures)
-    arrays = {}
+    arrays: dict[str, Tensor] = {}
     for suffix, paths in groups(model).items():
         found = {key: torch.stack([calls[f"{p}.{name}"][-1] for p in paths]) for key, name in points.items()}
         arrays |= {
