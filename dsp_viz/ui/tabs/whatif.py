@@ -87,7 +87,7 @@ class WhatIf:
         self.outputs = [*self.controls.offered, self.controls.region, self.controls.text]
 
     def fits(self, model: Subject) -> bool:
-        """Maps of any attention can be judged, and its parts ranked and changed; all of it asks what becomes of a class."""
+        """Maps of any attention can be judged, and its parts ranked and changed; all of it asks for a class."""
         return bool(model.classes)
 
     def follow(self, model: Subject) -> Values:
