@@ -6,6 +6,7 @@ from dataclasses import replace
 import inline
 import pytest
 import torch
+from timm_models import build, pictures
 from torch import Tensor, nn
 from windowed import TOKENS, WINDOWS, TokenReader, Tokens, WindowReader, Windows
 
@@ -266,3 +267,20 @@ def test_what_was_read_of_a_pass_is_let_go() -> None:
         for _ in range(3):
             layer(x, H, W)
     assert kept == [1, 2, 3]  # of whoever reads besides, who keeps what there was
+
+
+@pytest.mark.parametrize("key", ["dinov2", "swin", "coat", "pvt", "efficientvit"])
+def test_a_region_restricts_models_of_timm(key: str) -> None:
+    """One that holds all of the picture changes nothing, half of it does, in every layer."""
+    network, x = build(key), pictures(key, 1)
+    before = trace(network, x)
+    rows, columns = before.grid.size
+    for part, equal in ((columns, True), (columns // 2, False)):
+        tokens = tuple((r, c) for r in range(rows) for c in range(part))
+        with applied(network, [Restrict(grid=(rows, columns), tokens=tokens)]):
+            after = trace(network, x)
+        assert torch.allclose(after.output, before.output, rtol=1e-4, atol=1e-5) is equal
+        assert after.refused == ()
+        for one, other in zip(after.blocks, before.blocks, strict=True):
+            (seen,), (all_of_it,) = maps.block_maps(one, "all"), maps.block_maps(other, "all")
+            assert torch.allclose(seen, all_of_it, rtol=1e-4, atol=1e-5 * float(all_of_it.abs().max())) is equal
