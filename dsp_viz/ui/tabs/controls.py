@@ -60,7 +60,7 @@ class InterventionControls:
         with gr.Row():
             self.block = Offered(_numbered(most.blocks), value=EVERY, label="Block", min_width=90)
             self.head = Offered(_numbered(most.heads), value=EVERY, label="Head", min_width=90)
-        self.fitting = gr.HTML()
+        self.fitting = gr.HTML(visible="hidden")
         with gr.Tabs() as self.groups:
             with gr.Tab("Streams", id="set-streams"), gr.Row(equal_height=True):
                 self.scale = Offered([EVERY], value=EVERY, label="Scale", min_width=120)
