@@ -13,6 +13,7 @@ import warnings as _warnings
 try:
     from . import images, layer, maps, trace
     from .analysis import Analysis, analyse
+    from .exploring import explore
     from .files import CheckpointError
     from .images import ImageError
     from .kinds import register
@@ -35,6 +36,7 @@ __all__ = [
     "Subject",
     "analyse",
     "available",
+    "explore",
     "images",
     "layer",
     "load",

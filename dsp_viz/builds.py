@@ -1,7 +1,7 @@
 """What a config can build: arguments of the models, each within bounds that keep building it cheap."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, Required, final
 
 import torch
 from pydantic import ConfigDict, Field, with_config
@@ -33,6 +33,7 @@ def size(most: int) -> Any:
 Stages = Field(min_length=1, max_length=6)
 
 
+@final
 @with_config(ConfigDict(extra="forbid"))
 class Build(TypedDict, total=False):
     """Arguments of :class:`dsp_attention.DSPImageClassifier`, each within bounds that keep building it cheap."""
@@ -59,6 +60,7 @@ class Build(TypedDict, total=False):
 Stages = Field(min_length=1, max_length=6)
 
 
+@final
 @with_config(ConfigDict(extra="forbid"))
 class Pyramid(TypedDict, total=False):
     """Arguments of :class:`dsp_attention.HierarchicalClassifier`, each within bounds that keep building it cheap."""

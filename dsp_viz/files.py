@@ -2,37 +2,49 @@
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged, or does not fit the model its config describes."""
 
 
-def read_regular(path: Path, most: int) -> bytes:
-    """The bytes of a file.
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """A file to be read, never waited for: a named pipe, a device or a folder is refused.
 
-    Never waits, and reads no more than the file says it holds: a named pipe, a device or a folder is refused.
+    Raises:
+        CheckpointError: it is missing, no regular file, or cannot be read.
+    """
+    told = str(path)[:300]
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise CheckpointError(f"{told} is no regular file: a folder, a pipe or a device is not read")
+            yield file
+    except OSError as error:
+        raise CheckpointError(f"{told} cannot be read: {error.strerror or error}") from error
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a regular file; no more than it says it holds are read.
 
     Args:
         path: of the file. most: bytes that it may hold.
 
     Raises:
-        CheckpointError: it is missing, no regular file, larger than that, or cannot be read.
+        CheckpointError: as of :func:`open_regular`, or it is larger than that.
     """
     told = str(path)[:300]
-    try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise CheckpointError(f"{told} is no regular file: a folder, a pipe or a device is not read")
-            if status.st_size > most:
-                raise CheckpointError(f"{told} holds {status.st_size:,} bytes; at most {most:,} are read")
-            data = file.read(status.st_size + 1)
-    except OSError as error:
-        raise CheckpointError(f"{told} cannot be read: {error.strerror or error}") from error
-    if len(data) != status.st_size:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise CheckpointError(f"{told} holds {size:,} bytes; at most {most:,} are read")
+        data = file.read(size + 1)
+    if len(data) != size:
         raise CheckpointError(f"{told} changed while it was read: try again")
     return data
 

@@ -32,9 +32,13 @@ def asked(block: Layer, scale: Scale, query: Query) -> Tensor:
     rows, columns = (interpolation(coarse, fine) for coarse, fine in zip(grid, full, strict=True))
     prefix = torch.zeros(len(block.prefix), dtype=torch.float64)
     if isinstance(query, Tensor):
-        if query.shape != full:
+        every = (len(prefix) + full[0] * full[1],)
+        if query.shape not in (full, every):
             raise ValueError(f"query of shape {tuple(query.shape)}: the grid is {full}")
-        placed = rows.T @ query.cpu().to(rows) @ columns
+        given = query.cpu().to(rows)
+        if query.shape == every:
+            prefix, given = given[: len(prefix)], given[len(prefix) :].view(full)
+        placed = rows.T @ given @ columns
     elif query in block.prefix:
         prefix[block.prefix.index(str(query))] = 1
         placed = torch.zeros(grid, dtype=torch.float64)

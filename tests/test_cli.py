@@ -21,7 +21,8 @@ from PIL import Image
 
 import dsp_viz
 from dsp_viz import export
-from dsp_viz.__main__ import _write, main
+from dsp_viz.__main__ import main
+from dsp_viz.commands.analyse import _write
 from dsp_viz.interventions import from_json
 from dsp_viz.trust import table, trust
 
@@ -229,7 +230,7 @@ def test_the_model_runs_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest
         return model
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("dsp_viz.__main__.load", far)
+    monkeypatch.setattr("dsp_viz.commands.options.load", far)
     with far_device():
         assert main([*arguments, "--out", str(tmp_path / "far")]) == 0
     assert seen == [torch.device("cuda")]

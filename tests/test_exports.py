@@ -8,7 +8,9 @@ LAYER = """
     GradientInformedMixer HierarchicalClassifier HierarchicalPolarityProcessor MultiModalConvolution PolaFormerAttention
     PolarityLinearAttention SoftmaxAttention SpectralPolarityMixer WindowAttention create_dsp_model
 """
-EXPLORER = "Analysis CheckpointError ImageError Subject analyse available images layer load maps register trace wrap"
+EXPLORER = """
+    Analysis CheckpointError ImageError Subject analyse available explore images layer load maps register trace wrap
+"""
 
 
 def test_the_public_names_are_these() -> None:

@@ -1,8 +1,8 @@
 """Weights as safetensors beside a JSON config; no pickle is ever loaded.
 
-``NAME.safetensors`` holds the tensors (float16 for what is float), ``NAME.json`` how to build the model and how to
-feed it. Both are written to a temporary file first, so a full disk or a kill leaves the last good pair. A checkpoint
-may come from anyone: nothing is built or read that is larger than its files account for.
+``NAME.safetensors`` holds the tensors, ``NAME.json`` how to build the model and how to feed it. Both are written to a
+temporary file first, so a full disk or a kill leaves the last good pair. A checkpoint may come from anyone: nothing is
+built or read that is larger than its files account for.
 """
 
 import hashlib
@@ -111,14 +111,19 @@ def _find(name_or_path: str | Path) -> Path:
     return path
 
 
-def save(path: Path, network: torch.nn.Module, config: Config) -> None:
-    """Write ``path`` (``.safetensors``, float16) and its ``.json``.
+def save(path: Path, network: torch.nn.Module, config: Config, *, dtype: torch.dtype = torch.float16) -> None:
+    """Write ``path`` (``.safetensors``) and its ``.json``.
+
+    Args:
+        path: of the weights. network, config: what is kept. dtype: of what is float: float16 halves the file, and moves
+            logits by about a thousandth.
 
     Raises:
         CheckpointError: the files cannot be written; what was there before is untouched.
     """
     tensors = {
-        name: (t.half() if t.is_floating_point() else t).contiguous().cpu() for name, t in network.state_dict().items()
+        name: (t.to(dtype) if t.is_floating_point() else t).contiguous().cpu()
+        for name, t in network.state_dict().items()
     }
     write_atomically(path, save_tensors(tensors))
     write_atomically(path.with_suffix(".json"), to_json(config))

@@ -99,7 +99,7 @@ class Results:
             whole=source.whole,
             stretch=source.stretch,
             note=note,
-            best=full.top(1)[0],
+            best=next(iter(full.top(1)), None),
             changed=bool(source.interventions),
             verified=full.verified,
             refused=full.trace.refused,

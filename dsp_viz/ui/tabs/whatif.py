@@ -87,8 +87,9 @@ class WhatIf:
         self.outputs = [self.changes, *self.controls.offered, self.controls.region, self.controls.text]
 
     def fits(self, model: Subject) -> bool:
-        """Maps can be judged and parts ranked for any attention; DSP-Attention can be changed, too."""
-        return True
+        """Maps can be judged and parts ranked for any attention; DSP-Attention can be changed, too. All of it asks what
+        becomes of a class."""
+        return bool(model.classes)
 
     def follow(self, model: Subject) -> Values:
         return {self.changes: gr.update(visible=views.is_dsp(model)), **self.controls.follow(model)}

@@ -1,0 +1,216 @@
+"""``python -m dsp_viz analyse PICTURES… --out DIR``: numbers and figures of pictures."""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm import tqdm
+
+from .. import export
+from ..analysis import Analysis, analyse
+from ..files import CheckpointError
+from ..interventions import Intervention, InterventionError, applied, from_json
+from ..kinds import layers
+from ..maps import Query
+from ..subject import Subject
+from ..trace import trace
+from .options import add_common, chosen
+
+if TYPE_CHECKING:
+    from ..figures.print import PrintFigure
+
+#: Formats of figures.
+FIGURES = ("png", "svg", "pdf")
+
+
+def add(commands: Any) -> None:
+    """Enter the command."""
+    command = commands.add_parser(
+        "analyse",
+        help="write numbers and figures of pictures",
+        description="For each picture write DIR/STEM.json (settings, coefficients, mixing weights), STEM.npz (all "
+        "arrays) and figures, STEM.png and STEM.svg by default (the maps of one block for one query).",
+    )
+    command.set_defaults(run=run, parser=command)
+    command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="picture file")
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to, made if missing")
+    command.add_argument("--block", type=_block, metavar="N", help="block in the figure, from 1 (default: the third)")
+    command.add_argument(
+        "--query",
+        type=_query,
+        metavar="ROW,COL",
+        help="token in the figure, both from 1, or 'all' for the average (default: the centre, 9,9 of 16×16)",
+    )
+    command.add_argument(
+        "--figures",
+        type=_figures,
+        default=("png", "svg"),
+        metavar="FORMATS",
+        help="any of png, svg and pdf, such as png,pdf (default: png,svg)",
+    )
+    command.add_argument(
+        "--dpi",
+        type=_dpi,
+        default=export.DPI,
+        metavar="N",
+        help="pixels per inch of PNG, and of the picture within PDF (default %(default)s)",
+    )
+    command.add_argument(
+        "--interventions",
+        default="[]",
+        metavar="JSON",
+        help="what to change in the pass: a list, or the path of a file with one, see dsp_viz.interventions.schema()",
+    )
+    command.add_argument("--force", action="store_true", help="overwrite files that exist")
+    add_common(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the files of each picture; 1 if one could not be read, or its files not be written."""
+    try:
+        model, side = chosen(args)
+        block = _block_of(model, args.block)
+        if not args.whole and isinstance(args.query, tuple):  # then every picture has the same grid
+            _query_of(args.query, trace(model, torch.zeros(1, 3, side, side, device=model.device)).grid.size)
+        interventions = _interventions(model, args.interventions)
+        targets = _targets(args.pictures, args.out)
+        if not args.force:
+            _refuse_existing(targets, args.figures)
+        args.out.mkdir(parents=True, exist_ok=True)
+    except (CheckpointError, ValueError) as error:
+        args.parser.error(str(error))
+    except OSError as error:
+        args.parser.error(f"--out {args.out} is no folder that can be made ({error.strerror}): give another")
+
+    status = 0
+    pairs = list(zip(args.pictures, targets, strict=True))
+    for picture, target in tqdm(pairs, desc="analysing", unit="picture", disable=None):
+        try:
+            result = analyse(model, picture, side=side, whole=args.whole, interventions=interventions)
+            query = _query_of(args.query, result.grid)
+            figure = export.maps_figure(result, block=block, query=query)
+            _write(result, target, picture=picture, figure=figure, formats=args.figures, dpi=args.dpi)
+        except ValueError as error:  # of the picture, the interventions or the query
+            fault = str(error)
+        except OSError as error:
+            fault = f"{error.filename or target} cannot be written ({error.strerror or error})."
+        else:
+            continue
+        status = 1
+        # Through tqdm, so that the sentence does not end up within its bar.
+        tqdm.write(f"{picture}: {fault}", file=sys.stderr)
+    return status
+
+
+def _figures(text: str) -> tuple[str, ...]:
+    formats = tuple(dict.fromkeys(text.lower().split(",")))
+    if not set(formats) <= set(FIGURES):
+        raise argparse.ArgumentTypeError(f"{text!r} must be formats among {', '.join(FIGURES)}, joined by commas")
+    return formats
+
+
+def _dpi(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{2,3}", text) or not 20 <= int(text) <= 600:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number within 20 and 600")
+    return int(text)
+
+
+def _block(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, counted from 1")
+    return int(text)
+
+
+def _query(text: str) -> Query:
+    """``"ROW,COL"``, from 1, → ``(row, column)``, from 0."""
+    if text == "all":
+        return text
+    if not re.fullmatch(r"[0-9]{1,9},[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be ROW,COL, both counted from 1, such as 8,10; or all")
+    row, column = text.split(",")
+    return int(row) - 1, int(column) - 1
+
+
+def _block_of(model: Subject, block: int | None) -> int:
+    """Block from 0, the default where none was given; ValueError where the model has none such."""
+    depth = len(layers(model))
+    if block is None:
+        return export.default_view(depth, (1, 1))[0]
+    if not 1 <= block <= depth:
+        raise ValueError(f"--block {block}: {model.name} has blocks 1…{depth}")
+    return block - 1
+
+
+def _query_of(query: Query | None, grid: tuple[int, int]) -> Query:
+    """Query from 0, the default where none was given; ValueError where it lies outside the grid."""
+    H, W = grid
+    if query is None:
+        return export.default_view(1, grid)[1]
+    if query != "all" and not (0 <= int(query[0]) < H and 0 <= int(query[1]) < W):
+        asked = f"{int(query[0]) + 1},{int(query[1]) + 1}"
+        raise ValueError(f"--query {asked}: the grid has rows 1…{H} and columns 1…{W}")
+    return query
+
+
+def _interventions(model: Subject, text: str) -> tuple[Intervention, ...]:
+    """Interventions from JSON or a file of it; InterventionError where the model lacks a part."""
+    try:
+        path = Path(text)
+        if text.lstrip().startswith(("[", "{")):
+            content: str | bytes = text
+        elif path.is_file():
+            content = path.read_bytes()
+        else:
+            raise InterventionError(f"--interventions {text[:60]}: neither a file nor a JSON list")
+    except OSError as error:
+        raise InterventionError(f"--interventions {text[:60]}: cannot be read ({error.strerror})") from error
+    result = from_json(content)
+    with applied(model, result):
+        return result
+
+
+def _targets(pictures: list[Path], out: Path) -> list[Path]:
+    """Where each picture's files go, without their ending: equal stems are numbered, also where only case differs."""
+    taken: set[str] = set()
+    targets = []
+    for picture in pictures:
+        name, number = picture.stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{picture.stem}-{number}"
+        taken.add(name.casefold())
+        targets.append(out / name)
+    return targets
+
+
+def _file(target: Path, ending: str) -> Path:
+    return target.with_name(target.name + ending)  # not with_suffix: "view.2" keeps its ".2"
+
+
+def _refuse_existing(targets: list[Path], figures: tuple[str, ...]) -> None:
+    endings = (".json", ".npz", *(f".{kind}" for kind in figures))
+    existing = [path for target in targets for ending in endings if (path := _file(target, ending)).exists()]
+    if existing:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise ValueError(f"{existing[0]}{more} exists already: give --force to overwrite, or another --out")
+
+
+def _write(
+    result: Analysis, target: Path, *, picture: Path, figure: "PrintFigure", formats: tuple[str, ...], dpi: int
+) -> None:
+    summary = {
+        "picture": str(picture),
+        **export.settings(result),
+        "coefficients": [b.coefficients[0].tolist() for b in result.trace.blocks],
+        "mixing_weights": [b.weights[0].tolist() for b in result.trace.blocks],
+    }
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    # A file's name need not be UTF-8. The bytes that Python could not decode become escapes, as in JSON.
+    _file(target, ".json").write_text(text, encoding="utf-8", errors="backslashreplace")
+    export.save_npz(result, _file(target, ".npz"))
+    for kind in formats:
+        figure.savefig(_file(target, f".{kind}"), dpi=dpi)

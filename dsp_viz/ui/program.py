@@ -1,0 +1,131 @@
+"""The explorer as a program: models loaded, the screen built, served until it is stopped or beside a notebook."""
+
+import gc
+import os
+import socket
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastapi import FastAPI
+
+from ..device import resolve_device
+from ..memory import share_freed_memory
+from ..sources import load_all
+from ..sources.checkpoint import available
+from ..store import Store
+from ..subject import Subject
+from .kept import Kept
+from .layout import build
+from .server import create_app, serve, serving
+
+#: Pictures that are offered where nobody chose others.
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+#: Bytes of results that are kept for open pages.
+KEPT = 512 * 2**20
+
+
+def run(
+    names: Sequence[str] | None,
+    listening: socket.socket,
+    *,
+    device: str = "auto",
+    root_path: str | None = None,
+    mcp: bool = False,
+) -> None:
+    """Load models and serve them until SIGINT or SIGTERM. What cannot be loaded is told on stderr and left out.
+
+    Args:
+        names: see :func:`dsp_viz.load`; None: all that ship. listening: where to. device: where the models run.
+        root_path, mcp: see :func:`dsp_viz.ui.mount`.
+
+    Raises:
+        ValueError: no model could be loaded, or there is no such device.
+    """
+    _spare()
+    subjects, faults = load_all(names or available() or ["dsp_tiny"], device=resolve_device(device))
+    if not subjects:
+        raise ValueError("\n".join(faults))
+    for fault in faults:
+        print(f"left out: {fault}", file=sys.stderr, flush=True)
+    app = _app(subjects, None, root_path=root_path, mcp=mcp)
+    host = listening.getsockname()[0]
+    print(f"* Running on http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}", flush=True)
+    gc.freeze()  # what is loaded stays: the collector need not look through it, least of all at the end
+    serve(app, listening)
+
+
+class Screen:
+    """The explorer, running beside a notebook; as the last line of a cell it shows itself.
+
+    Attributes:
+        address: where it runs.
+    """
+
+    def __init__(self, app: FastAPI, height: int) -> None:
+        self._running = ExitStack()
+        self.address = self._running.enter_context(serving(app))
+        self._height = height
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._running.close()
+
+    def _repr_html_(self) -> str:
+        """The screen in a frame within the cell."""
+        return (
+            f'<iframe src="{escape(self.address)}" title="DSP-Attention explorer" width="100%" height="{self._height}" '
+            'allow="camera; clipboard-read; clipboard-write" style="border:0"></iframe>'
+        )
+
+
+def explore(
+    subjects: Sequence[Subject],
+    examples: Iterable[str | os.PathLike[str]] | None,
+    *,
+    host: str,
+    port: int,
+    height: int,
+) -> Screen | None:
+    """See :func:`dsp_viz.explore`."""
+    names = [subject.name for subject in subjects]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"models are called {', '.join(names) or '(none)'}: at least one is needed, each name once")
+    if _in_notebook():
+        return Screen(_app(subjects, examples), height)
+    with socket.create_server((host, port)) as listening:
+        _spare()
+        app = _app(subjects, examples)
+        print(f"* Running on http://{host}:{listening.getsockname()[1]}", flush=True)
+        serve(app, listening)
+    return None
+
+
+def _app(subjects: Sequence[Subject], examples: Iterable[str | os.PathLike[str]] | None, **options: Any) -> FastAPI:
+    pictures = sorted(EXAMPLES.glob("*.jpg")) if examples is None else [Path(path) for path in examples]
+    if not pictures:
+        raise ValueError("examples is empty: at least one picture is needed, the first is shown")
+    store = Store[Kept](max_bytes=KEPT)
+    return create_app(build(list(subjects), pictures, store), store, **options)
+
+
+def _spare() -> None:
+    """Leave room for the browser, which may be on the same machine."""
+    share_freed_memory()
+    if "OMP_NUM_THREADS" not in os.environ:
+        # The threads of one operation wait for the slowest, and the browser may hold its core.
+        torch.set_num_threads(1)
+
+
+def _in_notebook() -> bool:
+    """Whether this runs in a kernel that shows HTML, not in a script or at a terminal."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
