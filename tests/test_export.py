@@ -138,7 +138,7 @@ def test_the_figure_draws_every_map_on_one_scale(result: dsp_viz.Analysis) -> No
     figure = export.maps_figure(result, block=1, query=(2, 13))
     arrays = [m.numpy() for m in dsp_viz.maps.block_maps(result.trace.blocks[1], (2, 13))]
     stage, *panels, bar = figure.axes
-    assert np.array_equal(stage.images[0].get_array(), np.asarray(result.picture))
+    assert np.array_equal(stage.images[0].get_array(), np.asarray(result.sharp))
     want = [m[stream, head] * m[stream, head].size for m in arrays for stream in (0, 1) for head in range(4)]
     limit = screen.shared_limit(arrays)
     for i, (axes, values) in enumerate(zip(panels, want, strict=True)):
