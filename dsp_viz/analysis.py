@@ -29,7 +29,8 @@ class Analysis:
         picture: the picture as the model saw it, RGB.
         frame: how it was cut out of the original, and its token grid.
         trace: of the forward pass, see :class:`dsp_viz.trace.Trace`; batch size 1.
-        classes: names of the classes. probabilities: softmax of the logits, same order, sum to 1.
+        classes: names of the classes; none where the model has none. probabilities: softmax of the logits, same order,
+            sum to 1.
         model: name of the model. digest: start of the SHA-256 of its weights.
         seconds: wall time of the forward pass, hooks included, until what they recorded lies on the CPU.
         interventions: what was changed in that pass, see :mod:`dsp_viz.interventions`.
@@ -152,7 +153,7 @@ def analyse_prepared(
         frame=prepared.frame,
         trace=result,
         classes=model.classes,
-        probabilities=tuple(torch.softmax(result.output[0].double(), 0).tolist()),
+        probabilities=tuple(torch.softmax(result.output[0].double(), 0).tolist()) if model.classes else (),
         model=model.name,
         digest=model.digest,
         seconds=seconds,

@@ -1,12 +1,15 @@
 """Snapshots of a training run, read from the file beside the weights. Sizes are checked before anything is unpacked."""
 
 import io
+from itertools import groupby
 from math import prod
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 from torch import nn
+
+from dsp_attention import DynamicSpectralPolarityAttention
 
 from .files import CheckpointError, read_regular
 from .kinds.dsp import dsp_layers
@@ -16,14 +19,19 @@ MAX_EPOCHS = 10_000
 MAX_NUMBERS = 2**26
 
 
-def read_history(path: Path, model: nn.Module) -> dict[str, np.ndarray]:
+#: What is told of each layer.
+KEYS = ("filters", "coefficients", "spread", "weights")
+
+
+def read_history(path: Path, model: nn.Module) -> dict[str, list[np.ndarray]]:
     """The arrays of a file of snapshots; none if there is no such file.
 
     Args:
         path: of the ``.npz``. model: whose training it tells; only its shapes matter.
 
     Returns:
-        float32, epochs first: what :func:`training.snapshots.snapshot` says, for every epoch.
+        By each of :data:`KEYS` an array for each DSP-Attention layer, float32, epochs first: what
+        :func:`training.snapshots.snapshot` says of the layer, after every epoch.
 
     Raises:
         CheckpointError: it cannot be read, or does not fit the model.
@@ -37,8 +45,8 @@ def read_history(path: Path, model: nn.Module) -> dict[str, np.ndarray]:
         if data.count(b"PK\x01\x02") > 64:
             raise ValueError(f"more than the {len(shapes)} arrays that are needed")
         with ZipFile(io.BytesIO(data)) as archive:
-            history = {key: _array(archive, key, shape) for key, shape in shapes.items()}
-        epochs = {key: len(array) for key, array in history.items()}
+            arrays = {key: _array(archive, key, shape) for key, shape in shapes.items()}
+        epochs = {key: len(array) for key, array in arrays.items()}
         if len(set(epochs.values())) > 1:
             raise ValueError(f"the arrays are of different numbers of epochs: {epochs}")
     except (
@@ -47,22 +55,38 @@ def read_history(path: Path, model: nn.Module) -> dict[str, np.ndarray]:
         raise CheckpointError(
             f"{path} holds no readable snapshots: {type(error).__name__}: {str(error)[:200]}"
         ) from error
-    return history
+    return {
+        key: [layer for suffix in groups(model) for layer in np.moveaxis(arrays[key + suffix], 1, 0)] for key in KEYS
+    }
+
+
+def groups(model: nn.Module) -> dict[str, list[str]]:
+    """Paths of the DSP-Attention layers of a model, those of one form together, as in the stages of a pyramid.
+
+    Returns:
+        By the ending of the names of their arrays: none where all are of one form, else ``.0``, ``.1``, ….
+    """
+    runs = [list(run) for _, run in groupby(dsp_layers(model).items(), lambda item: _form(item[1]))]
+    return {f".{number}" if len(runs) > 1 else "": [path for path, _ in run] for number, run in enumerate(runs)}
+
+
+def _form(layer: DynamicSpectralPolarityAttention) -> tuple[int, int, int]:
+    """Heads, scales and modes of a layer."""
+    return layer.num_heads, len(layer.factors), layer.spectral.filters.modes
 
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     """Of the arrays of one epoch."""
-    layers = list(dsp_layers(model).values())
+    layers = dsp_layers(model)
     if not layers:
         raise ValueError("the model has no DSP-Attention, whose parts they would show")
-    heads, scales, modes = layers[0].num_heads, len(layers[0].factors), layers[0].spectral.filters.modes
-    coefficients = (len(layers), heads, scales, 2)
-    return {
-        "filters": (len(layers), 2, heads, 2 * modes - 1, modes, 2),
-        "coefficients": coefficients,
-        "spread": coefficients,
-        "weights": coefficients[:-1],
-    }
+    shapes: dict[str, tuple[int, ...]] = {}
+    for suffix, paths in groups(model).items():
+        heads, scales, modes = _form(layers[paths[0]])
+        coefficients = (len(paths), heads, scales, 2)
+        of = ((len(paths), 2, heads, 2 * modes - 1, modes, 2), coefficients, coefficients, coefficients[:-1])
+        shapes |= {key + suffix: shape for key, shape in zip(KEYS, of, strict=True)}
+    return shapes
 
 
 def _array(archive: ZipFile, key: str, shape: tuple[int, ...]) -> np.ndarray:

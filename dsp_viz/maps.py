@@ -5,7 +5,8 @@ it (:data:`dsp_viz.layer.Finish`).
 
 A *query* is a token of the layer's grid, given as ``(row, column)``, or ``"all"``: the average over all tokens of the
 grid, or the name of a prefix token (:attr:`dsp_viz.layer.Layer.prefix`), or shares of all tokens of the grid,
-``(H, W)``: the sum of their rows, weighted. :mod:`dsp_viz.rows` has the arithmetic.
+``(H, W)``, or of these after the prefix tokens, ``(prefix + N,)``: the sum of their rows, weighted.
+:mod:`dsp_viz.rows` has the arithmetic.
 """
 
 import math
@@ -128,11 +129,17 @@ def layer_map(block: Layer, query: Query, *, sample: int = 0) -> Tensor:
     Returns:
         ``(streams, h, H, W)``; each sums to ``Σ_s w_s c_s`` times the sum of its rows.
     """
-    terms = [
-        (block.weights[sample, :, s] * block.coefficients[sample, :, s].T)[..., None, None].to(found)  # (streams, h)
-        * spread(found, scale.keys, block.grid)
-        for s, (scale, found) in enumerate(zip(block.scales, block_maps(block, query, sample=sample), strict=True))
-    ]
+    return layer_row(block, query, sample=sample)[..., len(block.prefix) :].unflatten(-1, block.grid.size)
+
+
+def layer_row(block: Layer, query: Query, *, sample: int = 0) -> Tensor:
+    """:func:`layer_map` as ``(streams, h, prefix + N)``, with what prefix tokens get."""
+    first = len(block.prefix)
+    terms = []
+    for s, (scale, row) in enumerate(zip(block.scales, _rows(block, query, sample), strict=True)):
+        placed = spread(row[..., first:].unflatten(-1, scale.keys.size), scale.keys, block.grid).flatten(-2)
+        amount = block.weights[sample, :, s] * block.coefficients[sample, :, s].T  # (streams, h)
+        terms.append(amount[..., None].to(row) * torch.cat([row[..., :first], placed], -1))
     return torch.stack(terms).sum(0)
 
 

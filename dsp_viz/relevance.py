@@ -1,7 +1,8 @@
 """How much each token matters for a class, by several methods: from attention maps, and from gradients."""
 
 import math
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from . import maps
 from .device import device_of
 from .hooks import reading
 from .kinds import values
-from .layer import Grid, Trace
+from .layer import Grid, Layer, Trace
 from .steps import Step, Steps, finish
 from .trace import trace
 
@@ -23,7 +24,7 @@ def relevances(model: nn.Module, x: Tensor, target: int) -> dict[str, Tensor]:
 
     - ``received``: what a token gets on average over queries, blocks and heads, in the effective maps
       (:func:`dsp_viz.maps.layer_map`), streams added up; where all blocks have the same several streams, of each too,
-      such as ``received same``;
+      such as ``received same``. What prefix tokens get and ask is no part of it;
     - ``rollout``: :func:`rollout`; ``gradient × map``: :func:`gradient_times_map`;
     - ``gradient``: ``Σ |∂ logit/∂ pixel|`` over a token's pixels and channels (captum's Saliency);
     - ``integrated gradients``: ``Σ`` over a token's pixels and channels (captum's IntegratedGradients,
@@ -48,7 +49,7 @@ def relevance_steps(model: nn.Module, x: Tensor, target: int) -> Steps[dict[str,
     """:func:`relevances`, one method after the other."""
     from captum.attr import IntegratedGradients, Saliency  # takes a second, and only this needs it
 
-    x = x.to(device_of(model))
+    x = _ordinary(x, model)
     traced = trace(model, x)
     tokens = traced.grid.rows * traced.grid.columns
     parts = 1 << (math.ceil(STEPS / batch_size(tokens)) - 1).bit_length()
@@ -57,18 +58,19 @@ def relevance_steps(model: nn.Module, x: Tensor, target: int) -> Steps[dict[str,
         plain = _by_token(Saliency(model).attribute(x.clone().requires_grad_(), target=target), traced.grid)
     yield Step(2, 3 + parts, "accounts of relevance")
     product = gradient_times_map(model, x, target)
-    integrated = torch.zeros_like(x)
+    integrated = torch.zeros_like(product)
     for i in range(parts):  # of the way from the mean colour, as many as run at a time
         yield Step(3 + i, 3 + parts, "accounts of relevance")
         with _differentiable():
-            integrated += IntegratedGradients(model).attribute(
+            part = IntegratedGradients(model).attribute(
                 x * ((i + 1) / parts), x * (i / parts), target=target, n_steps=STEPS // parts
             )
+        integrated = integrated + _by_token(part, traced.grid)
     return _received(traced) | {
         "rollout": rollout(traced),
         "gradient × map": product,
         "gradient": plain,
-        "integrated gradients": _by_token(integrated, traced.grid),
+        "integrated gradients": integrated,
     }
 
 
@@ -82,9 +84,18 @@ def _received(traced: Trace) -> dict[str, Tensor]:
     return by_stream | {"received": torch.stack([one.sum(0) for one in each]).mean(0)}
 
 
-def _differentiable() -> AbstractContextManager[None]:
-    """Forward passes in here can be differentiated on a GPU too: cuDNN's LSTM has a backward pass only in training."""
-    return torch.backends.cudnn.flags(enabled=False)
+@contextmanager
+def _differentiable() -> Iterator[None]:
+    """Forward passes in here can be differentiated, whatever mode the caller is in, and on a GPU too: cuDNN's LSTM has
+    a backward pass only in training."""
+    with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        yield
+
+
+def _ordinary(x: Tensor, model: nn.Module) -> Tensor:
+    """The input where the model is, as a tensor that can be differentiated by, which those of inference mode cannot."""
+    with torch.inference_mode(False):
+        return x.to(device_of(model)).clone()
 
 
 def batch_size(tokens: int) -> int:
@@ -94,33 +105,50 @@ def batch_size(tokens: int) -> int:
 
 def _by_token(pixels: Tensor, grid: Grid) -> Tensor:
     """``(1, 3, height, width)`` → ``(H, W)`` on the CPU: sums over a token's pixels and channels."""
-    height, width = (side // n for side, n in zip(pixels.shape[2:], grid.size, strict=True))
-    return nn.functional.avg_pool2d(pixels.detach().cpu().sum(1), (height, width))[0] * (height * width)
+    return maps.spread(pixels.detach().cpu().sum(1)[0], Grid(*pixels.shape[2:]), grid)
 
 
 def rollout(traced: Trace) -> Tensor:
-    r"""What reaches the average of the last tokens from each token of the picture, through all blocks.
+    r"""What reaches the model's answer from each token of the picture, through all blocks: an approximation.
 
-    .. math:: r_{l-1} = r_l\,\bigl(\tfrac12 I + \tfrac12 \bar E_l\bigr),\quad r_L = 1/N
+    .. math:: r_{l-1} = r_l\,\bigl(\tfrac12 I + \tfrac12 \bar E_l\bigr)
 
-    ``Ē`` is the mean of a layer's effective maps over heads, both streams added, its rows scaled to sum 1 (Abnar and
-    Zuidema, 2020, arXiv 2005.00928). Only row vectors are multiplied, each from the factors: ``O(L·N·d)``.
+    ``Ē`` is the mean of a layer's effective maps over heads, all streams added, its rows scaled to sum 1 (Abnar and
+    Zuidema, 2020, arXiv 2005.00928). Only row vectors are multiplied, each from the factors: ``O(L·N·d)``. ``r_L`` is 1
+    for the class token, if the last layer has one, else ``1/N`` for each token of its grid: what the model's answer is
+    read from in most models.
 
-    Between blocks of different grids what flows is spread over the finer one's tokens, or gathered.
+    It approximates, and more so in a pyramid: residuals count as much as attention, what lies between the layers counts
+    for nothing, and between blocks of different grids what flows is spread over the finer one's tokens, or gathered.
+    What flows to a prefix token flows on through its own rows; where an earlier layer has no such token it is lost.
 
     Returns:
-        ``(H, W)`` on the finest grid, sums to 1.
+        ``(H, W)`` on the finest grid, scaled to sum 1: what is left with prefix tokens is no part of it.
     """
-    grid = traced.blocks[-1].grid
-    r = torch.full(grid.size, 1 / (grid.rows * grid.columns), dtype=traced.blocks[0].coefficients.dtype)
+    above = traced.blocks[-1]
+    N = above.grid.rows * above.grid.columns
+    r = torch.zeros(len(above.prefix) + N, dtype=above.coefficients.dtype)
+    if "class" in above.prefix:
+        r[above.prefix.index("class")] = 1
+    else:
+        r[len(above.prefix) :] = 1 / N
     for block in reversed(traced.blocks):
-        r, grid = maps.spread(r, grid, block.grid), block.grid
-        seen = maps.layer_map(block, r).sum(0).mean(0)
+        r, above = _carried(r, above, block), block
+        seen = maps.layer_row(block, r).sum(0).mean(0)
         # Every row of a layer has the same sum, Σ_s w_s c_s over both streams, so the whole may be scaled at once.
         # Where a layer's attention is left out, that sum is 0, and only the residual flows.
         total = seen.sum()
-        r = (r + seen / total) / 2 if total > 0 else r
-    return maps.spread(r, grid, traced.grid)
+        r = (r + seen * (r.sum() / total)) / 2 if total > 0 else r
+    placed = maps.spread(r[len(above.prefix) :].view(above.grid.size), above.grid, traced.grid)
+    return placed / placed.sum() if placed.sum() > 0 else placed
+
+
+def _carried(r: Tensor, above: Layer, below: Layer) -> Tensor:
+    """What reaches the tokens of a layer, as what leaves those of the one before, ``(prefix + N,)``."""
+    named = dict(zip(above.prefix, r, strict=False))
+    prefix = torch.stack([named.get(name, r.new_zeros(())) for name in below.prefix]) if below.prefix else r[:0]
+    placed = maps.spread(r[len(above.prefix) :].view(above.grid.size), above.grid, below.grid)
+    return torch.cat([prefix, placed.flatten()])
 
 
 def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
@@ -135,14 +163,14 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
     Returns:
         ``(H, W)``, signed, on the CPU.
     """
-    x = x.to(device_of(model))
+    x = _ordinary(x, model)
     traced = trace(model, x)
     where = values(model)
     points = [own.point for block in traced.blocks for own in where[block.name]]
-    with torch.enable_grad(), _differentiable(), reading(model, points) as calls:
+    with _differentiable(), reading(model, points) as calls:
         logit = model(x.clone().requires_grad_())[0, target]
-    found = [calls[point][-1] for point in points]
-    gradients = dict(zip(points, torch.autograd.grad(logit, found), strict=True))
+        found = [calls[point][-1] for point in points]
+        gradients = dict(zip(points, torch.autograd.grad(logit, found), strict=True))
     total = torch.zeros(traced.grid.size, dtype=x.dtype)
     for block in traced.blocks:
         for own in where[block.name]:

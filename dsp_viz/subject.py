@@ -103,9 +103,10 @@ class Subject(nn.Module):
 
     Args:
         network: takes ``(B, 3, height, width)``, gives logits ``(B, classes)``.
-        preparation: how a picture becomes its input. classes: their names, in the order of the logits.
+        preparation: how a picture becomes its input. classes: their names, in the order of the logits; empty where the
+            network gives features instead: it has maps then, and no prediction.
         name: what people call it. digest: first 12 hex digits of the SHA-256 of its weights file.
-        history: how filters, coefficients and mixing weights evolved in training, an array each with the epochs first
+        history: how filters, coefficients and mixing weights evolved in training, an array for each layer, epochs first
             (see :func:`dsp_viz.history.read_history`); empty where nobody kept it.
         config: the file beside the weights; None where there is none.
     """
@@ -118,7 +119,7 @@ class Subject(nn.Module):
         classes: tuple[str, ...],
         name: str,
         digest: str,
-        history: Mapping[str, np.ndarray] | None = None,
+        history: Mapping[str, list[np.ndarray]] | None = None,
         config: Config | None = None,
     ) -> None:
         super().__init__()

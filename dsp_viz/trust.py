@@ -50,7 +50,7 @@ def curves(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, grid: t
     Args:
         score: of pictures ``(n, 3, height, width)``, ``(n,)``. x: ``(1, 3, height, width)``, 0 is the mean colour.
         orders: ``(orders, N)``: indices of the tokens, row-major on the grid, the most relevant first.
-        grid: ``(H, W)`` tokens, which divide the picture evenly.
+        grid: ``(H, W)`` tokens, among which the pixels are divided evenly.
 
     Returns:
         See :class:`Curves`. The two ends of a curve, which no order changes, are computed once.
@@ -63,7 +63,6 @@ def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, gr
     """:func:`curves`, batch by batch."""
     H, W = grid
     N = H * W
-    height, width = x.shape[2] // H, x.shape[3] // W  # of a token in pixels
     orders = orders.to(x.device)
     rank = torch.empty_like(orders).scatter_(1, orders, torch.arange(N, device=orders.device).expand_as(orders))
     counts = [round(N * i / POINTS) for i in range(1, POINTS)]
@@ -73,7 +72,7 @@ def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, gr
     scores: list[Tensor] = []
     done = 0
     for part in kept.split(batch_size(N)):
-        mask = part.view(-1, 1, H, W).repeat_interleave(height, 2).repeat_interleave(width, 3)
+        mask = nn.functional.interpolate(part.view(-1, 1, H, W).to(x), x.shape[2:])
         scores.append(score(x * mask))
         done += len(part)
         yield Step(done, len(kept), "pictures")

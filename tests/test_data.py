@@ -10,7 +10,7 @@ from PIL import Image
 
 from training import data as data_module
 from training import evaluate
-from training.data import Augmentation, DataError, Split, read_split, resolve
+from training.data import Augmentation, DataError, Lessons, Split, read_split, resolve
 
 DATA = Path(__file__).parent / "data"
 
@@ -41,10 +41,37 @@ def test_augmentation_keeps_shape_and_labels() -> None:
     augmentation = Augmentation(torch.tensor([0.5] * 3), torch.tensor([0.25] * 3), group=2)
     batches = list(augmentation.batches(split, 16, 5))
     assert len(batches) == 2  # the last picture is left out
-    for images, labels in batches:
+    for images, labels, told in batches:
+        assert told is None
         assert images.shape == (5, 3, 16, 16)
         want = (labels * 100 / 255 - 0.5) / 0.25
         torch.testing.assert_close(images, want[:, None, None, None].expand_as(images), rtol=0, atol=1e-5)
+
+
+def test_classes_are_drawn_evenly() -> None:
+    """9,000 draws of 900 pictures of one class and 100 of another: as many, √9 times as many, or as often as others."""
+    labels = (torch.arange(1000) >= 900).long()
+    split = Split(torch.zeros(1000, 3, 4, 4, dtype=torch.uint8), labels, ("a", "b"), ("a", "b"))
+    for balance, want in ((0.0, 0.1), (0.5, 0.25), (1.0, 0.5)):
+        torch.manual_seed(0)
+        augmentation = Augmentation(torch.zeros(3), torch.ones(3), group=1000, balance=balance)
+        drawn = torch.cat([labels for _ in range(9) for _, labels, _ in augmentation.batches(split, 4, 1000)])
+        assert drawn.double().mean().item() == pytest.approx(want, abs=0.025)  # five standard deviations
+
+
+def test_a_teacher_s_crops_are_those_that_it_saw() -> None:
+    """Pictures whose pixels tell their place; crops are flipped or not."""
+    image = torch.arange(64, dtype=torch.uint8).view(1, 8, 8).expand(3, 8, 8)
+    split = Split(image.expand(6, 3, 8, 8).contiguous(), torch.arange(6), tuple("abcdef"), tuple("abcdef"))
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.25, 0.5, 0.5, 0.5]]).repeat(6, 1, 1)
+    shares = torch.rand(6, 2, 6).half()
+    augmentation = Augmentation(torch.zeros(3), torch.ones(3), group=1, lessons=Lessons(boxes, shares))
+    ((images, labels, told),) = augmentation.batches(split, 4, 6)
+    parts = [image[0, :4, :4], image[0, 2:6, 4:]]
+    for found, label, said in zip(images, labels, told, strict=True):
+        pixels = (found[0] * 255).round().to(torch.uint8)
+        (which,) = (i for i, p in enumerate(parts) if torch.equal(pixels, p) or torch.equal(pixels, p.flip(-1)))
+        torch.testing.assert_close(said, shares[label, which].float())
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from dsp_viz.files import write_atomically
 from dsp_viz.sources.checkpoint import load
 from dsp_viz.trace import trace
 from training import ablate, evaluate, train
-from training.data import DataError, Split, read_splits, resolve
+from training.data import DataError, Lessons, Split, read_splits, resolve
 from training.recipe import Recipe
 from training.run import Run, _averaging
 
@@ -52,6 +52,68 @@ def test_a_killed_run_continues_with_the_same_curve(
     first, second = (load(tmp_path / name / "dsp_tiny.safetensors").state_dict() for name in ("whole", "parts"))
     for key, value in first.items():
         torch.testing.assert_close(value, second[key], rtol=0, atol=0)
+
+
+def test_a_run_killed_within_an_epoch_goes_on_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """State is kept after each step; the run is killed after the second of the second epoch's four."""
+    splits = read_splits(data, 16)
+    recipe = Recipe(sizes=(16, 16), batch=16, dim=16, balance=0.5, taught=0.25)
+    told = Lessons(torch.tensor([0.0, 0.0, 1.0, 1.0]).repeat(64, 2, 1), torch.full((64, 2, 2), 0.5).half())
+
+    def training(name: str) -> Run:
+        (tmp_path / name).mkdir(exist_ok=True)
+        return Run(recipe, *splits, tmp_path / name, name=name, lessons=told)
+
+    whole = training("whole")
+    whole.epochs()
+
+    keep, kept = Run._keep_state, []
+
+    def killed(self: Run) -> None:
+        keep(self)
+        kept.append((len(self.log), self.done))
+        if kept[-1] == (1, 2):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.run.KEPT_EVERY", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_keep_state", killed)
+        with pytest.raises(KeyboardInterrupt):
+            training("parts").epochs()
+    assert kept == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 0), (1, 1), (1, 2)]
+    parts = training("parts")
+    parts.resume()
+    assert (len(parts.log), parts.done) == (1, 2)
+    parts.epochs()
+    assert [row["loss"] for row in parts.log] == [row["loss"] for row in whole.log]
+    for key, value in whole.average.state_dict().items():
+        torch.testing.assert_close(parts.average.state_dict()[key], value, rtol=0, atol=0)
+
+
+def test_a_teacher_s_answers_are_a_share_of_the_loss(data: Path, tmp_path: Path) -> None:
+    """By hand, of two pictures."""
+    training = Run(Recipe(sizes=(16,), dim=16, taught=0.25, smoothing=0.1), *read_splits(data, 16), tmp_path, name="t")
+    scores = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    p = scores.softmax(1)
+    labels = -((0.95 * p[0, 0].log() + 0.05 * p[0, 1].log()) + (0.05 * p[1, 0].log() + 0.95 * p[1, 1].log())) / 2
+    teacher = -((0.6 * p[0, 0].log() + 0.4 * p[0, 1].log()) + p[1, 0].log()) / 2
+    told = torch.tensor([[0.6, 0.4], [1.0, 0.0]])
+    found = training._loss(scores, torch.tensor([0, 1]), told)
+    torch.testing.assert_close(found, 0.75 * labels + 0.25 * teacher)
+    torch.testing.assert_close(training._loss(scores, torch.tensor([0, 1]), None), labels)
+
+
+def test_a_pyramid_trains_by_the_same_command(data: Path, tmp_path: Path) -> None:
+    train.main(["--data", str(data), "--out", str(tmp_path), "--sizes", "32x1", "--pyramid", "--name", "pyramid"])
+    model = load(tmp_path / "pyramid.safetensors")
+    assert [block.grid.size for block in trace(model, torch.rand(1, 3, 64, 32)).blocks] == [
+        *[(16, 8)],
+        *[(8, 4)] * 2,
+        *[(4, 2)] * 4,
+        (2, 1),
+    ]
 
 
 def test_a_run_killed_before_its_state_is_kept_writes_everything_again(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from windowed import TOKENS, WINDOWS, TokenReader, Tokens, WindowReader, Windows
 
+from dsp_attention.window import WindowAttention
 from dsp_viz import maps, proof
 from dsp_viz.kinds import KINDS
 from dsp_viz.layer import Finish, Grid, Layer, Window
@@ -80,6 +81,22 @@ def test_wrong_windows_do_not_pass_the_check() -> None:
     )
     for window in wrong:
         assert proof.error(replace(block, scales=(replace(scale, window=window),))) > 1e-2
+
+
+@pytest.mark.parametrize("grid", [(8, 12), (10, 7), (3, 9)])
+def test_windows_of_this_project_on_any_grid(grid: tuple[int, int]) -> None:
+    """Where no window divides it, it is padded; where it is no longer than a window, that is as long as its side."""
+    torch.manual_seed(1)
+    layer = WindowAttention(DIM, HEADS, window=4, shift=2).double().eval()
+    with torch.no_grad():
+        layer.relative_position_bias_table.normal_()
+    tokens = grid[0] * grid[1]
+    traced = trace(layer, 2 * torch.randn(1, tokens, DIM, dtype=torch.double), *grid)
+    assert traced.verified < 1e-12
+    (block,) = traced.blocks
+    rows = [maps.block_maps(block, divmod(i, grid[1]))[0][0].flatten(1) for i in range(tokens)]
+    out = torch.stack(rows, 1) @ block.scales[0].values[0]
+    torch.testing.assert_close(out.transpose(0, 1).flatten(1), block.output[0], rtol=1e-10, atol=1e-12)
 
 
 def test_windows_need_softmax_and_one_grid() -> None:

@@ -16,10 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from scipy.stats import t as students_t
 
-from dsp_attention import DSPImageClassifier
+from dsp_viz.builds import shapes_of
 from dsp_viz.files import CheckpointError, write_atomically
 from dsp_viz.memory import keep_freed_memory
 
@@ -48,8 +47,7 @@ def widened(recipe: Recipe, num_classes: int) -> Recipe:
 
 
 def _parameters(recipe: Recipe, num_classes: int) -> int:
-    with torch.device("meta"):  # only shapes
-        return sum(p.numel() for p in DSPImageClassifier(**recipe.build(num_classes)).parameters())
+    return sum(p.numel() for p in shapes_of(recipe.build(num_classes)).parameters())
 
 
 def table(results: list[dict[str, Any]]) -> str:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,12 +11,16 @@ import torch
 from torch import Tensor
 from torchvision.datasets import ImageFolder, Imagenette
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
 from dsp_viz.images import ImageError, read_image
 
 #: Where ``--data imagenette`` is downloaded to.
 CACHE = Path.home() / ".cache" / "dsp-attention"
+
+#: Shares of a picture's area that a crop may take.
+SCALE = (0.35, 1.0)
 
 
 class DataError(ValueError):
@@ -24,15 +29,22 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures ``(n, 3, size, size)`` uint8, labels ``(n,)`` int64, folder names and display names of the classes."""
+    """Pictures of some classes.
+
+    Attributes:
+        images: ``(n, 3, size, size)`` uint8. labels: ``(n,)`` int64.
+        directories: names of the classes' folders. classes: what people call them.
+        files: where each picture lies, ``CLASS/FILE``.
+    """
 
     images: Tensor
     labels: Tensor
     directories: tuple[str, ...]
     classes: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> "Split":
-        return Split(self.images.to(device), self.labels.to(device), self.directories, self.classes)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
 def resolve(data: str) -> Path:
@@ -94,7 +106,8 @@ def read_split(root: Path, split: str, size: int) -> Split:
             images[i] = fit(read_image(path))
         except ImageError as error:
             raise DataError(f"{path} cannot be read: {error}") from error
-    return Split(images, torch.tensor(folder.targets), tuple(folder.classes), _names(root, folder.classes))
+    files = tuple(Path(path).relative_to(root / split).as_posix() for path, _ in folder.samples)
+    return Split(images, torch.tensor(folder.targets), tuple(folder.classes), _names(root, folder.classes), files)
 
 
 def read_splits(root: Path, size: int) -> tuple[Split, Split]:
@@ -113,15 +126,29 @@ def _names(root: Path, directories: list[str]) -> tuple[str, ...]:
     listing = root / "classes.json"
     if listing.is_file():
         try:
-            named = {entry["dir"]: entry["name"] for entry in json.loads(listing.read_text())["classes"]}
+            entries = json.loads(listing.read_text())["classes"]
+            named = {entry.get("directory", entry.get("dir")): entry["name"] for entry in entries}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f'{listing} is no list of classes, {{"classes": [{{"dir": …, "name": …}}, …]}}: '
+                f'{listing} is no list of classes, {{"classes": [{{"directory": …, "name": …}}, …]}}: '
                 f"{type(error).__name__}: {error}"
             ) from error
     else:
         named = {wnid: names[0] for wnid, names in Imagenette._WNID_TO_CLASS.items()}
     return tuple(named.get(d, d) for d in directories)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a teacher says of some crops of every training picture, see :mod:`training.teach`.
+
+    Attributes:
+        boxes: top, left, height and width of each crop as shares of the picture, ``(n, crops, 4)`` float32.
+        shares: its probabilities, ``(n, crops, classes)`` float16.
+    """
+
+    boxes: Tensor
+    shares: Tensor
 
 
 class Augmentation:
@@ -134,28 +161,69 @@ class Augmentation:
 
     Args:
         mean, std: per channel, white is 1. group: pictures that share a draw.
+        aspect: of a crop: its width is at most this many times its height, or the other way round.
+        balance: how even the draw of the classes is: a class of ``n`` pictures is drawn in proportion to
+            ``n^(1 − balance)``; with 0 every picture is drawn once.
+        lessons: the crops that are taken, where a teacher has seen them; else they are drawn anew each time.
     """
 
-    def __init__(self, mean: Tensor, std: Tensor, *, group: int) -> None:
-        self.group = group
+    def __init__(
+        self,
+        mean: Tensor,
+        std: Tensor,
+        *,
+        group: int,
+        aspect: float = 4 / 3,
+        balance: float = 0.0,
+        lessons: Lessons | None = None,
+    ) -> None:
+        self.group, self.balance, self.lessons = group, balance, lessons
         self.normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean.tolist(), std.tolist())])
+        self.crop = partial(v2.RandomResizedCrop, scale=SCALE, ratio=(1 / aspect, aspect), antialias=True)
+        self.flip = v2.RandomHorizontalFlip()
 
     def batches(
-        self, split: Split, size: int, batch: int, share: tuple[int, int] = (0, 1)
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch in a random order: normalised pictures ``(batch, 3, size, size)`` and their labels ``(batch,)``.
+        self, split: Split, size: int, batch: int, share: tuple[int, int] = (0, 1), *, done: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """One epoch in a random order: normalised pictures ``(batch, 3, size, size)``, their labels ``(batch,)``, and
+        what a teacher says of them ``(batch, classes)``.
 
-        Draws from torch's global generator, so a seed set before fixes the epoch. A last partial batch is left out.
-        With ``share = (index, count)`` a process yields its part of each batch, and augments with draws of its own.
+        Draws from torch's global generator, so a seed set before fixes the epoch, and each batch whatever was drawn for
+        those before. A last partial batch is left out. With ``share = (index, count)`` a process yields its part of
+        each batch, and augments with draws of its own. The first ``done`` batches are left out.
         """
         index, count = share
-        crop = v2.Compose([v2.RandomResizedCrop(size, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()])
-        order = torch.randperm(len(split.labels)).to(split.labels.device)
-        if index:
-            torch.manual_seed(torch.initial_seed() + index)
-        for chosen in order.split(batch):
-            if len(chosen) < batch:
-                return
+        order = self._order(split.labels)
+        batches = order.split(batch)[: len(order) // batch]
+        seeds = torch.randint(2**62, (len(batches),)).tolist()
+        for chosen, seed in list(zip(batches, seeds, strict=True))[done:]:
+            torch.manual_seed(seed + index)
             chosen = chosen.tensor_split(count)[index]
-            groups = split.images[chosen].split(self.group)
-            yield self.normalise(torch.cat([crop(g) for g in groups])), split.labels[chosen]
+            images, told = self._seen(split, chosen, size)
+            yield self.normalise(images), split.labels[chosen], told
+
+    def _order(self, labels: Tensor) -> Tensor:
+        if not self.balance:
+            return torch.randperm(len(labels)).to(labels.device)
+        near = labels.cpu()
+        weights = near.bincount().double().clamp_min(1) ** -self.balance
+        return torch.multinomial(weights[near], len(near), replacement=True).to(labels.device)
+
+    def _seen(self, split: Split, chosen: Tensor, size: int) -> tuple[Tensor, Tensor | None]:
+        images = split.images[chosen]
+        if self.lessons is None:
+            crop = v2.Compose([self.crop(size), self.flip])
+            return torch.cat([crop(g) for g in images.split(self.group)]), None
+        rows = chosen.cpu()
+        which = torch.randint(self.lessons.boxes.shape[1], (len(rows),))
+        boxes = self.lessons.boxes[rows, which]
+        crops = [self.flip(cropped(image, box, size)) for image, box in zip(images, boxes, strict=True)]
+        return torch.stack(crops), self.lessons.shares[rows, which].to(images.device, torch.float32)
+
+
+def cropped(image: Tensor, box: Tensor, size: int) -> Tensor:
+    """A part of a picture ``(…, height, width)``, resized to a square; ``box`` as of :class:`Lessons`."""
+    H, W = image.shape[-2:]
+    top, left = round(float(box[0]) * H), round(float(box[1]) * W)
+    height, width = max(1, round(float(box[2]) * H)), max(1, round(float(box[3]) * W))
+    return TF.resized_crop(image, top, left, height, width, [size, size], antialias=True)

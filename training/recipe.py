@@ -7,11 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dsp_viz.config import Build
+from dsp_attention import DSPImageClassifier
+from dsp_viz.builds import Build, Pyramid
 from dsp_viz.kinds.dsp import dsp_layers
 
-#: Side of a token in pixels, and attention heads, of every model.
+#: Side of a token in pixels, and attention heads, of every model that is no pyramid.
 PATCH, HEADS = 8, 4
+
+#: Side of a token in pixels in each stage of a pyramid, in units of the one before.
+PATCHES = (4, 2, 2, 2)
 
 #: Parts of DSP-Attention that a run can do without, and what stands in their place.
 PARTS = {
@@ -34,6 +38,9 @@ class Recipe:
         weight_decay: of matrices and kernels. warmup: epochs of linear warm-up.
         ema: decay of the averaged weights per step, reached gradually. smoothing: label smoothing.
         seed: of everything random.
+        pyramid: whether four stages are built, of tokens of 4, 8, 16 and 32 pixels, in place of one grid.
+        aspect, balance: see :class:`training.data.Augmentation`.
+        taught: share of a teacher's answers in the loss, within 0 and 1; 0: there is none.
 
     Raises:
         ValueError: a part is unknown, or is to be left out of another attention than DSP's; a size is not a multiple of
@@ -54,6 +61,10 @@ class Recipe:
     ema: float = 0.998
     smoothing: float = 0.05
     seed: int = 0
+    pyramid: bool = False
+    aspect: float = 4 / 3
+    balance: float = 0.0
+    taught: float = 0.0
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.without if part not in PARTS]
@@ -61,8 +72,11 @@ class Recipe:
             raise ValueError(f"without={unknown[0]!r}: must be one of {', '.join(PARTS)}")
         if self.without and self.attention != "dsp":
             raise ValueError(f"without={','.join(self.without)}: {self.attention} attention has no such part")
-        if not self.sizes or any(size < PATCH or size % PATCH for size in self.sizes):
-            raise ValueError(f"sizes={self.sizes}: one for each epoch is needed, each a multiple of {PATCH}")
+        patch = math.prod(PATCHES) if self.pyramid else PATCH
+        if not self.sizes or any(size < patch or size % patch for size in self.sizes):
+            raise ValueError(f"sizes={self.sizes}: one for each epoch is needed, each a multiple of {patch}")
+        if self.pyramid and self.without:
+            raise ValueError(f"without={','.join(self.without)}: parts are left out of models of one grid only")
         if self.dim < HEADS or self.dim % HEADS:
             raise ValueError(f"dim={self.dim}: must be a multiple of {HEADS}")
 
@@ -73,8 +87,22 @@ class Recipe:
         done = (epoch - self.warmup) / (len(self.sizes) - self.warmup)
         return self.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
 
-    def build(self, num_classes: int) -> Build:
-        """Arguments of :class:`dsp_attention.DSPImageClassifier`."""
+    def build(self, num_classes: int) -> Build | Pyramid:
+        """Arguments of the model, see :func:`dsp_viz.builds.network_of`."""
+        if self.pyramid:
+            return Pyramid(
+                image_size=max(self.sizes),
+                num_classes=num_classes,
+                attention=self.attention,
+                dims=[48, 96, 192, 256],
+                depths=[1, 2, 4, 1],
+                num_heads=[2, 4, 6, 8],
+                mlp_ratios=[4.0, 4.0, 4.0, 4.0],
+                patches=[*PATCHES],
+                stem="convolutions",
+                qkv_bias=False,
+                spectral_modes=8,
+            )
         common: Build = {
             "image_size": max(self.sizes),
             "patch": PATCH,
@@ -87,6 +115,11 @@ class Recipe:
         if self.attention != "dsp":
             return common
         return common | {"spectral_modes": 8, "num_scales": 1 if "scales" in self.without else 3}
+
+
+def stem(model: nn.Module) -> nn.Module:
+    """The part of it that has running statistics."""
+    return model.get_submodule("embed" if isinstance(model, DSPImageClassifier) else "stages.0.embed")
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """A training run: model, optimiser, averaged weights, and everything that is kept of it.
 
-Everything random in an epoch is drawn from ``(seed, epoch)``, so a run that is killed and resumed repeats the epoch it
-lost exactly. Under ``accelerate launch`` each process takes its share of every batch.
+Everything random in an epoch is drawn from ``(seed, epoch)``, batch by batch, so a run that is killed and resumed goes
+on exactly as it would have. Under ``accelerate launch`` each process takes its share of every batch.
 """
 
 import csv
@@ -18,23 +18,26 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dsp_attention import DSPImageClassifier
 from dsp_attention.optim import parameter_groups
+from dsp_viz.builds import network_of
 from dsp_viz.config import Config, told
 from dsp_viz.files import CheckpointError, write_atomically
 from dsp_viz.sources.checkpoint import save
 
-from .data import Augmentation, DataError, Split
+from .data import Augmentation, DataError, Lessons, Split
 from .evaluate import logits, preprocess, top1
-from .recipe import Recipe, take_away
+from .recipe import Recipe, stem, take_away
 from .snapshots import snapshot, write
 
 COLUMNS = ("epoch", "size", "lr", "loss", "top1", "seconds")
+
+#: Seconds between two times that the state is kept within an epoch.
+KEPT_EVERY = 240.0
 
 
 class Run:
@@ -42,13 +45,16 @@ class Run:
 
     Args:
         recipe: see :class:`Recipe`. train, val: splits. out: folder of the run. name: of the weights.
+        lessons: of a teacher on the training pictures, where the recipe asks for them.
 
     Raises:
         DataError: fewer training pictures than a batch holds, or what no config of a model allows, such as pictures
             that are all of one colour.
     """
 
-    def __init__(self, recipe: Recipe, train: Split, val: Split, out: Path, *, name: str) -> None:
+    def __init__(
+        self, recipe: Recipe, train: Split, val: Split, out: Path, *, name: str, lessons: Lessons | None = None
+    ) -> None:
         if len(train.labels) < recipe.batch:
             raise DataError(f"{len(train.labels)} training pictures: at least {recipe.batch}, one batch, are needed")
         cuda = torch.cuda.is_available()
@@ -59,7 +65,7 @@ class Run:
         self.train, self.val = train.to(self.device), val.to(self.device)
         torch.manual_seed(recipe.seed)
         self.build = recipe.build(len(train.classes))
-        self.model = DSPImageClassifier(**self.build).to(self.device)
+        self.model = network_of(self.build).to(self.device)
         take_away(self.model, recipe.without)
         self.average = AveragedModel(self.model, multi_avg_fn=_averaging(recipe.ema), use_buffers=True).eval()
         matrices, *others = parameter_groups(
@@ -83,6 +89,15 @@ class Run:
             )
         except ValidationError as error:
             raise DataError(f"no model can be made of these pictures: {told(error)}") from error
+        self.augmentation = Augmentation(
+            self.mean,
+            self.std,
+            group=1 if self.device.type == "cpu" else 16,
+            aspect=recipe.aspect,
+            balance=recipe.balance,
+            lessons=lessons if recipe.taught else None,
+        )
+        self.done, self.total, self.seconds = 0, 0.0, 0.0  # of the epoch under way: steps, their losses, time
         self.log: list[dict[str, Any]] = []
         self.snapshots: list[dict[str, torch.Tensor]] = []
 
@@ -91,7 +106,7 @@ class Run:
         return self.out / "state.pt"
 
     def resume(self) -> None:
-        """Continue from the last finished epoch, if there is one.
+        """Continue where the state was kept last, if it was.
 
         Raises:
             CheckpointError: the kept state cannot be read, or is of another recipe.
@@ -110,16 +125,16 @@ class Run:
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         self.log, self.snapshots = state["log"], state["snapshots"]
+        self.done, self.total, self.seconds = state["epoch"]
 
     def epochs(self) -> None:
-        """Run every epoch that is not done yet; keep state, log and weights after each."""
-        augmentation = Augmentation(self.mean, self.std, group=1 if self.device.type == "cpu" else 16)
+        """Run every epoch that is not done yet; keep state, log and weights after each, the state within them too."""
         first = self.accelerator.is_main_process
         with SummaryWriter(str(self.out / "tensorboard")) if first else nullcontext() as board:
             for epoch in range(len(self.log), len(self.recipe.sizes)):
-                start = time.perf_counter()
                 size = self.recipe.sizes[epoch]
-                loss = self._epoch(epoch, size, augmentation)
+                loss = self._epoch(epoch, size)
+                start = time.perf_counter()
                 if board is None:
                     continue
                 scores = logits(self.average.module, self.val, size, self.mean, self.std)
@@ -129,9 +144,10 @@ class Run:
                     "lr": round(self.optimizers[0].param_groups[0]["lr"], 7),
                     "loss": round(loss, 4),
                     "top1": round(top1(scores, self.val.labels), 2),
-                    "seconds": round(time.perf_counter() - start, 1),
+                    "seconds": round(self.seconds + time.perf_counter() - start, 1),
                 }
                 self.log.append(row)
+                self.done, self.total, self.seconds = 0, 0.0, 0.0
                 if self.recipe.attention == "dsp":
                     self.snapshots.append(self._snapshot(size))
                 board.add_scalar("train/loss", loss, epoch)
@@ -140,21 +156,22 @@ class Run:
                 print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
         self.accelerator.wait_for_everyone()
 
-    def _epoch(self, epoch: int, size: int, augmentation: Augmentation) -> float:
+    def _epoch(self, epoch: int, size: int) -> float:
         recipe = self.recipe
         steps = len(self.train.labels) // recipe.batch
-        total = torch.zeros((), device=self.device)
+        total = torch.tensor(self.total, device=self.device)
         self.model.train()
         torch.manual_seed(recipe.seed * 100_003 + epoch + 1)
         share = (self.accelerator.process_index, self.accelerator.num_processes)
-        batches = augmentation.batches(self.train, size, recipe.batch, share)
-        for step, (images, labels) in enumerate(
-            tqdm(batches, total=steps, desc=f"epoch {epoch + 1}/{len(recipe.sizes)} at {size} px", disable=None)
-        ):
+        batches = self.augmentation.batches(self.train, size, recipe.batch, share, done=self.done)
+        before, kept = self.seconds, time.perf_counter()
+        start = kept
+        name = f"epoch {epoch + 1}/{len(recipe.sizes)} at {size} px"
+        for images, labels, shares in tqdm(batches, total=steps, initial=self.done, desc=name, disable=None):
             for optimizer in self.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.rate(epoch + step / steps) * group["rate"]
-            loss = nn.functional.cross_entropy(self.trained(images), labels, label_smoothing=recipe.smoothing)
+                    group["lr"] = recipe.rate(epoch + self.done / steps) * group["rate"]
+            loss = self._loss(self.trained(images), labels, shares)
             self.model.zero_grad()
             self.accelerator.backward(loss)
             self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -163,8 +180,21 @@ class Run:
             self._share_buffers()
             self.average.update_parameters(self.model)
             total += loss.detach()
+            self.done += 1
+            if time.perf_counter() - kept > KEPT_EVERY and self.accelerator.num_processes == 1:
+                self.total, self.seconds = total.item(), before + time.perf_counter() - start
+                self._keep_state()
+                kept = time.perf_counter()
+        self.seconds = before + time.perf_counter() - start
         self._settle(size)
         return self.accelerator.reduce(total, "mean").item() / steps
+
+    def _loss(self, scores: Tensor, labels: Tensor, shares: Tensor | None) -> Tensor:
+        """Cross-entropy with the labels and, in the recipe's proportion, with what a teacher says."""
+        loss = nn.functional.cross_entropy(scores, labels, label_smoothing=self.recipe.smoothing)
+        if shares is None:
+            return loss
+        return torch.lerp(loss, nn.functional.cross_entropy(scores, shares), self.recipe.taught)
 
     def _settle(self, size: int) -> None:
         """Batch statistics of the averaged stem from whole training pictures, as it will meet them, all classes mixed.
@@ -175,7 +205,7 @@ class Run:
         images = self.train.images[:: max(1, len(self.train.images) // 1000)]  # spread over the classes
         count = max(1, len(images) // 100)
         batches = (preprocess(images[i::count], size, self.mean, self.std) for i in range(count))
-        update_bn(batches, self.average.module.get_submodule("embed"))
+        update_bn(batches, stem(self.average.module))
 
     def _share_buffers(self) -> None:
         """Running statistics and tracked gradients, averaged over the processes: all of the batch counts."""
@@ -209,6 +239,10 @@ class Run:
         write_atomically(self.out / f"{self.name}.csv", text.getvalue().encode())
         if self.snapshots:
             write(self.out / f"{self.name}.snapshots.npz", self.snapshots)
+        # Last: where something above fails or is killed, resuming repeats the epoch, and writes all of it.
+        self._keep_state()
+
+    def _keep_state(self) -> None:
         buffer = io.BytesIO()
         torch.save(
             {
@@ -218,10 +252,10 @@ class Run:
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "log": self.log,
                 "snapshots": self.snapshots,
+                "epoch": (self.done, self.total, self.seconds),
             },
             buffer,
         )
-        # Last: where something above fails or is killed, resuming repeats the epoch, and writes all of it.
         write_atomically(self.state_file, buffer.getvalue())
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dsp_viz.files import write_atomically
+from dsp_viz.history import groups
 from dsp_viz.kinds.dsp import dsp_layers
 from dsp_viz.trace import recording
 
@@ -21,21 +22,24 @@ def snapshot(model: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
             averaged.
 
     Returns:
-        float16 on the CPU, first axis the layers: ``filters`` ``(L, 2, h, 2M-1, M, 2)``, the last axis (re, im) of
-        ``D``; ``coefficients`` ``(L, h, S, 2)``, their mean over the pictures, and ``spread``, their standard
-        deviation; ``weights`` ``(L, h, S)``.
+        float16 on the CPU, of each group ``g`` of layers of one form (:func:`dsp_viz.history.groups`), which are the
+        first axis: ``filters.g`` ``(L, 2, h, 2M-1, M, 2)``, the last axis (re, im) of ``D``; ``coefficients.g``
+        ``(L, h, S, 2)``, their mean over the pictures, and ``spread.g``, their standard deviation; ``weights.g``
+        ``(L, h, S)``. Where there is one group, without its number.
     """
-    paths = list(dsp_layers(model))
     points = {"filters": "spectral.filters", "coefficients": "context", "weights": "mixer.weights"}
-    with torch.inference_mode(), recording(model, [f"{p}.{n}" for p in paths for n in points.values()]) as calls:
+    every = [f"{path}.{name}" for path in dsp_layers(model) for name in points.values()]
+    with torch.inference_mode(), recording(model, every) as calls:
         model(pictures)
-    found = {key: torch.stack([calls[f"{p}.{name}"][-1] for p in paths]) for key, name in points.items()}
-    arrays = {
-        "filters": torch.view_as_real(found["filters"]),
-        "coefficients": found["coefficients"].mean(1),
-        "spread": found["coefficients"].std(1),
-        "weights": found["weights"][:, 0],
-    }
+    arrays: dict[str, Tensor] = {}
+    for suffix, paths in groups(model).items():
+        found = {key: torch.stack([calls[f"{p}.{name}"][-1] for p in paths]) for key, name in points.items()}
+        arrays |= {
+            f"filters{suffix}": torch.view_as_real(found["filters"]),
+            f"coefficients{suffix}": found["coefficients"].mean(1),
+            f"spread{suffix}": found["coefficients"].std(1),
+            f"weights{suffix}": found["weights"][:, 0],
+        }
     return {key: value.half().cpu() for key, value in arrays.items()}
 
 

@@ -14,6 +14,7 @@ from dsp_viz.memory import keep_freed_memory
 from .data import DataError, make_folder, read_splits, resolve
 from .recipe import PARTS, Recipe
 from .run import Run
+from .teach import read_lessons
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -35,6 +36,13 @@ def main(arguments: list[str] | None = None) -> None:
         "--without", default="", metavar="PART,…", help=f"leave out parts of DSP-Attention: {', '.join(PARTS)}"
     )
     parser.add_argument("--sizes", type=_sizes, default="64x7,96x4,128x5", help="SIDExEPOCHS,… (default %(default)s)")
+    parser.add_argument("--pyramid", action="store_true", help="four stages, tokens of 4, 8, 16 and 32 pixels")
+    parser.add_argument(
+        "--balance", type=float, default=0.0, help="0: each picture once; 1: each class as often (default %(default)s)"
+    )
+    parser.add_argument("--aspect", type=float, default=4 / 3, help="of a crop, at most (default 4/3)")
+    parser.add_argument("--lessons", type=Path, metavar="FILE", help="of a teacher, see training.teach")
+    parser.add_argument("--taught", type=float, default=0.5, help="their share of the loss (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", help="of the weights (default: ATTENTION_tiny)")
     args = parser.parse_args(arguments)
@@ -46,6 +54,10 @@ def main(arguments: list[str] | None = None) -> None:
             dim=args.dim,
             without=tuple(part for part in args.without.split(",") if part),
             seed=args.seed,
+            pyramid=args.pyramid,
+            aspect=args.aspect,
+            balance=args.balance,
+            taught=args.taught if args.lessons else 0.0,
         )
     except ValueError as error:
         parser.error(str(error))
@@ -53,7 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
         root = resolve(args.data)
         train, val = read_splits(root, max(recipe.sizes))
         make_folder(args.out)
-        run = Run(recipe, train, val, args.out, name=args.name or f"{args.attention}_tiny")
+        lessons = read_lessons(args.lessons, train) if args.lessons else None
+        run = Run(recipe, train, val, args.out, name=args.name or f"{args.attention}_tiny", lessons=lessons)
         if args.resume:
             run.resume()
         elif run.state_file.exists():

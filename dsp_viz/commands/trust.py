@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the table; 1 if a picture could not be read."""
     try:
         model, side = chosen(args)
+        if not model.classes:
+            raise ValueError(f"{model.name} has no classes: relevance is that for a class")
         if not args.folder.is_dir():
             raise ValueError(f"{args.folder} is no folder")
         files = sorted(p for p in args.folder.rglob("*") if p.is_file() and p.suffix.lower() in PICTURES)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from torch import nn
 
 from ..hooks import Point
-from . import coat, dsp, lite_mla, mobilevit, polaformer, pvt, rope, softmax, swin, vit, vit_tokens
+from . import coat, dsp, lite_mla, mobilevit, polaformer, pvt, rope, softmax, swin, vit, vit_tokens, window
 from .around import Around, Within
 from .kind import Entries, Kind
 from .refused import refused
@@ -23,6 +23,7 @@ KINDS: dict[str, Kind] = {
     "dsp_attention.attention.DynamicSpectralPolarityAttention": dsp,
     "dsp_attention.baselines.PolaFormerAttention": polaformer,
     "dsp_attention.baselines.SoftmaxAttention": softmax,
+    "dsp_attention.window.WindowAttention": window,
     "timm.layers.attention.Attention": vit,
     "timm.layers.attention.AttentionRope": rope,
     "timm.models.coat.FactorAttnConvRelPosEnc": coat,

@@ -67,7 +67,7 @@ def wrap(
     )
     if min(how.std) <= 0:
         raise ValueError(f"std={how.std}: must be larger than 0")
-    subject = Subject(module, how, classes=(), name=called, digest=_digest(module))
+    subject = Subject(module, how, classes=(), name=called, digest=digest(module))
     noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(subject.device)
     count = _logits(subject, noise).shape[1]
     subject.classes = _names(classes, count, called)
@@ -82,7 +82,7 @@ def _three(key: str, numbers: Sequence[float]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _digest(module: nn.Module) -> str:
+def digest(module: nn.Module) -> str:
     """Of all that a file of its weights would hold: names, shapes and numbers."""
     found = hashlib.sha256()
     for key, tensor in module.state_dict().items():

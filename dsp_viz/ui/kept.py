@@ -53,7 +53,7 @@ class Manifest:
         token: under which its pieces can be fetched. layers: in order. grid: rows and columns of the finest one.
         name: of the picture. example: its name among the examples, or None. model, digest: what looked at it.
         side, whole, stretch: how it became the input, see :class:`Source`. note: on the file, or "".
-        best: the most probable class and its probability. changed: whether anything was intervened on.
+        best: the most probable class and its probability, or None. changed: whether anything was intervened on.
         verified: largest relative error of what the maps rebuild, see :attr:`dsp_viz.Analysis.verified`.
         refused: a sentence for each layer that is not shown.
     """
@@ -69,7 +69,7 @@ class Manifest:
     whole: bool
     stretch: bool
     note: str
-    best: tuple[str, float]
+    best: tuple[str, float] | None
     changed: bool
     verified: float | None
     refused: tuple[str, ...]
@@ -99,7 +99,7 @@ class Manifest:
             whole=whole,
             stretch=stretch,
             note=note,
-            best=result.top(1)[0],
+            best=next(iter(result.top(1)), None),
             changed=bool(result.interventions),
             verified=result.verified,
             refused=result.trace.refused,

@@ -10,12 +10,17 @@ from ..trust import Trust
 
 
 def prediction(result: Analysis) -> str:
-    """The five best classes as bars, and how the numbers came about, as HTML."""
+    """The five best classes as bars, and how the numbers came about, as HTML; without classes a sentence for them."""
     rows = "".join(
         f'<div class="row" role="listitem"><span>{escape(name)}</span><span class="value">{100 * p:.1f} %</span>'
         f'<span class="bar"><i style="width:{100 * p:.2f}%"></i></span></div>'
         for name, p in result.top(5)
     )
+    best = f'<div class="prediction" role="list" aria-label="five best classes">{rows}</div>'
+    if not result.classes:
+        best = (
+            '<div class="aside">This model has no classes: it gives features. Its maps are all there is to see.</div>'
+        )
     H, W = result.grid
     (width, height), (left, top, right, bottom) = result.frame.size, result.frame.box
     part = (
@@ -24,7 +29,7 @@ def prediction(result: Analysis) -> str:
         else f"the middle {right - left:.0f}×{bottom - top:.0f}"
     )
     return (
-        f'<div class="prediction" role="list" aria-label="five best classes">{rows}</div>'
+        f"{best}"
         # What was used of the original, drawn to scale.
         f'<div class="made"><svg class="crop" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="{part} of {width}×{height} pixels"><rect width="{width}" height="{height}"/>'
@@ -40,7 +45,9 @@ def notice(message: str) -> str:
 
 
 def known_classes(model: Subject) -> str:
-    """Which classes the model knows, as HTML."""
+    """Which classes the model knows, as HTML; nothing where it has none."""
+    if not model.classes:
+        return ""
     names = ", ".join(escape(name) for name in model.classes)
     return (
         f'<div class="facts">This model knows {len(model.classes)} classes: {names}. '

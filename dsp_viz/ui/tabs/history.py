@@ -58,19 +58,19 @@ class History:
         """The slider stands at the end of the model's training."""
         if not model.history:
             return {}
-        last = len(model.history["filters"])
+        last = len(model.history["filters"][0])
         return {self.epoch: gr.update(maximum=last, value=last)}
 
     def show(self, shown: Shown, values: Values) -> Values:
         """The figures after an epoch, counted from 1."""
         name = shown.kept.source.model
         past = self._results.models[name].history
-        i = min(max(int(values[self.epoch]), 1), len(past["filters"])) - 1
+        i = min(max(int(values[self.epoch]), 1), len(past["filters"][0])) - 1
         shown = nearest(shown)
         names, chosen = named(shown)
 
         def gain() -> go.Figure:
-            learned = torch.view_as_complex(torch.from_numpy(past["filters"][:, chosen[0]]))
+            learned = torch.view_as_complex(torch.from_numpy(past["filters"][chosen[0]]))
             spectra = spectrum.full_spectrum(learned)
             gains = spectra.abs().numpy()
             return filters.filter_gain(gains[i], spectra[i].angle().numpy(), head=shown.head, among=gains)
@@ -78,9 +78,9 @@ class History:
         draw: tuple[Callable[[], go.Figure], ...] = (
             gain,
             lambda: screen.coefficients(
-                list(past["coefficients"][i]), names, chosen=chosen, among=list(past["coefficients"])
+                [layer[i] for layer in past["coefficients"]], names, chosen=chosen, among=past["coefficients"]
             ),
-            lambda: screen.mixer_weights(list(past["weights"][i]), names, chosen=chosen),
+            lambda: screen.mixer_weights([layer[i] for layer in past["weights"]], names, chosen=chosen),
         )
         made = {
             plot: self._drawings.of((plot.elem_id, name, i, *chosen), each)

@@ -76,7 +76,7 @@ export function columnsOf(side, all) {
   const numbers = block.dynamic && !whole;
   return [
     `${result.name}, ${result.model}`,
-    `${result.best[0]} ${(100 * result.best[1]).toFixed(1)} %`,
+    result.best ? `${result.best[0]} ${(100 * result.best[1]).toFixed(1)} %` : "–",
     mapName(side),
     some ? entropyText(side, side, 3) : "–",
     Math.max(...values).toPrecision(3),

@@ -16,7 +16,7 @@ import { decode } from "./layer.js";
  * @property {number} side
  * @property {boolean} whole
  * @property {boolean} [stretch]
- * @property {[string, number]} best class and its probability
+ * @property {[string, number] | null} best class and its probability
  * @property {number | null} [verified] largest relative error with which maps rebuild what a layer put out
  * @property {string[]} [refused] what is said of layers that are not shown
  * @property {string | null} [view] part of a link that restores the settings
