@@ -8,6 +8,9 @@ from ..kinds.dsp import dsp_layers
 from ..subject import Subject
 from ..trust import Trust
 
+#: So many classes are named at once.
+FEW = 40
+
 
 def prediction(result: Analysis) -> str:
     """The five best classes as bars, and how the numbers came about, as HTML; without classes a sentence for them."""
@@ -45,14 +48,14 @@ def notice(message: str) -> str:
 
 
 def known_classes(model: Subject) -> str:
-    """Which classes the model knows, as HTML; nothing where it has none."""
+    """Which classes the model knows, as HTML, many behind a fold; nothing where it has none."""
     if not model.classes:
         return ""
-    names = ", ".join(escape(name) for name in model.classes)
-    return (
-        f'<div class="facts">This model knows {len(model.classes)} classes: {names}. '
-        "A picture of anything else gets one of them too; look at the maps.</div>"
-    )
+    count, names = len(model.classes), ", ".join(escape(name) for name in model.classes)
+    known = f"This model knows {count} classes"
+    told = f"{known}: {names}. " if count <= FEW else f"{known}. "
+    fold = "" if count <= FEW else f"<details><summary>Their names</summary>{names}</details>"
+    return f'<div class="facts">{told}A picture of anything else gets one of them too; look at the maps.{fold}</div>'
 
 
 def is_dsp(model: Subject) -> bool:
