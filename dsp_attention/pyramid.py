@@ -225,9 +225,9 @@ def _embedding(stage: int, width: int, dim: int, patch: int, stem: str, downsamp
 
 
 def _scales(side: int) -> int:
-    """Most scales that leave at least :data:`COARSEST` tokens along a side, at least 1."""
+    """Most scales that leave at least :data:`COARSEST` whole cells along a side, at least 1."""
     scales = 1
-    while -(-side // 2**scales) >= COARSEST:
+    while side // 2**scales >= COARSEST:
         scales += 1
     return scales
 

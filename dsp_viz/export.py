@@ -43,7 +43,12 @@ def numbers(result: Analysis) -> dict[str, np.ndarray]:
           ``(2,)`` int64;
           ``block{b}/scale{s}/maps`` ``(streams, h, H_keys, W_keys)``, see :func:`dsp_viz.maps.streams`, averaged over
           all queries; ``block{b}/scale{s}/entropies`` ``(streams, h)``: of those, where they have no sign, see
-          :func:`dsp_viz.maps.entropy`.
+          :func:`dsp_viz.maps.entropy`;
+        - where a layer has tokens without a place, which then come first among queries and keys,
+          ``block{b}/scale{s}/prefix_shares`` ``(streams, h, prefix)``: what they get of the same rows;
+        - where queries see windows, ``block{b}/scale{s}/window`` ``(4,)`` int64: rows, columns, and how far both are
+          shifted; ``block{b}/scale{s}/bias``, see :class:`dsp_viz.layer.Window`;
+          where a region was left out, of the rule ``softmax`` ``block{b}/scale{s}/kept`` ``(N_keys,)``.
     """
     arrays = {"probabilities": np.array(result.probabilities)}
     for b, block in enumerate(result.trace.blocks):
@@ -53,8 +58,18 @@ def numbers(result: Analysis) -> dict[str, np.ndarray]:
         if block.parts is not None:
             arrays[f"block{b}/ema"] = _array(block.parts.ema)
             arrays[f"block{b}/filters"] = block.parts.filters.to(torch.complex64).numpy()
-        for s, (scale, averages) in enumerate(zip(block.scales, maps.block_maps(block, "all"), strict=True)):
+        found = zip(block.scales, maps.block_maps(block, "all"), maps.prefix_shares(block, "all"), strict=True)
+        for s, (scale, averages, shares) in enumerate(found):
             held = {"left": scale.left[:, 0], "right": scale.right[:, 0], "maps": averages}
+            if block.prefix:
+                held["prefix_shares"] = shares
+            if scale.kept is not None:
+                held["kept"] = scale.kept
+            if scale.window is not None:
+                window = (*scale.window.size, *scale.window.shift)
+                arrays[f"block{b}/scale{s}/window"] = np.array(window, dtype=np.int64)
+                if scale.window.bias is not None:
+                    held["bias"] = scale.window.bias
             if scale.values.numel():
                 held["values"] = scale.values[0]
             if block.finish != "product":
@@ -76,7 +91,8 @@ def settings(result: Analysis) -> dict[str, Any]:
         ``classes``, each with its probability, in the order of the logits; ``grid`` (rows, columns); ``frame``: see
         :class:`dsp_viz.images.Frame`; ``seconds`` of the forward pass; ``interventions`` in it; ``verified``: how far
         the maps were off from what the layers put out, see :mod:`dsp_viz.proof`; ``refused``: layers that are not
-        there, and why; ``layers``: of each its ``name``, ``kind``, rule (``finish``), ``epsilon`` and ``streams``.
+        there, and why; ``layers``: of each its ``name``, ``kind``, ``stage``, ``prefix``, rule (``finish``),
+        ``epsilon`` and ``streams``.
     """
     frame = result.frame
     return {
@@ -101,6 +117,8 @@ def settings(result: Analysis) -> dict[str, Any]:
             {
                 "name": block.name,
                 "kind": block.kind,
+                "stage": block.stage,
+                "prefix": list(block.prefix),
                 "finish": block.finish,
                 "epsilon": block.epsilon,
                 "streams": [{"name": s.name, "role": s.role, "turn": s.turn} for s in block.streams],

@@ -5,6 +5,7 @@ queries lie on a coarser grid, the layer lifts its output by bilinear interpolat
 their rows are added up with the same weights here, and the row is what reached the token.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from .layer import Layer, Scale
 
-#: Rows of softmax attention that are computed at a time.
-CHUNK = 256
+#: Weights of softmax attention that are computed at a time, of each head.
+ENTRIES = 2**20
 
 Query = tuple[int, int] | str | Tensor
 
@@ -82,50 +83,63 @@ def _softmax_sum(scale: Scale, left: Tensor, right: Tensor, share: Tensor) -> Te
     """``(h, N_keys)``: the exponential has no shortcut, so every row that is asked is computed."""
     total = right.new_zeros(right.shape[1:3])
     for queries, keys, weights in softmax_rows(scale, left, right, share != 0):
-        total[:, keys] += (share[queries, None] * weights).sum(1)
+        total[:, keys] += (share[queries, None] * weights).sum(-2)
     return total
 
 
 def softmax_rows(scale: Scale, left: Tensor, right: Tensor, wanted: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Rows of the rule ``softmax``, :data:`CHUNK` at a time.
+    """Rows of the rule ``softmax``, :data:`ENTRIES` at a time.
 
     Args:
         scale: of a layer. left: the queries' factors, turned for a stream, ``(P, …, h, prefix + N_queries, r)``.
         right: those of the keys, ``(P, …, h, prefix + N_keys, r)``. wanted: which queries, ``(prefix + N_queries,)``.
 
     Yields:
-        Indices of queries ``(n,)``, of the keys that they see ``(m,)``, and their weights ``(…, h, n, m)``; each query
-        once. The weights of a query that has no key left are 0.
+        Of some boxes of tokens that see one another the indices of queries ``(boxes, n)`` and keys ``(boxes, m)``, and
+        their weights ``(…, h, boxes, n, m)``; each query once, also such as are not wanted. The weights of a query that
+        has no key left are 0.
     """
-    for queries, keys in _groups(scale, left, right):
-        near = right[..., keys, :].mT
-        for some in queries[wanted[queries]].split(CHUNK):
-            scores = (left[..., some, :] @ near).sum(0)
-            if scale.window is not None and scale.window.bias is not None:
-                scores = scores + _bias(scale.window.bias, scale.keys.columns, some, keys).to(scores)
-            if scale.kept is None:
-                yield some, keys, torch.softmax(scores, -1)
-                continue
-            scores = scores + scale.kept[keys].to(scores).log()
-            weights = (scores - scores.amax(-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).min)).exp()
-            yield some, keys, weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
+    for queries, keys in _boxes(scale, left, right):
+        some = wanted[queries].any(-1)
+        queries, keys = queries[some], keys[some]
+        if len(queries) == 1:  # all in one, or one of many: only what is wanted
+            for part in queries[wanted[queries]].split(max(1, ENTRIES // keys.shape[1])):
+                yield part[None], keys, _softmax(scale, left, right, part[None], keys)
+            continue
+        count = max(1, ENTRIES // (queries.shape[1] * keys.shape[1]))
+        for part, seen in zip(queries.split(count), keys.split(count), strict=True):
+            yield part, seen, _softmax(scale, left, right, part, seen)
 
 
-def _groups(scale: Scale, left: Tensor, right: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Queries, and the keys that they see."""
+def _softmax(scale: Scale, left: Tensor, right: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
+    scores = (left[..., queries, :] @ right[..., keys, :].mT).sum(0)
+    if scale.window is not None and scale.window.bias is not None:
+        scores = scores + _bias(scale.window.bias, scale.keys.columns, queries, keys).to(scores)
+    if scale.kept is None:
+        return torch.softmax(scores, -1)
+    scores = scores + scale.kept[keys].to(scores).log()[:, None]
+    weights = (scores - scores.amax(-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).min)).exp()
+    return weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
+
+
+def _boxes(scale: Scale, left: Tensor, right: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Queries ``(boxes, n)``, and the keys that they see, ``(boxes, m)``: boxes of one size at a time."""
+    queries, keys = (torch.arange(factor.shape[-2], device=left.device) for factor in (left, right))
     if scale.window is None:
-        yield torch.arange(left.shape[-2], device=left.device), torch.arange(right.shape[-2], device=left.device)
+        yield queries[None], keys[None]
         return
-    tokens = torch.arange(left.shape[-2], device=left.device).view(scale.keys.size)
+    tokens, sizes = keys.view(scale.keys.size), defaultdict[tuple[int, int], list[Tensor]](list)
     for rows, columns in scale.window.boxes(scale.keys):
-        box = tokens[rows.start : rows.stop, columns.start : columns.stop].flatten()
-        yield box, box
+        box = tokens[rows.start : rows.stop, columns.start : columns.stop]
+        sizes[len(rows), len(columns)].append(box.flatten())
+    for boxes in map(torch.stack, sizes.values()):
+        yield boxes, boxes
 
 
 def _bias(bias: Tensor, columns: int, queries: Tensor, keys: Tensor) -> Tensor:
-    """``(h, queries, keys)``, see :class:`dsp_viz.layer.Window`."""
-    below = queries[:, None] // columns - keys // columns
-    right = queries[:, None] % columns - keys % columns
+    """``(h, boxes, queries, keys)``, see :class:`dsp_viz.layer.Window`."""
+    below = queries[..., None] // columns - keys[:, None] // columns
+    right = queries[..., None] % columns - keys[:, None] % columns
     middle = [side // 2 for side in bias.shape[1:]]
     return bias[:, middle[0] + below, middle[1] + right]
 

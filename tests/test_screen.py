@@ -95,11 +95,13 @@ def test_what_a_model_lacks_is_not_offered(screen: Page) -> None:
         expect(screen.get_by_role("tab", name=name, exact=True)).to_have_count(0)
     expect(screen.get_by_role("tab", name="Compare")).to_be_visible()
     switch(screen, "polaformer_tiny")
-    screen.get_by_role("tab", name="What if").click()  # its maps can be judged; nothing can be changed in it
-    expect(screen.locator("#judge")).to_be_visible(timeout=READY)
-    expect(screen.locator("#run")).to_have_count(0)
-    switch(screen, "dsp_tiny")
+    screen.get_by_role("tab", name="What if").click()  # its streams can be left out; it has no filters of its own
     expect(screen.locator("#run")).to_be_visible(timeout=READY)
+    expect(screen.get_by_role("tab", name="Region")).to_be_visible()
+    for name in ("Filters", "Context", "Mixing weights"):
+        expect(screen.get_by_role("tab", name=name, exact=True)).to_have_count(0)
+    switch(screen, "dsp_tiny")
+    expect(screen.get_by_role("tab", name="Filters", exact=True)).to_be_visible(timeout=READY)
     for name in HIDDEN:
         expect(screen.get_by_role("tab", name=name, exact=True).first).to_be_visible()
 

@@ -8,8 +8,8 @@ from ..kinds.dsp import dsp_layers
 from ..subject import Subject
 from ..trust import Trust
 
-#: So many classes are named at once.
-FEW = 40
+#: Names of classes that are all shown at once.
+LISTED = 20
 
 
 def prediction(result: Analysis) -> str:
@@ -48,14 +48,18 @@ def notice(message: str) -> str:
 
 
 def known_classes(model: Subject) -> str:
-    """Which classes the model knows, as HTML, many behind a fold; nothing where it has none."""
+    """Which classes the model knows, as HTML; nothing where it has none."""
     if not model.classes:
         return ""
-    count, names = len(model.classes), ", ".join(escape(name) for name in model.classes)
-    known = f"This model knows {count} classes"
-    told = f"{known}: {names}. " if count <= FEW else f"{known}. "
-    fold = "" if count <= FEW else f"<details><summary>Their names</summary>{names}</details>"
-    return f'<div class="facts">{told}A picture of anything else gets one of them too; look at the maps.{fold}</div>'
+    names = ", ".join(escape(name) for name in model.classes)
+    count = f"This model knows {len(model.classes)} classes"
+    # A thousand names would push all else away.
+    told = (
+        f"{count}: {names}."
+        if len(model.classes) <= LISTED
+        else f"<details><summary>{count}</summary>{names}</details>"
+    )
+    return f'<div class="facts">{told} A picture of anything else gets one of them too; look at the maps.</div>'
 
 
 def is_dsp(model: Subject) -> bool:

@@ -7,12 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from ...interventions import Intervention, InterventionError, Restrict, from_json, to_json
+from ...interventions import Intervention, InterventionError, Restrict, from_json, offers, to_json
 from ...subject import Subject
 from ..kept import Manifest
 from ..results import Results
+from ..stages import block_names
 from ..theme import REGION_JAVASCRIPT, REGION_MARKUP
-from . import Values
+from . import Shown, Values
 from .place import Sizes, most_of, sizes_of
 
 EVERY = "every"
@@ -32,6 +33,20 @@ class RegionView(gr.HTML):
         super().__init__(html_template=REGION_MARKUP, js_on_load=REGION_JAVASCRIPT, **arguments)
 
 
+class Offered(gr.Dropdown):
+    """A dropdown whose choices follow what is on the screen: Gradio would refuse those that came later. What is chosen
+    is checked as a part of the intervention that it becomes."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
+
+
+#: Groups of controls that not every model has parts for, with the kind of intervention that each writes.
+_OWN = {"set-filters": "leave_out_filter", "set-context": "leave_out_summary", "set-weights": "set_mixing_weights"}
+
+
 class InterventionControls:
     """A group of controls for each kind of intervention, and the list as JSON, which they append to.
 
@@ -43,51 +58,76 @@ class InterventionControls:
         self._results = results
         most = most_of(results)
         with gr.Row():
-            self.block = gr.Dropdown(_numbered(most.blocks), value=EVERY, label="Block", min_width=90)
-            self.head = gr.Dropdown(_numbered(most.heads), value=EVERY, label="Head", min_width=90)
-        with gr.Tabs():
-            with gr.Tab("Streams"), gr.Row(equal_height=True):
-                self.scale = gr.Dropdown(_scales(most.scales), value=EVERY, label="Scale", min_width=120)
-                self.stream = gr.Dropdown([EVERY, "same", "opposite"], value="opposite", label="Stream", min_width=140)
+            self.block = Offered(_numbered(most.blocks), value=EVERY, label="Block", min_width=90)
+            self.head = Offered(_numbered(most.heads), value=EVERY, label="Head", min_width=90)
+        self.fitting = gr.HTML()
+        with gr.Tabs() as self.groups:
+            with gr.Tab("Streams", id="set-streams"), gr.Row(equal_height=True):
+                self.scale = Offered([EVERY], value=EVERY, label="Scale", min_width=120)
+                self.stream = Offered([EVERY, "same", "opposite"], value="opposite", label="Stream", min_width=140)
                 self.value = gr.Slider(0, 2, value=0, step=0.05, label="Coefficient", min_width=140)
                 self.relative = gr.Checkbox(label="times its value", value=False, min_width=160)
                 self.add_stream = gr.Button("Add", min_width=70)
-            with gr.Tab("Filters"), gr.Row(equal_height=True):
+            with gr.Tab("Filters", id="set-filters"), gr.Row(equal_height=True):
                 self.filter = gr.Dropdown([EVERY, "positive", "negative"], value=EVERY, label="Polarity", min_width=110)
                 self.low = gr.Slider(0, most.highest, value=0, step=1, label="From cycles per image", min_width=140)
                 self.high = gr.Slider(0, most.highest, value=most.highest, step=1, label="To", min_width=140)
                 self.add_filter = gr.Button("Add", min_width=70)
-            with gr.Tab("Context"), gr.Row(equal_height=True):
+            with gr.Tab("Context", id="set-context"), gr.Row(equal_height=True):
                 self.summary = gr.Dropdown(["global", "lstm", "attention"], value="global", label="Summary left out")
                 self.add_summary = gr.Button("Add", min_width=70)
-            with gr.Tab("Mixing weights"), gr.Row(equal_height=True):
+            with gr.Tab("Mixing weights", id="set-weights"), gr.Row(equal_height=True):
                 self.weights = [
                     gr.Slider(0, 1, value=float(s == 0), step=0.05, label=f"{2**s}×", min_width=120)
                     for s in range(most.scales)
                 ]
                 self.add_weights = gr.Button("Add", min_width=70)
-            with gr.Tab("Region"):
+            with gr.Tab("Region", id="set-region"):
                 self.region = RegionView(elem_id="region")
         self.text = gr.Textbox("[]", label="Interventions, as JSON", lines=2, max_lines=6, elem_id="interventions")
-        self.offered = [self.block, self.head, self.scale, self.low, self.high, *self.weights]
+        self.chosen = [self.block, self.head, self.scale, self.stream]
+        self.offered = [*self.chosen, self.fitting, self.groups, self.low, self.high, *self.weights]
 
     def follow(self, model: Subject) -> Values:
-        """Offer what a model has."""
-        sizes = sizes_of(model)
+        """Offer the groups that a model has parts for, and choose nothing in them."""
+        sizes, known = sizes_of(model), offers(model)
+        hidden = ", ".join(f'[data-tab-id="{group}"]' for group, kind in _OWN.items() if kind not in known)
         return {
-            self.block: gr.update(choices=_numbered(sizes.blocks), value=EVERY),
-            self.head: gr.update(choices=_numbered(sizes.heads), value=EVERY),
-            self.scale: gr.update(choices=_scales(sizes.scales), value=EVERY),
+            # Gradio 6.31 cannot hide a tab later on.
+            self.fitting: f"<style>:is({hidden}) {{ display: none !important; }}</style>",
+            self.groups: gr.Tabs(selected="set-streams"),
+            **{choice: gr.update(value=EVERY) for choice in (self.block, self.head, self.scale)},
+            self.stream: gr.update(value="opposite"),
             self.low: gr.update(maximum=sizes.highest, value=0),
             self.high: gr.update(maximum=sizes.highest, value=sizes.highest),
             **{w: gr.update(visible=s < sizes.scales) for s, w in enumerate(self.weights)},
         }
 
+    def show(self, shown: Shown, values: Values) -> Values:
+        """Offer the blocks, heads, scales and streams of what is on the screen; what it lacks is no longer chosen."""
+        blocks = shown.kept.result.trace.blocks
+        names = [name.removeprefix("block ") for name in block_names(shown.kept.manifest.layers)]
+        scales = max((block.scales for block in blocks), key=len)
+        streams = list(dict.fromkeys(stream.name for block in blocks for stream in block.streams))
+        choices = {
+            self.block: [(name, str(i + 1)) for i, name in enumerate(names)],
+            self.head: [(str(i + 1), str(i + 1)) for i in range(max(b.coefficients.shape[1] for b in blocks))],
+            self.scale: [(f"{scale.pooled}×", str(i + 1)) for i, scale in enumerate(scales)],
+            self.stream: [(name, name) for name in streams],
+        }
+        told: Values = {}
+        for component, own in choices.items():
+            known = [(EVERY, EVERY), *own]
+            kept = values[component] if values[component] in [value for _, value in known] else EVERY
+            # A head may be the only one of its layer; one scale or stream is all that there is.
+            several = len(own) > 1 or component in (self.block, self.head)
+            told[component] = gr.update(choices=known, value=kept, visible=several)
+        return told
+
     # Each of these appends what the controls say to the list.
 
     def _stream(self, text: str, block: str, head: str, scale: str, stream: str, value: float, relative: bool) -> Any:
-        size = None if scale == EVERY else int(scale[:-1]).bit_length() - 1
-        where = {"block": _index(block), "head": _index(head), "scale": size, "stream": _name(stream)}
+        where = {"block": _index(block), "head": _index(head), "scale": _index(scale), "stream": _name(stream)}
         return _append(text, "set_coefficient", value=value, relative=relative, **where)
 
     def _filter(self, text: str, page: str, block: str, head: str, polarity: str, low: int, high: int) -> Any:
@@ -150,10 +190,6 @@ class InterventionControls:
 
 def _numbered(count: int) -> list[str]:
     return [EVERY, *map(str, range(1, count + 1))]
-
-
-def _scales(count: int) -> list[str]:
-    return [EVERY, *(f"{2**s}×" for s in range(count))]
 
 
 def region_of(manifest: Manifest, interventions: Iterable[Intervention], block: str) -> dict[str, Any]:

@@ -32,7 +32,8 @@ STEPS = "steps"
 
 ABOUT = """<div class="aside">What if a part of the model did something else? No weight is changed: the interventions
 below act on one pass over this picture, in their order. A coefficient of 0 leaves out what it multiplies: a head's
-maps, a scale, a stream; the convolution on the values stays.</div>"""
+maps, a scale, a stream; what is no part of the maps, such as a convolution of the values, stays. Within a region,
+queries see only keys that lie there.</div>"""
 
 ABOUT_MATTER = """<div class="aside"><b>Which part matters?</b> Each head, scale and stream of each block is left out in
 turn, and the change for the class that the model chose is measured. This test and the next one take the model as it is,
@@ -62,15 +63,14 @@ class WhatIf:
 
     def __init__(self, results: Results) -> None:
         self._results = results
-        with gr.Column() as self.changes:
-            gr.HTML(ABOUT)
-            self.controls = InterventionControls(results)
-            with gr.Row():
-                self.run = gr.Button("Run", variant="primary", elem_id="run")
-                self.clear = gr.Button("Clear")
-            self.message = gr.HTML(elem_id="whatif-message")
-            self.bars = gr.Plot(label="Prediction before and after", visible=False, elem_id="before-after")
-            self.view = CompareView(elem_id="whatif", visible=False)
+        gr.HTML(ABOUT)
+        self.controls = InterventionControls(results)
+        with gr.Row():
+            self.run = gr.Button("Run", variant="primary", elem_id="run")
+            self.clear = gr.Button("Clear")
+        self.message = gr.HTML(elem_id="whatif-message")
+        self.bars = gr.Plot(label="Prediction before and after", visible=False, elem_id="before-after")
+        self.view = CompareView(elem_id="whatif", visible=False)
         gr.HTML(ABOUT_MATTER)
         self.rank = gr.Button("Which part matters here?", elem_id="rank")
         self.unranked = gr.HTML()
@@ -83,26 +83,26 @@ class WhatIf:
         with gr.Row(equal_height=False):
             self.deletion = gr.Plot(label="Deletion: the most relevant first", visible=False, elem_id="deletion")
             self.insertion = gr.Plot(label="Insertion: the most relevant first", visible=False, elem_id="insertion")
-        self.inputs = [self.controls.text, self.controls.block]
-        self.outputs = [self.changes, *self.controls.offered, self.controls.region, self.controls.text]
+        self.inputs = [self.controls.text, *self.controls.chosen]
+        self.outputs = [*self.controls.offered, self.controls.region, self.controls.text]
 
     def fits(self, model: Subject) -> bool:
-        """Maps can be judged and parts ranked for any attention; DSP-Attention can be changed, too. All of it asks what
-        becomes of a class."""
+        """Maps of any attention can be judged, and its parts ranked and changed; all of it asks for a class."""
         return bool(model.classes)
 
     def follow(self, model: Subject) -> Values:
-        return {self.changes: gr.update(visible=views.is_dsp(model)), **self.controls.follow(model)}
+        return self.controls.follow(model)
 
     def show(self, shown: Shown, values: Values) -> Values:
-        """The picture that a region is drawn on; what does not fit its grid leaves the list."""
-        manifest, text, block = shown.kept.manifest, values[self.controls.text], values[self.controls.block]
+        """What can be chosen, and the picture that a region is drawn on; what does not fit its grid leaves the list."""
+        told = self.controls.show(shown, values)
+        manifest, text, block = shown.kept.manifest, values[self.controls.text], told[self.controls.block]["value"]
         try:
             interventions = from_json(text)
         except InterventionError:
-            return {self.controls.region: region_of(manifest, (), block)}  # it is being written: leave it
+            return told | {self.controls.region: region_of(manifest, (), block)}  # it is being written: leave it
         fitting = [i for i in interventions if not (isinstance(i, Restrict) and i.grid != manifest.grid)]
-        told: Values = {self.controls.region: region_of(manifest, fitting, block)}
+        told |= {self.controls.region: region_of(manifest, fitting, block)}
         return told if len(fitting) == len(interventions) else told | {self.controls.text: to_json(fitting)}
 
     def compare(self, page: str, text: str) -> Values:

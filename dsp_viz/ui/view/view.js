@@ -142,7 +142,7 @@ export class View {
     offerOptions(select, stageNames(stages));
     select.value = String(stage);
     find(this.root, '[data-needs="stages"]', HTMLElement).hidden = stages.length < 2;
-    find(this.root, '[data-out="block"]', HTMLElement).textContent = `${block + 1} / ${stages[stage].count}`;
+    find(this.root, '[data-out="block"]', HTMLElement).textContent = `${block + 1} / ${stages[stage].layers.length}`;
   }
 
   /** Hides what the layer lacks, and says what is to be known of the result. @param {Shown} shown */
