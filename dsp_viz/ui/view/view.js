@@ -160,7 +160,8 @@ export class View {
     asks.replaceChildren(new Option("the patch", ""), ...block.prefix.map((name) => new Option(tokenName(name), name)));
     for (const part of this.root.querySelectorAll("[data-needs]"))
       if (part instanceof HTMLElement) part.hidden = !has[part.dataset.needs ?? ""];
-    find(this.root, '[data-out="heads"]', HTMLElement).textContent = `1 … ${Math.min(9, block.heads)}`;
+    find(this.root, '[data-out="heads"]', HTMLElement).textContent =
+      block.heads > 1 ? `1 … ${Math.min(9, block.heads)}` : "1";
     const proof = proofOf(result).map((text) => Object.assign(document.createElement("span"), { textContent: text }));
     find(this.root, ".dv-facts", HTMLElement).replaceChildren(`${block.name} · ${block.kind} `, ...proof);
     const refused = find(this.root, ".dv-refused", HTMLElement);
