@@ -136,7 +136,8 @@ def feature_product(phi_k: Tensor, v: Tensor) -> Tensor:
     """
     N, d = v.shape[-2:]
     first = (d + 1) // 2
-    kv = phi_k.mT @ (v / N)  # (2, B, h, d, d)
+    v = v / N
+    kv = torch.stack([phi.mT @ v for phi in phi_k.unbind(0)])  # (2, B, h, d, d); one product would copy v for each
     mean = phi_k.mean(-2).unsqueeze(-1)  # (2, B, h, d, 1)
     return torch.cat([kv[..., :first], kv.flip(0)[..., first:], mean, mean.flip(0)], dim=-1)
 
@@ -177,7 +178,9 @@ class PolarityLinearAttention(nn.Module):
             phi_k = phi_k * self.attn_drop(torch.ones_like(phi_k[:1, ..., :1]))
         with torch.autocast(features.device.type, enabled=False):
             product = feature_product(phi_k, v.to(features.dtype))
-            joined = (phi_q @ product).sum(0)  # (B, h, N, d + 2)
+            left, right = phi_q.flatten(1, 2), product.flatten(1, 2)
+            joined = torch.baddbmm(left[0] @ right[0], left[1], right[1])  # both polarities, without a sum of its own
+            joined = joined.unflatten(0, v.shape[:2])  # (B, h, N, d + 2)
             d = v.shape[-1]
             same, opposite, normalisers = joined.split([(d + 1) // 2, d // 2, 2], dim=-1)
             scales = (coefficients.to(features.dtype).unsqueeze(-2) / (normalisers + EPS)).split(1, dim=-1)

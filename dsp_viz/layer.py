@@ -148,7 +148,7 @@ class Layer:
 
     Attributes:
         name: module path. kind: of attention, in words, for people.
-        stage: of a pyramid, from 0: counts how often the grid has changed from layer to layer.
+        stage: of a pyramid, from 0: layers of one grid are a stage, numbered as their grids first appear.
         prefix: names of tokens without a place, such as a class token, which come first: among the queries and the keys
             of every scale, and in ``output``, ``local`` and ``gate``.
         grid: its other tokens. streams: of its maps. finish: the rule of their rows.

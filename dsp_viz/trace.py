@@ -86,12 +86,10 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
 
 
 def _staged(records: Iterable[Layer]) -> tuple[Layer, ...]:
-    """Layers of a pyramid, numbered by stage: a new one begins where the grid is another."""
-    staged: list[Layer] = []
-    for record in records:
-        last = staged[-1] if staged else record
-        staged.append(replace(record, stage=last.stage + (last.grid.size != record.grid.size)))
-    return tuple(staged)
+    """Layers of a pyramid, numbered by stage: those of one grid, whichever layers lie between them."""
+    every = tuple(records)
+    stages = list(dict.fromkeys(record.grid.size for record in every))
+    return tuple(replace(record, stage=stages.index(record.grid.size)) for record in every)
 
 
 def _read(

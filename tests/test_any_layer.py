@@ -57,9 +57,14 @@ def view(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     """A page with the view alone."""
     picture = BytesIO()
     Image.new("RGB", (48, 64), "white").save(picture, "PNG")
-    pieces = {"0": PRODUCT, "1": RATIO, "picture": base64.b64encode(picture.getvalue()).decode()}
+    white = base64.b64encode(picture.getvalue()).decode()
+    pieces = {"0": PRODUCT, "1": RATIO, "picture": white, "sharp": white}
+    layers = [
+        {"stage": 0, "grid": [4, 3], "heads": 1, "kind": ""},
+        {"stage": 0, "grid": [8, 6], "heads": 2, "kind": ""},
+    ]
     value = {
-        "blocks": 2, "grid": [8, 6], "name": "white", "example": None, "model": "m", "digest": "", "side": 64,
+        "layers": layers, "grid": [8, 6], "name": "white", "example": None, "model": "m", "digest": "", "side": 64,
         "whole": False, "best": ["x", 1], "verified": 1.234e-6, "refused": [REFUSED], "view": "block=0&query=2,4",
         "pieces": pieces,
     }  # fmt: skip
@@ -82,9 +87,9 @@ def test_a_place_of_the_page_is_rounded_to_the_layer_s_grid(view: Page) -> None:
     read = view.locator(".dv-read")
     expect(read).to_contain_text("token row 3, column 5 (row 2, column 3 of this layer's 4×3) · block 1 · head 1 · 3×")
     view.locator(".dv-stage").press("ArrowLeft")
-    expect(read).to_contain_text("token row 3, column 4 (row 2, column 2 of this layer's 4×3)")
+    expect(read).to_contain_text("token row 3, column 3 (row 2, column 2 of this layer's 4×3)")
     view.locator(".dv-stage").press("ArrowDown")
-    expect(read).to_contain_text("token row 4, column 4 (row 2, column 2 of this layer's 4×3)")
+    expect(read).to_contain_text("token row 5, column 3 (row 3, column 2 of this layer's 4×3)")
 
 
 def test_products_have_two_signs_and_no_entropy(view: Page) -> None:

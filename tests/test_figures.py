@@ -69,7 +69,7 @@ def test_blocks_of_a_pyramid_differ_in_heads_and_scales() -> None:
     assert [a.x for a in figure.layout.annotations[:3]] == [1, 4, 6.5]  # in the middle of their columns
     assert figure.layout.annotations[1].text == "<b>stage 2<br>block 1</b>"
     bars = screen.mixer_weights([block[..., 0] for block in values], names, chosen=(2, 1)).data
-    assert bars[0].x[0] == ["stage 1<br>block 1", *["stage 2<br>block 1"] * 5, *["stage 2<br>block 2"] * 2]
+    assert bars[0].x[0] == ["1.1", *["2.1"] * 5, *["2.2"] * 2]
     np.testing.assert_allclose(bars[1].y, [values[0][0, 1, 0], *[np.nan] * 5, *values[2][:, 1, 0]])
     assert list(bars[2].marker.line.width) == [0] * 7 + [2]
 

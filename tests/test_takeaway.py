@@ -69,7 +69,7 @@ def test_the_sheet_says_what_it_shows(page: Page, model: dsp_viz.Subject) -> Non
     end = next(float(t.removeprefix("≥ ")) for t in texts if t.startswith("≥ "))
     assert end == pytest.approx(ends.mean(), rel=0.01)  # both were rounded to three digits
     image = next(root.iter(f"{SVG}image"))
-    assert image.attrib[HREF].startswith("data:image/png;base64,")
+    assert image.attrib[HREF].startswith("data:image/jpeg;base64,")
 
 
 def test_the_menu_opens_and_closes_by_keys(page: Page) -> None:

@@ -106,9 +106,11 @@ def test_rows_of_windows_are_those_of_the_library(key: str) -> None:
 
 
 def test_rows_of_efficientvit_are_the_formula() -> None:
+    """With an ε that counts; the library's is 1e-5."""
     network, x = build("efficientvit"), pictures("efficientvit")
+    own = network.get_submodule("stages.2.blocks.1.context_module.main")
+    own.eps = 20.0
     (block, *_) = trace(network, x).blocks
-    own = network.get_submodule(block.name)
     with (
         torch.inference_mode(),
         reading(network, [Point(f"{block.name}.qkv"), Point(f"{block.name}.aggreg.0")]) as calls,

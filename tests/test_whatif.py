@@ -217,7 +217,7 @@ def test_maps_of_a_picture_are_judged(page: Page, model: dsp_viz.Subject) -> Non
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
     want = trust(model, model.preparation.tensor(cut))
     for row, (name, (deletion, insertion)) in zip(rows.all(), want.areas().items(), strict=True):
-        assert row.locator("th").inner_text() == name + " (approximation)" * (name == "rollout")
+        assert row.locator("th").inner_text() == name.replace("rollout", "rollout (approximation)")
         told = [float(text) for text in row.locator("td").all_inner_texts()]
         assert told == [pytest.approx(value, abs=2e-3) for value in (deletion, insertion, want.rise()[name])]
     expect(page.locator("#deletion .js-plotly-plot")).to_be_visible(timeout=READY)

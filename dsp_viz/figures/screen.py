@@ -5,6 +5,7 @@ one (and gains below 1), nothing for zero. The ramps are single-hued, monotone i
 with the common colour-vision deficiencies. Backgrounds are transparent, so that the light or dark page shows through.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -224,7 +225,9 @@ def mixer_weights(
         chosen: block and head that are looked at, framed.
     """
     heads = [(b, i) for b, block in enumerate(weights) for i in range(len(block))]
-    labels = [[_two_lines(blocks[b]) for b, _ in heads], [f"{i + 1}" for _, i in heads]]
+    staged = any("·" in name for name in blocks)  # a block of one head is too narrow for words
+    called = [".".join(re.findall(r"\d+", name)) if staged else name for name in blocks]
+    labels = [[called[b] for b, _ in heads], [f"{i + 1}" for _, i in heads]]
     scales = max(block.shape[1] for block in weights)
 
     def of_scale(values: Sequence[Array], s: int) -> Array:
@@ -255,7 +258,8 @@ def mixer_weights(
             + "<extra></extra>",
         )
     figure.update_yaxes(title={"text": "mixing weight w"}, range=[0, 1], gridcolor="rgba(128,128,128,.25)")
-    figure.update_xaxes(title={"text": "head"}, dividerwidth=0, tickangle=0)
+    title = "head, and below it stage.block" if staged else "head"
+    figure.update_xaxes(title={"text": title}, dividerwidth=0, tickangle=0)
     return figure
 
 

@@ -90,7 +90,7 @@ def _check(timm: ModuleType, name: str, *, pretrained: bool) -> None:
 def _network(timm: ModuleType, name: str, *, pretrained: bool) -> Any:
     """
     Raises:
-        CheckpointError: its weights cannot be fetched.
+        CheckpointError: its weights cannot be fetched, or do not fit.
     """
     family = timm.models.model_entrypoint(name.partition(".")[0]).__module__.rpartition(".")[2]
     options = {"dynamic_img_size": True} if family in _ANY_SIZE else {}
@@ -99,8 +99,8 @@ def _network(timm: ModuleType, name: str, *, pretrained: bool) -> Any:
     except Exception as error:  # of timm, the hub and its HTTP library, which each have their own
         _log.warning("timm/%s cannot be made", name, exc_info=True)
         raise CheckpointError(
-            f"timm/{name} cannot be fetched ({type(error).__name__}): its weights come from the hub once, so check the "
-            "network, or fetch it on a machine that has one and copy the hub's cache"
+            f"timm/{name} cannot be loaded ({type(error).__name__}: {str(error)[:200]}). Its weights come from the "
+            "hub, once: check the network, or fetch them where there is one and copy the hub's cache"
         ) from error
 
 

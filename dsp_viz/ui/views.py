@@ -8,6 +8,9 @@ from ..kinds.dsp import dsp_layers
 from ..subject import Subject
 from ..trust import Trust
 
+#: Names of classes that are all shown at once.
+LISTED = 20
+
 
 def prediction(result: Analysis) -> str:
     """The five best classes as bars, and how the numbers came about, as HTML; without classes a sentence for them."""
@@ -49,10 +52,14 @@ def known_classes(model: Subject) -> str:
     if not model.classes:
         return ""
     names = ", ".join(escape(name) for name in model.classes)
-    return (
-        f'<div class="facts">This model knows {len(model.classes)} classes: {names}. '
-        "A picture of anything else gets one of them too; look at the maps.</div>"
+    count = f"This model knows {len(model.classes)} classes"
+    # A thousand names would push all else away.
+    told = (
+        f"{count}: {names}."
+        if len(model.classes) <= LISTED
+        else f"<details><summary>{count}</summary>{names}</details>"
     )
+    return f'<div class="facts">{told} A picture of anything else gets one of them too; look at the maps.</div>'
 
 
 def is_dsp(model: Subject) -> bool:

@@ -29,7 +29,7 @@ export function fill(select, sides) {
   const { stage, block: inStage } = levelsOf(stages, side.index);
   const names = {
     stage: () => stageNames(stages),
-    block: () => list(stages[stage].count),
+    block: () => list(stages[stage].layers.length),
     head: () => list(block.heads),
     scale: () => list(scaleCount(block), (s) => scaleName(block, s)),
     stream: () => block.streams.map(({ name }) => name),
@@ -47,8 +47,8 @@ export function fill(select, sides) {
  */
 function changed({ result, index }, key, value) {
   const stages = stagesOf(result.layers);
-  if (key === "stage") return { index: stages[value].first };
-  return key === "block" ? { index: stages[levelsOf(stages, index).stage].first + value } : { [key]: value };
+  if (key === "stage") return { index: stages[value].layers[0] };
+  return key === "block" ? { index: stages[levelsOf(stages, index).stage].layers[value] } : { [key]: value };
 }
 
 /** @param {Comparison} comparison */

@@ -27,7 +27,7 @@ export function connect(view) {
     });
   const stages = find(view.root, "[data-stages]", HTMLSelectElement);
   stages.addEventListener("input", () => {
-    if (view.result) view.look({ block: stagesOf(view.result.layers)[Number(stages.value)].first });
+    if (view.result) view.look({ block: stagesOf(view.result.layers)[Number(stages.value)].layers[0] });
   });
   connectKeys(view, refresh);
   connectButtons(view);

@@ -8,7 +8,7 @@
  * @property {number} heads
  * @property {string} kind the attention in words
  */
-/** @typedef {{ first: number, count: number, grid: [number, number] }} Stage Its layers, and their grid. */
+/** @typedef {{ layers: number[], grid: [number, number] }} Stage Its layers, in order, and their grid. */
 
 /**
  * The stages in order.
@@ -19,10 +19,10 @@
 export function stagesOf(layers) {
   /** @type {Map<number, Stage>} */
   const found = new Map();
-  layers.forEach(({ stage, grid }, first) => {
+  layers.forEach(({ stage, grid }, index) => {
     const known = found.get(stage);
-    if (known) known.count++;
-    else found.set(stage, { first, count: 1, grid });
+    if (known) known.layers.push(index);
+    else found.set(stage, { layers: [index], grid });
   });
   return [...found.values()];
 }
@@ -33,8 +33,8 @@ export function stagesOf(layers) {
  * @param {Stage[]} stages @param {number} index
  */
 export function levelsOf(stages, index) {
-  const stage = stages.findLastIndex(({ first }) => first <= index);
-  return { stage, block: index - stages[stage].first };
+  const stage = stages.findIndex(({ layers }) => layers.includes(index));
+  return { stage, block: stages[stage].layers.indexOf(index) };
 }
 
 /** A layer in words, as Python says it too. @param {Pick<Facts, "stage" | "grid">[]} layers @param {number} index */

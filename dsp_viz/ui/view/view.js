@@ -142,7 +142,7 @@ export class View {
     offerOptions(select, stageNames(stages));
     select.value = String(stage);
     find(this.root, '[data-needs="stages"]', HTMLElement).hidden = stages.length < 2;
-    find(this.root, '[data-out="block"]', HTMLElement).textContent = `${block + 1} / ${stages[stage].count}`;
+    find(this.root, '[data-out="block"]', HTMLElement).textContent = `${block + 1} / ${stages[stage].layers.length}`;
   }
 
   /** Hides what the layer lacks, and says what is to be known of the result. @param {Shown} shown */
@@ -160,7 +160,8 @@ export class View {
     asks.replaceChildren(new Option("the patch", ""), ...block.prefix.map((name) => new Option(tokenName(name), name)));
     for (const part of this.root.querySelectorAll("[data-needs]"))
       if (part instanceof HTMLElement) part.hidden = !has[part.dataset.needs ?? ""];
-    find(this.root, '[data-out="heads"]', HTMLElement).textContent = `1 … ${Math.min(9, block.heads)}`;
+    find(this.root, '[data-out="heads"]', HTMLElement).textContent =
+      block.heads > 1 ? `1 … ${Math.min(9, block.heads)}` : "1";
     const proof = proofOf(result).map((text) => Object.assign(document.createElement("span"), { textContent: text }));
     find(this.root, ".dv-facts", HTMLElement).replaceChildren(`${block.name} · ${block.kind} `, ...proof);
     const refused = find(this.root, ".dv-refused", HTMLElement);
