@@ -35,7 +35,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "matplotlib": ("dsp_viz.figures",),
     "captum": ("dsp_viz.relevance",),
     "scipy": ("dsp_viz.trust", "training"),
-    "safetensors": ("dsp_viz.sources",),
+    "safetensors": ("dsp_viz.sources", "training.teach"),
     "huggingface_hub": ("dsp_viz.sources",),
     "timm": ("dsp_viz.sources",),
     "torchvision": ("training",),
