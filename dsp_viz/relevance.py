@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +12,9 @@ from torch import Tensor, nn
 from . import maps
 from .device import device_of
 from .hooks import reading
-from .kinds import values
-from .layer import Grid, Layer, Trace
+from .kinds import joined, layers
+from .layer import Grid, Layer, Scale, Trace
+from .rebuilding import rebuilt
 from .steps import Step, Steps, finish
 from .trace import trace
 
@@ -165,17 +168,40 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
     """
     x = _ordinary(x, model)
     traced = trace(model, x)
-    where = values(model)
-    points = [own.point for block in traced.blocks for own in where[block.name]]
+    found = layers(model)
+    outputs = {block.name: found[block.name][1].output(found[block.name][0]) for block in traced.blocks}
+    points = [joined(name, own.point) for name, own in outputs.items()]
     with _differentiable(), reading(model, points) as calls:
         logit = model(x.clone().requires_grad_())[0, target]
-        found = [calls[point][-1] for point in points]
-        gradients = dict(zip(points, torch.autograd.grad(logit, found), strict=True))
+        gradients = torch.autograd.grad(logit, [calls[point][-1] for point in points])
     total = torch.zeros(traced.grid.size, dtype=x.dtype)
-    for block in traced.blocks:
-        for own in where[block.name]:
-            keys = block.scales[own.scale].keys
-            products = own.take(calls[own.point][-1]) * own.take(gradients[own.point])
-            relevance = products.sum((0, 1, 3)).detach().cpu()[len(block.prefix) :]
-            total += maps.spread(relevance.view(keys.size), keys, traced.grid)
+    for block, own, gradient in zip(traced.blocks, outputs.values(), gradients, strict=True):
+        for scale, relevance in zip(block.scales, _by_key(block, own.take(gradient).cpu()), strict=True):
+            placed = relevance[len(block.prefix) :].view(scale.keys.size)
+            total += maps.spread(placed.to(total), scale.keys, traced.grid)
     return total
+
+
+def _by_key(block: Layer, gradient: Tensor) -> list[Tensor]:
+    """``v_j · ∂y/∂v_j`` through the maps of a layer, added up over heads, ``(prefix + N_keys,)`` for each scale.
+
+    Args:
+        block: of one sample. gradient: ``∂y/∂`` of what the layer puts out, ``(1, prefix + N, C)``.
+    """
+    # From the record, since a library may use values for more than the maps, or make them where no submodule does.
+    with _differentiable():
+        record = _copied(block)
+        values = [scale.values.requires_grad_() for scale in record.scales]
+        found = torch.autograd.grad(rebuilt(record), values, gradient)
+    return [(v * g).detach().sum((0, 1, 3)) for v, g in zip(values, found, strict=True)]
+
+
+def _copied(value: Any) -> Any:
+    """A record with copies of its tensors: those of a trace are of inference mode, which no gradient passes."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, tuple):
+        return tuple(map(_copied, value))
+    if isinstance(value, Layer | Scale):
+        return replace(value, **{f.name: _copied(getattr(value, f.name)) for f in fields(value)})
+    return value

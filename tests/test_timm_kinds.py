@@ -16,6 +16,7 @@ from dsp_viz.kinds import AROUND, KINDS, joined, layers, values
 from dsp_viz.kinds.kind import put
 from dsp_viz.kinds.refused import REFUSED
 from dsp_viz.layer import Layer
+from dsp_viz.relevance import gradient_times_map
 from dsp_viz.trace import trace
 
 #: Layers, grid and prefix of the first, grid of the last.
@@ -216,6 +217,30 @@ def test_a_head_is_left_out_where_its_values_are(key: str) -> None:
     assert not torch.isclose(was[:, :, 1], torch.zeros(1).to(was)).all()
     if block.local is None:
         assert not got[:, :, 1].any()
+
+
+@pytest.mark.parametrize("key", ["vit", "eva", "swin v2", "pvt", "efficientvit", "coat", "mobilevit"])
+def test_gradient_times_map_is_by_key(key: str) -> None:
+    """``Σ_i A_ij v_j·(∂y/∂o_i ⊙ gate_i)``, entry by entry, whatever a library does with its values besides."""
+    network, x = build(key, num_classes=3), pictures(key)
+    blocks = trace(network, x).blocks
+    outputs = {block.name: layers(network)[block.name][1].output(layers(network)[block.name][0]) for block in blocks}
+    points = [joined(name, own.point) for name, own in outputs.items()]
+    with reading(network, points) as calls:
+        logit = network(x.clone().requires_grad_())[0, 1]
+    gradients = torch.autograd.grad(logit, [calls[point][-1] for point in points])
+    want = torch.zeros(blocks[0].grid.size, dtype=torch.double)
+    for block, own, gradient in zip(blocks, outputs.values(), gradients, strict=True):
+        (scale,), first = block.scales, len(block.prefix)
+        g = own.take(gradient)[0].double()
+        g = g if block.gate is None else g * block.gate[0]
+        heads = g.unflatten(-1, (block.coefficients.shape[1], -1)).transpose(0, 1)  # (h, N, d)
+        products = whole(block).double() * (heads @ scale.values[0].double().mT)
+        placed = products.sum((0, 1))[first:].view(scale.keys.size)
+        want += maps.spread(placed, scale.keys, blocks[0].grid)
+    got = gradient_times_map(network, x, 1).double()
+    tolerance = 1e-4 if key == "efficientvit" else 1e-9
+    torch.testing.assert_close(got, want, rtol=tolerance, atol=tolerance * float(want.abs().max()))
 
 
 def test_a_vit_layer_of_its_own_does_not_know_where_its_tokens_lie() -> None:
