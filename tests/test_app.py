@@ -194,7 +194,7 @@ def test_the_program_serves_the_api_and_mcp() -> None:
 
 def test_the_program_refuses_bad_arguments() -> None:
     """Each ends with status 2 and a line that names what was given; all in one process, whose start takes longest."""
-    bad = [["--model", "nothing"], ["--port", "many"], ["--device", "gpu"], ["--model", "softmax_tiny", "softmax_tiny"]]
+    bad = [["--model", "nothing"], ["--port", "many"], ["--device", "gpu"], ["--model", "none:such"]]
     program = (
         "import json, sys, app\n"
         "for arguments in json.loads(sys.argv[1]):\n"

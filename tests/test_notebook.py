@@ -2,10 +2,12 @@
 
 import io
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import pytest
 from conftest import EXAMPLES
@@ -13,7 +15,7 @@ from playwright.sync_api import Browser, FrameLocator, Page, expect
 from viewing import READY
 
 import dsp_viz
-from dsp_viz.ui import takeaway
+from dsp_viz.ui import program, takeaway
 
 
 @pytest.fixture(scope="module")
@@ -96,21 +98,39 @@ def test_figures_for_print(result: dsp_viz.Analysis) -> None:
         result.figure(block=9)
 
 
+@pytest.fixture
+def notebook(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Serves HTML as a notebook on this machine does, from an origin of its own; gives the address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    def put(html: str) -> str:
+        (tmp_path / "notebook.html").write_text(f"<!doctype html><div>{html}</div>")
+        return f"http://localhost:{server.server_address[1]}/notebook.html"
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield put
+        server.shutdown()
+        thread.join()
+
+
 def test_the_explorer_runs_within_a_cell(
-    model: dsp_viz.Subject, browser: Browser, monkeypatch: pytest.MonkeyPatch
+    model: dsp_viz.Subject,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+    notebook: Callable[[str], str],
 ) -> None:
-    """A kernel is told by its package being loaded and its shell having one."""
-    shell = ModuleType("IPython")
-    shell.get_ipython = lambda: SimpleNamespace(kernel=None)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
-    monkeypatch.setitem(sys.modules, "IPython", shell)
+    """As if it were asked for in a kernel."""
+    monkeypatch.setattr(program, "in_notebook", lambda: True)
     screen = dsp_viz.explore(model, dsp_viz.load("softmax_tiny"), examples=EXAMPLES[2:4], height=700)
     assert screen is not None
     try:
         page = browser.new_page()
-        drawn = f"<!doctype html><div>{screen._repr_html_()}</div>"
-        page.route("http://localhost:8888/*", lambda route: route.fulfill(body=drawn, content_type="text/html"))
-        page.goto("http://localhost:8888/notebook")  # another origin, as a notebook's
+        page.goto(notebook(screen._repr_html_()))
         frame = page.frame_locator("iframe")
         expect(frame.locator(".dv-read")).to_contain_text("token row 9, column 9 · block 3", timeout=READY)
         assert page.locator("iframe").bounding_box()["height"] == 700  # type: ignore[index]

@@ -86,6 +86,33 @@ def test_it_starts_by_gradio_s_own_variables_and_ends_by_sigterm_leaving_nothing
     assert not list(tmp_path.glob("dsp-viz-*"))
 
 
+def test_models_that_cannot_be_loaded_are_told_and_the_others_start(tmp_path: Path) -> None:
+    names = ["no_such", "softmax_tiny", "hf-hub:bad", "softmax_tiny", "no.module:make"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), "--port", "0", "--model", *names],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        told = []
+        while not (line := process.stdout.readline()).startswith("* Running on"):
+            assert line, told
+            told.append(line)
+        process.kill()
+        process.wait()
+    left = [line for line in told if line.startswith("left out: ")]
+    wanted = (
+        "no_such: no model",
+        "hf-hub:bad: 'hf-hub:bad' is no address",
+        "softmax_tiny: another model is called soft",
+    )
+    for line, start in zip(left, (*wanted, "no.module:make: ModuleNotFoundError"), strict=True):
+        assert line.startswith(f"left out: {start}")
+
+
 def test_a_taken_port_is_noticed_before_models_load() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -117,7 +117,7 @@ def explore(
     names = [subject.name for subject in subjects]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"models are called {', '.join(names) or '(none)'}: at least one is needed, each name once")
-    if _in_notebook():
+    if in_notebook():
         return Screen(_app(subjects, examples), height)
     with socket.create_server((host, port)) as listening:
         _spare()
@@ -143,7 +143,7 @@ def _spare() -> None:
         torch.set_num_threads(1)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether this runs in a kernel that shows HTML, not in a script or at a terminal."""
     if "ipykernel" not in sys.modules:
         return False
