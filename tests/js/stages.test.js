@@ -9,12 +9,8 @@ const PYRAMID = [layer(0, 13, 11), layer(0, 13, 11), layer(1, 7, 6), layer(2, 4,
 test("layers by stage and block", () => {
   const stages = stagesOf(PYRAMID);
   assert.deepEqual(
-    stages.map(({ first, count }) => [first, count]),
-    [
-      [0, 2],
-      [2, 1],
-      [3, 3],
-    ],
+    stages.map(({ layers }) => layers),
+    [[0, 1], [2], [3, 4, 5]],
   );
   assert.deepEqual(stageNames(stages), ["1: 13×11", "2: 7×6", "3: 4×3"]);
   assert.deepEqual(
@@ -28,6 +24,11 @@ test("layers by stage and block", () => {
       [2, 2],
     ],
   );
+});
+
+test("layers of one grid are one stage, also where others lie between them", () => {
+  const between = [layer(0, 2, 2), layer(1, 1, 1), layer(0, 2, 2)];
+  assert.equal(blockText(between, 2), "stage 1 · block 2");
 });
 
 test("nobody speaks of one stage", () => {
