@@ -1,11 +1,13 @@
 """The image classifiers side by side: accuracy as logged, size, work, time: ``python -m benchmarks.models [NAME…]``.
 
-Inference of one picture and of 64, and a training step on 64, float32, one CPU thread. The models take turns, so a
-machine that slows down slows them all; each time is the median of the rounds. Quote the ratios.
+Inference of one picture and of 64, and a training step on 64, float32, one CPU thread. Then, of published sizes
+(``--backbones``), each attention without trained weights: inference of one picture and of 8. The models take turns, so
+a machine that slows down slows them all; each time is the median of the rounds. Quote the ratios.
 """
 
 import argparse
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +15,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import dsp_viz
+from dsp_attention import create_dsp_model
+from dsp_attention.backbones import BACKBONES
+from dsp_attention.model import ATTENTIONS
 from dsp_viz import Subject
 from dsp_viz.memory import keep_freed_memory
 
@@ -91,14 +96,51 @@ def table(models: list[Subject], turns: int) -> str:
     return "\n".join(lines)
 
 
+def backbones(names: list[str], turns: int) -> str:
+    """The published sizes with each attention, as Markdown; ratios are to PolaFormer's."""
+    lines = [
+        "| backbone | attention | parameters | MACs | inference ms, 1 | ratio | inference ms, 8 | ratio |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in names:
+        models = {kind: create_dsp_model(backbone=name, attention=kind).eval() for kind in ATTENTIONS}
+        side = BACKBONES[name]["image_size"]
+        inputs = {count: torch.randn(count, 3, side, side) for count in (1, 8)}
+        single, batch = (
+            rounds({kind: partial(_infer, m, inputs[count]) for kind, m in models.items()}, turns * times)
+            for count, times in ((1, 3), (8, 1))
+        )
+        for kind, m in models.items():
+            cells = [
+                name,
+                kind,
+                f"{sum(p.numel() for p in m.parameters()) / 1e6:.2f} M",
+                f"{multiplications(m, inputs[1]):,.0f} M",
+                *(f"{ms[kind]:.0f} | {ms[kind] / ms['polaformer']:.2f}" for ms in (single, batch)),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="NAME", help="names or paths (default: all in pretrained/)")
+    parser.add_argument(
+        "--backbones",
+        nargs="*",
+        metavar="NAME",
+        choices=BACKBONES,
+        default=["pvt_tiny", "swin_tiny"],
+        help=f"any of {', '.join(BACKBONES)} (default: pvt_tiny swin_tiny; none: leave them out)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="of the slower measurements (default %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     print(table([dsp_viz.load(name) for name in args.models or dsp_viz.available()], args.rounds))
+    if args.backbones:
+        print()
+        print(backbones(args.backbones, args.rounds))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ STAGE_ATTENTIONS = (*ATTENTIONS, "window")
 STEMS = ("patch", "convolutions")
 DOWNSAMPLINGS = ("patch", "merging")
 
-#: Tokens along a side that the coarsest scale of a stage has at least, where a stage chooses its number of scales.
+#: Whole cells along a side that the coarsest scale of a stage has at least, where a stage chooses how many it has.
 COARSEST = 4
 
 
@@ -64,8 +64,8 @@ class HierarchicalClassifier(nn.Module):
             PolaFormer's.
         spectral_modes: of DSP-Attention; a number is the most that a stage gets: it has those that its filters keep on
             its grid at ``image_size``, ``⌈side/2⌉`` at most. A list says it for each stage.
-        num_scales: likewise; a number is the most: a stage has as many as leave 4 tokens along a side at the coarsest
-            scale, at least 1.
+        num_scales: likewise; a number is the most: a stage has as many as leave 4 whole cells along a side at the
+            coarsest scale, at least 1.
 
     Raises:
         ValueError: an argument is outside its range, or not one for each stage.

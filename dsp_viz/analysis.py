@@ -6,14 +6,19 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 
 from . import images
 from .interventions import Intervention, InterventionError, applied
+from .maps import Query
 from .subject import Prepared, Subject
 from .trace import Trace, trace
+
+if TYPE_CHECKING:
+    from .figures.print import PrintFigure
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,34 @@ class Analysis:
         pairs = zip(self.classes, self.probabilities, strict=True)
         return sorted(pairs, key=lambda pair: -pair[1])[:count]
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows, see :func:`dsp_viz.export.html`."""
+    def figure(self, *, block: int | None = None, query: Query | None = None) -> "PrintFigure":
+        """All maps of one block for one query, for print: ``figure.savefig("maps.pdf")``, or PNG or SVG.
+
+        Args:
+            block: index from 0. query: ``(row, column)`` on the finest grid, from 0, ``"all"``, or the name of a token
+                without a place; by default see :func:`dsp_viz.export.default_view`.
+
+        Raises:
+            ValueError: the model has no such block, or the query lies outside the grid.
+        """
         from . import export  # imports this module
 
+        usual = export.default_view(len(self.trace.blocks), self.grid)
+        return export.maps_figure(
+            self, block=usual[0] if block is None else block, query=usual[1] if query is None else query
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the maps as they live in the app, in a frame; of one that is too large for a notebook
+        :func:`dsp_viz.export.html`, with a line that says what to do instead."""
+        from . import export
+        from .ui import takeaway  # only here is the screen needed, and loaded
+
+        if (frame := takeaway.frame(self)) is not None:
+            return frame
         block, query = export.default_view(len(self.trace.blocks), self.grid)
-        return export.html(self, block=block, query=query)
+        note = "<p>Too large to be drawn within a notebook: <code>dsp_viz.explore(model)</code> opens it whole.</p>"
+        return export.html(self, block=block, query=query) + note
 
 
 def analyse(

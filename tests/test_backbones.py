@@ -54,9 +54,9 @@ def test_dsp_fills_all_stages_with_modes_and_scales_that_their_grids_hold(backbo
     model = build(backbone, "dsp")
     assert kinds(model) == ["DynamicSpectralPolarityAttention"] * 4
     layers = [stage.blocks[0].attn for stage in model.stages]
-    modes = [16, 16, 12, 6] if backbone == "swin_base_384" else [16, 14, 7, 4]
+    modes, scales = ([16, 16, 12, 6], [3, 3, 3, 2]) if backbone == "swin_base_384" else ([16, 14, 7, 4], [3, 3, 2, 1])
     assert [layer.spectral.filters.modes for layer in layers] == modes
-    assert [len(layer.factors) for layer in layers] == [3, 3, 3, 2]
+    assert [len(layer.factors) for layer in layers] == scales
     assert all(stage.positions is not None for stage in model.stages)
 
 
@@ -64,7 +64,7 @@ def test_a_number_is_the_most_that_a_stage_gets_and_a_list_is_taken_as_it_is() -
     model = build("pvt_tiny", "dsp", spectral_modes=8, num_scales=2)
     layers = [stage.blocks[0].attn for stage in model.stages]
     assert [layer.spectral.filters.modes for layer in layers] == [8, 8, 7, 4]
-    assert [len(layer.factors) for layer in layers] == [2, 2, 2, 2]
+    assert [len(layer.factors) for layer in layers] == [2, 2, 2, 1]
     model = build("pvt_tiny", "dsp", spectral_modes=[3, 5, 7, 9], num_scales=[4, 3, 2, 1])
     layers = [stage.blocks[0].attn for stage in model.stages]
     assert [layer.spectral.filters.modes for layer in layers] == [3, 5, 7, 9]

@@ -58,7 +58,7 @@ NEVER = {
 DOORS = {("dsp_viz.exploring", "dsp_viz.ui.program"), ("dsp_viz.analysis", "dsp_viz.ui.takeaway")}
 
 #: Edges (importer, imported) that the search for circles leaves out: an analysis draws itself in a notebook when asked.
-LEFT_OUT = {("dsp_viz.analysis", "dsp_viz.ui.takeaway")}
+LEFT_OUT = {("dsp_viz.analysis", "dsp_viz.export"), ("dsp_viz.analysis", "dsp_viz.ui.takeaway")}
 
 
 def _files() -> dict[str, Path]:

@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +73,37 @@ class Manifest:
     changed: bool
     verified: float | None
     refused: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        result: Analysis,
+        *,
+        token: str = "",
+        example: str | None = None,
+        side: int | None = None,
+        whole: bool = False,
+        stretch: bool = False,
+        note: str = "",
+    ) -> "Manifest":
+        """Of a result; what it does not know itself is given. By default ``side`` is the longer one of its input."""
+        return cls(
+            token=token,
+            layers=facts(result),
+            grid=result.grid,
+            name=Path(result.name).stem,
+            example=example,
+            model=result.model,
+            digest=result.digest,
+            side=max(result.frame.input_size) if side is None else side,
+            whole=whole,
+            stretch=stretch,
+            note=note,
+            best=next(iter(result.top(1)), None),
+            changed=bool(result.interventions),
+            verified=result.verified,
+            refused=result.trace.refused,
+        )
 
     @property
     def blocks(self) -> int:

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..device import resolve_device
 from ..memory import share_freed_memory
@@ -60,6 +62,24 @@ def run(
     serve(app, listening)
 
 
+class Framed:
+    """ASGI middleware that lets any page show the app in a frame: a notebook's address is not known beforehand."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if policy := headers.get("Content-Security-Policy"):
+                    kept, _, _ = policy.partition("frame-ancestors")
+                    headers["Content-Security-Policy"] = f"{kept}frame-ancestors * vscode-webview:"
+            await send(message)
+
+        await self.app(scope, receive, sent)
+
+
 class Screen:
     """The explorer, running beside a notebook; as the last line of a cell it shows itself.
 
@@ -69,6 +89,7 @@ class Screen:
 
     def __init__(self, app: FastAPI, height: int) -> None:
         self._running = ExitStack()
+        app.add_middleware(Framed)
         self.address = self._running.enter_context(serving(app))
         self._height = height
 

@@ -14,7 +14,7 @@ from ..analysis import Analysis, analyse_prepared
 from ..decoding import Decoder
 from ..store import Store, new_token
 from ..subject import MAX_SIDE, Prepared, Subject
-from .kept import Kept, Manifest, Source, facts, keep, pieces
+from .kept import Kept, Manifest, Source, keep, pieces
 from .picture import uploaded
 
 #: Sides that are offered, in units of what a model was trained for.
@@ -87,22 +87,14 @@ class Results:
             return kept
         full, note = self.analysed(source)
         name = Path(source.path).stem
-        manifest = Manifest(
+        manifest = Manifest.of(
+            full,
             token=new_token(),
-            layers=facts(full),
-            grid=full.grid,
-            name=name,
             example=name if self.examples.get(name) == source.path else None,
-            model=full.model,
-            digest=full.digest,
             side=source.side,
             whole=source.whole,
             stretch=source.stretch,
             note=note,
-            best=next(iter(full.top(1)), None),
-            changed=bool(source.interventions),
-            verified=full.verified,
-            refused=full.trace.refused,
         )
         kept = keep(full, self.models[source.model], source, manifest)
         self._store.put(manifest.token, pieces(full), kept)

@@ -1,6 +1,7 @@
 """What the view hands out of a result that is kept: the numbers as NPZ, and one page that needs nothing else."""
 
 import base64
+import gzip
 import io
 import json
 import re
@@ -14,7 +15,8 @@ from PIL import Image
 from .. import export, factors, maps
 from ..analysis import Analysis
 from . import modules, views
-from .kept import Kept, dsp_blocks
+from .kept import Kept, Manifest, dsp_blocks
+from .kept import pieces as pieces_of
 from .stages import block_names
 from .theme import MARKUP, css
 
@@ -57,16 +59,44 @@ def page(kept: Kept, pieces: Mapping[str, bytes]) -> str:
 
     Its ``data-view`` is empty: there the browser writes the settings of the view that the page opens with.
     """
-    inline = {name: base64.b64encode(data).decode() for name, data in pieces.items()}
-    value = json.dumps(kept.manifest.json(pieces=inline)).replace("<", "\\u003c")
-    settings = json.dumps(export.settings(kept.result), indent=2, ensure_ascii=False)
+    return _page(kept.manifest, kept.result, pieces)
+
+
+#: Characters of a frame that a notebook is given. Jupyter's server drops what is larger than 3 MB at once.
+MOST = 2_900_000
+
+
+def frame(result: Analysis, *, height: int = 900) -> str | None:
+    """The page of a result within a notebook: a frame that asks nobody for anything, not even the notebook.
+
+    Args:
+        result: of :func:`dsp_viz.analyse`. height: of the frame in pixels.
+
+    Returns:
+        HTML; None where it would hold more than :data:`MOST`.
+    """
+    held = escape(_page(Manifest.of(result), result, pieces_of(result)))
+    if len(held) > MOST:
+        return None
+    return (
+        f'<iframe srcdoc="{held}" title="Attention maps of {escape(result.name) or "a picture"}" width="100%" '
+        f'height="{height}" sandbox="allow-scripts allow-downloads" style="border:0"></iframe>'
+    )
+
+
+def _page(manifest: Manifest, result: Analysis, pieces: Mapping[str, bytes]) -> str:
+    # Half of what DSP-Attention's features hold is 0, since they are split by sign: even the fastest packing sees that.
+    packed = {name: gzip.compress(data, 1, mtime=0) if name.isdigit() else data for name, data in pieces.items()}
+    inline = {name: base64.b64encode(data).decode() for name, data in packed.items()}
+    value = json.dumps(manifest.json(pieces=inline, packed=True)).replace("<", "\\u003c")
+    settings = json.dumps(export.settings(result), indent=2, ensure_ascii=False)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(kept.manifest.name)} – DSP-Attention</title>
+<title>{escape(manifest.name)} – DSP-Attention</title>
 <style>{css()}{_STYLE}</style></head>
-<body><main><h1>{escape(kept.manifest.name)}</h1>{views.prediction(kept.result)}
+<body><main><h1>{escape(manifest.name)}</h1>{views.prediction(result)}
 <h2>Attention maps</h2><div id="view" data-view="">{MARKUP}</div>
-{_tables(kept)}
+{_tables(manifest, result)}
 <h2>Settings</h2><pre>{escape(settings)}</pre></main>
 <script>(() => {{
 {modules.inlined("view.js")}
@@ -93,15 +123,15 @@ pre { font: 12px/1.5 var(--font-mono); white-space: pre-wrap; }
 """
 
 
-def _tables(kept: Kept) -> str:
-    blocks = dsp_blocks(kept.result)
+def _tables(manifest: Manifest, result: Analysis) -> str:
+    blocks = dsp_blocks(result)
     if not blocks:
         return ""
     first, _ = next(iter(blocks.values()))
     heads, scales, _ = first.coefficients.shape[1:]
     names = [f"{kind} {scale.pooled}×" for scale in first.scales for kind in (*maps.streams(first), "weight")]
     rows = []
-    called = block_names(kept.manifest.layers)
+    called = block_names(manifest.layers)
     for b, (block, _) in blocks.items():
         for h in range(heads):
             numbers = [

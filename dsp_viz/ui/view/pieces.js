@@ -21,6 +21,7 @@ import { decode } from "./layer.js";
  * @property {string[]} [refused] what is said of layers that are not shown
  * @property {string | null} [view] part of a link that restores the settings
  * @property {Record<string, string>} [pieces] in a page that was taken away: base64
+ * @property {boolean} [packed] whether those of layers are packed with gzip
  */
 
 /** @typedef {import("./layer.js").Block} Block */
@@ -80,8 +81,9 @@ const blocks = new Cache(64 * 2 ** 20, bytesOf);
 /** @param {Result} result @param {number} index */
 export function loadBlock(result, index) {
   return blocks.get(`${result.token}/${index}`, async () => {
-    const answer = await fetched(pieceAddress(result, index));
-    return decode(await answer.arrayBuffer());
+    const { body } = await fetched(pieceAddress(result, index));
+    const unpacked = result.packed ? body?.pipeThrough(new DecompressionStream("gzip")) : body;
+    return decode(await new Response(unpacked).arrayBuffer());
   });
 }
 
