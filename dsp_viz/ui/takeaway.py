@@ -111,7 +111,8 @@ _STYLE = """
   --body-text-color: #1f2933; --body-text-color-subdued: #51606c; --block-background-fill: #fff;
   --border-color-primary: #dde4e8; }
 @media (prefers-color-scheme: dark) { :root { --body-text-color: #e6ebef; --body-text-color-subdued: #a3b1bd;
-  --block-background-fill: #171e26; --border-color-primary: #26313b; } body { background: #10151b; } }
+  --block-background-fill: #171e26; --border-color-primary: #26313b; } body { background: #10151b; }
+  .dv { --dv-unseen: rgba(16, 21, 27, .72); --dv-empty: rgba(140, 155, 168, .11); --dv-faint: #a3b1bd; } }
 body { margin: 0; font: 15px/1.5 var(--font); color: var(--body-text-color); }
 main { max-width: 1280px; margin: 0 auto; padding: 20px; }
 .prediction { max-width: 420px; }

@@ -1,7 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { boxOf, centre, keyAt, middle, onGrid, rounded, tokenAt, within } from "../../dsp_viz/ui/view/places.js";
+import {
+  boxOf,
+  centre,
+  inPicture,
+  keyAt,
+  middle,
+  moved,
+  onGrid,
+  rounded,
+  tokenAt,
+  within,
+} from "../../dsp_viz/ui/view/places.js";
 
 const size = (H, W) => ({ H, W });
 
@@ -13,6 +24,27 @@ test("a place of the page on a layer's own grid", () => {
     }
   assert.deepEqual(rounded([8, 8], size(16, 16), size(4, 2)), [2, 1]);
   assert.deepEqual(rounded([3, 1], size(5, 3), size(5, 3)), [3, 1]);
+});
+
+test("a step on a coarse grid leaves a place as exact as it was", () => {
+  const [page, coarse] = [size(56, 56), size(7, 7)];
+  const at = centre(page, [29, 3]);
+  const right = moved(at, page, coarse, [0, 1]);
+  assert.deepEqual(tokenAt(page, right), [29, 11]);
+  assert.deepEqual(tokenAt(page, moved(right, page, coarse, [0, -1])), [29, 3]);
+  assert.deepEqual(tokenAt(page, moved(at, page, coarse, [0, -1])), [29, 3]); // there is no token to the left
+  assert.deepEqual(tokenAt(page, moved(inPicture([1.2, -1]), page, page, [-1, 1])), [54, 1]);
+});
+
+test("a step goes one token of the layer further where grids do not divide each other", () => {
+  const [page, own] = [size(16, 11), size(7, 5)];
+  const tokenOf = (at) => rounded(tokenAt(page, at), page, own);
+  for (let row = 0; row < 16; row++)
+    for (let column = 0; column < 11; column++) {
+      const at = centre(page, [row, column]);
+      const [down, right] = tokenOf(at);
+      assert.deepEqual(tokenOf(moved(at, page, own, [1, -1])), within(own, [down + 1, right - 1]));
+    }
 });
 
 test("tokens", () => {

@@ -39,9 +39,10 @@ import { blockText } from "./stages.js";
  */
 
 /**
- * What is shown; `asked`: the token of the layer's grid at the place that asks.
+ * What is shown; `index`: of the layer, `asked`: the token of its grid at the place that asks. Another layer may be
+ * chosen already, whose bytes are on their way or do not come.
  *
- * @typedef {import("./cells.js").Rows & { result: Result, asked: Place }} Shown
+ * @typedef {import("./cells.js").Rows & { result: Result, index: number, asked: Place }} Shown
  */
 
 /** @param {{ grid: [number, number] }} result @returns {Size} */
@@ -60,14 +61,14 @@ export const queryOf = (result, { at }) => tokenAt(pageGrid(result), at);
 /**
  * What is shown of a layer; the choices become what the layer has.
  *
- * @param {Result} result @param {Block} block @param {State} state
+ * @param {Result} result @param {number} index @param {Block} block its layer @param {State} state
  * @returns {Shown}
  */
-export function shownOf(result, block, state) {
+export function shownOf(result, index, block, state) {
   fit(block, state);
   const asked = rounded(queryOf(result, state), pageGrid(result), block.grid);
   const named = block.prefix.find((name) => name === state.asks);
-  return { result, asked, ...rowsOf(block, state.all ? "all" : (named ?? asked)) };
+  return { result, index, asked, ...rowsOf(block, state.all ? "all" : (named ?? asked)) };
 }
 
 /** The token that asks, framed, where it has a place. @param {Shown} shown @returns {Frame[]} */
@@ -165,7 +166,7 @@ function askedText({ result, block: { grid }, query, asked }, state) {
 
 /** What the chosen map is. @param {Shown} shown @param {State} state @param {Cell} chosen */
 export function textOf(shown, state, { values, window, H, W }) {
-  const { block, head, scale, stream } = state;
+  const { head, scale, stream } = state;
   const peak = peakOf(values);
   const entropy = entropyOf(shown, state, state, 3);
   const sees = window ? `, of which it sees ${sizeText(window)}` : "";
@@ -174,7 +175,7 @@ export function textOf(shown, state, { values, window, H, W }) {
   const names = [scaleName(shown.block, scale), streamName(shown, state, stream)];
   return {
     asked: askedText(shown, state),
-    which: [blockText(shown.result.layers, block), `head ${head + 1}`, ...names].join(" · "),
+    which: [blockText(shown.result.layers, shown.index), `head ${head + 1}`, ...names].join(" · "),
     numbers: `peak ${values[peak].toPrecision(3)} × uniform at ${where}${entropy && ` · entropy ${entropy}`}${others}`,
   };
 }

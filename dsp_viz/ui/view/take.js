@@ -16,9 +16,9 @@ import { allShown, captionOf, framesOf, pageGrid, queryOf, scaleTitle, streamNam
 
 /** @param {View} view @param {Shown} shown @param {"png" | "svg"} extension */
 export function saveMaps(view, shown, extension) {
-  const { block, head } = view.state;
+  const { head } = view.state;
   const scale = Number(find(view.root, "[data-scale]", HTMLSelectElement).value);
-  saveSheet(mapsSheet(view, shown), extension, `${shown.result.name}-block${block + 1}-head${head + 1}`, scale);
+  saveSheet(mapsSheet(view, shown), extension, `${shown.result.name}-block${shown.index + 1}-head${head + 1}`, scale);
 }
 
 /**
@@ -105,18 +105,18 @@ function mapsSheet({ state, picture }, shown) {
 }
 
 /** The lines that compute the chosen map. @param {Shown} shown @param {State} state */
-export function pythonOf({ result, block, query: own, asked }, state) {
+export function pythonOf({ result, index, block, query: own, asked }, state) {
   /** @param {Place} place */
   const written = (place) => (typeof own === "string" ? JSON.stringify(own) : `(${place.join(", ")})`);
   const query = written(queryOf(result, state));
   const source = result.example ? `examples/${result.example}.jpg` : "your-picture.jpg";
   const options = `side=${result.side}, whole=${result.whole ? "True" : "False"}${result.stretch ? ", stretch=True" : ""}`;
   const { name } = block.streams[state.stream];
-  const which = `block=${state.block}, scale=${state.scale}, head=${state.head}, stream="${name}", query=${query}`;
+  const which = `block=${index}, scale=${state.scale}, head=${state.head}, stream="${name}", query=${query}`;
   const map =
     state.scale < block.scales.length
       ? `dsp_viz.maps.query_map(result.trace, ${which})`
-      : `dsp_viz.maps.layer_map(result.trace.blocks[${state.block}], ${written(asked)})[${state.stream}, ${state.head}]`;
+      : `dsp_viz.maps.layer_map(result.trace.blocks[${index}], ${written(asked)})[${state.stream}, ${state.head}]`;
   const model = `model = dsp_viz.load("${result.model}")`;
   return `import dsp_viz\n\n${model}\nresult = dsp_viz.analyse(model, "${source}", ${options})\n${map}\n`;
 }

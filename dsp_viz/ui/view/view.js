@@ -71,7 +71,7 @@ export class View {
     this.name(result);
     this.root.setAttribute("aria-busy", "true");
     const arrived = (/** @type {import("./layer.js").Block} */ block) => {
-      this.shown = shownOf(result, block, state);
+      this.shown = shownOf(result, state.block, block, state);
       this.note.textContent = "";
       this.offer(this.shown);
       draw(this);
@@ -87,7 +87,8 @@ export class View {
   /** Draws what the state says of the layer that is shown. */
   update() {
     if (!this.shown) return;
-    this.shown = shownOf(this.shown.result, this.shown.block, this.state);
+    const { result, index, block } = this.shown;
+    this.shown = shownOf(result, index, block, this.state);
     draw(this);
   }
 
