@@ -97,7 +97,7 @@ def _network(timm: ModuleType, name: str, *, pretrained: bool) -> Any:
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:  # of timm, the hub and its HTTP library, which each have their own
-        _log.warning("timm/%s cannot be made", name, exc_info=True)
+        _log.debug("timm/%s cannot be made", name, exc_info=True)
         raise CheckpointError(
             f"timm/{name} cannot be loaded ({type(error).__name__}: {str(error)[:200]}). Its weights come from the "
             "hub, once: check the network, or fetch them where there is one and copy the hub's cache"
