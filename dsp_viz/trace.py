@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from .hooks import Calls, Point, reading
 from .kinds import joined, layers
 from .kinds.kind import Kind, Unreadable
 from .kinds.refused import refused as unknown
-from .layer import Layer, Trace
+from .layer import Layer, Trace, near
 from .proof import prove, refusal
 from .rebuilding import as_revised
 
@@ -106,7 +106,7 @@ def _read(
         try:
             # Here and nowhere else: what is made of a trace (bytes, arrays, figures) is made on the CPU, some of it in
             # float64.
-            records[name] = _near(as_revised(layer, kind.read(name, layer, partial(_seen, seen, name))))
+            records[name] = near(as_revised(layer, kind.read(name, layer, partial(_seen, seen, name))))
         except Unreadable as fault:
             refused[name] = refusal(model, name, str(fault))
         except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
@@ -117,18 +117,3 @@ def _read(
 
 def _seen(calls: dict[str, list[Any]], name: str, path: str, call: int = -1) -> Any:
     return calls[joined(name, Point(path)).path][call]
-
-
-def _near(record: Layer) -> Layer:
-    near: Layer = record if record.output.device.type == "cpu" else _on_cpu(record)
-    return near
-
-
-def _on_cpu(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.cpu()
-    if isinstance(value, dict):
-        return {name: _on_cpu(part) for name, part in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _on_cpu(getattr(value, f.name)) for f in fields(value)})
-    return tuple(map(_on_cpu, value)) if isinstance(value, tuple) else value

@@ -53,7 +53,8 @@ def wrap(
     Raises:
         TypeError: ``module`` is no module.
         ValueError: an argument is out of range; the module does not run on such a picture or gives no logits; there are
-            more or fewer names than logits; no attention layer is known, or none has maps that are true.
+            more or fewer names than logits, or they are not finite; no attention layer is known, or none has maps that
+            are true.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module={short(module)}: must be a torch.nn.Module, an instance and not its class")
@@ -71,7 +72,7 @@ def wrap(
     noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(subject.device)
     count = _logits(subject, noise).shape[1]
     subject.classes = _names(classes, count, called)
-    trace(subject, noise)
+    prove(subject, noise)
     return subject
 
 
@@ -118,6 +119,18 @@ def _names(classes: Sequence[str] | None, count: int, called: str) -> tuple[str,
             "one name for each, in their order"
         )
     return distinct(tuple(map(str, classes)))
+
+
+def prove(subject: Subject, x: Tensor) -> None:
+    """Run a subject once, so that the maps of its attention layers are checked.
+
+    Raises:
+        ValueError: none has maps that are true, or what comes out is not finite.
+    """
+    if not torch.isfinite(trace(subject, x).output).all():
+        raise ValueError(
+            f"{subject.name} gives numbers that are not finite for a picture {tuple(x.shape)}: check its weights"
+        )
 
 
 def numbered(count: int) -> tuple[str, ...]:
