@@ -1,15 +1,17 @@
 """One forward pass under hooks, as an immutable :class:`~dsp_viz.layer.Trace`: of each attention layer its record."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from .hooks import Calls, Point, reading
+from .hooks import Calls, Point, changing, reading
 from .kinds import joined, layers
 from .kinds.kind import Kind, Unreadable
 from .kinds.refused import refused as unknown
@@ -55,6 +57,26 @@ def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterat
         raise RuntimeError(f"hook {silent[0]!r} never fired (and {len(silent) - 1} more): was the model run?")
 
 
+#: Which layers of each model were shown, by what that depends on.
+_shown: WeakKeyDictionary[nn.Module, dict[Hashable, tuple[str, ...]]] = WeakKeyDictionary()
+_showing = Lock()
+
+
+def shown(model: nn.Module, x: Tensor, *grid: int) -> tuple[str, ...]:
+    """Paths of the layers that :func:`trace` shows of inputs of that size, in its order: what interventions count.
+
+    Arguments and errors as of :func:`trace`. Remembered of the model's latest pass without interventions at that size;
+    without one, ``x`` is run.
+    """
+    with _showing:
+        known = _shown.get(model, {}).get(_key(model, x, grid))
+    return tuple(block.name for block in trace(model, x, *grid).blocks) if known is None else known
+
+
+def _key(model: nn.Module, x: Tensor, grid: tuple[int, ...]) -> Hashable:
+    return x.shape, x.dtype, grid, model.training, tuple(kind for _, kind in layers(model).values())
+
+
 def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
     """Run a model once and keep what its attention layers computed.
 
@@ -79,10 +101,13 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
             records, refused = _read(model, found, points, calls)
             verified, untrue = prove(model, records, x, tuple(kind for _, kind in found.values()))
     refused |= untrue | unknown(model)
-    shown = _staged(record for name, record in records.items() if name not in refused)
-    if not shown:
+    blocks = _staged(record for name, record in records.items() if name not in refused)
+    if not blocks:
         raise ValueError(next(iter(refused.values())))
-    return Trace(output.cpu(), shown, verified, tuple(refused.values()))
+    if not changing():
+        with _showing:
+            _shown.setdefault(model, {})[_key(model, x, grid)] = tuple(block.name for block in blocks)
+    return Trace(output.cpu(), blocks, verified, tuple(refused.values()))
 
 
 def _staged(records: Iterable[Layer]) -> tuple[Layer, ...]:

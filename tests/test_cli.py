@@ -316,9 +316,10 @@ def test_bad_interventions_end_with_a_sentence(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_interventions_that_do_not_fit_a_picture_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --whole each has a grid of its own, so that none is known before."""
     given = '[{"kind": "restrict", "grid": [8, 32], "tokens": [[0, 0]]}]'
     out = tmp_path / "out"
-    assert main(["analyse", *map(str, EXAMPLES[:2]), "--out", str(out), "--interventions", given]) == 1
+    assert main(["analyse", *map(str, EXAMPLES[:2]), "--out", str(out), "--whole", "--interventions", given]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if "another grid" in line]
     assert [line.split(":")[0] for line in lines] == [str(path) for path in EXAMPLES[:2]]
     assert list(out.iterdir()) == []
