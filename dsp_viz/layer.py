@@ -42,6 +42,13 @@ class Grid:
         """``(rows, columns)``."""
         return self.rows, self.columns
 
+    def part(self, rows: range, columns: range) -> "Grid":
+        """The grid of some of its cells, a rectangle."""
+        top, left, bottom, right = self.box
+        tall, wide = (bottom - top) / self.rows, (right - left) / self.columns
+        start, stop = (top + tall * rows.start, left + wide * columns.start), (tall * rows.stop, wide * columns.stop)
+        return Grid(len(rows), len(columns), (*start, top + stop[0], left + stop[1]))
+
     def pooled(self, factor: int) -> "Grid":
         """The grid whose cells hold ``factor × factor`` of this one's, fewer at the end of an odd side."""
         rows, columns = (-(-n // factor) for n in self.size)
