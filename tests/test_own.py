@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import timm
 import torch
 from inline import NAME, InLine, InLineAttention
 from torch import nn
@@ -13,7 +14,7 @@ from torch import nn
 import dsp_viz
 from dsp_attention import DSPImageClassifier
 from dsp_viz.framing import Fitting
-from dsp_viz.kinds import KINDS, softmax
+from dsp_viz.kinds import AROUND, KINDS, softmax, vit_tokens
 from dsp_viz.sources import load_all
 
 ROOT = Path(__file__).parent.parent
@@ -177,6 +178,30 @@ def test_an_attention_of_theirs_is_made_known(monkeypatch: pytest.MonkeyPatch) -
         dsp_viz.register(InLineAttention, object())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"give the layers' class, or its qualified name as 'package\.module\.Class'"):
         dsp_viz.register("InLineAttention", InLine())
+
+
+class Transformer(nn.Module):
+    """As people write one with parts of timm: its layers do not know where their tokens lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.patch_embed, self.num_prefix_tokens = timm.layers.PatchEmbed(24, 8, 3, 12), 0
+        self.attn, self.head = timm.layers.Attention(12, 3), nn.Linear(12, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.attn(self.patch_embed(x)).mean(1))
+
+
+def test_a_network_of_theirs_is_made_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/extending.md has it; what is said before leads there."""
+    with pytest.raises(
+        ValueError, match=r"no module around it .*; docs/extending\.md says .* dsp_viz\.kinds\.AROUND"
+    ):
+        dsp_viz.wrap(Transformer(), **LOOK)
+    assert "from dsp_viz.kinds import AROUND, vit_tokens" in (ROOT / "docs" / "extending.md").read_text("utf-8")
+    monkeypatch.setitem(AROUND, f"{__name__}.Transformer", vit_tokens)
+    assert dsp_viz.analyse(dsp_viz.wrap(Transformer(), **LOOK), PHOTO).trace.blocks[0].grid.size == (3, 3)
 
 
 def test_the_same_module_is_proved_again(monkeypatch: pytest.MonkeyPatch) -> None:
