@@ -195,9 +195,7 @@ class Transformer(nn.Module):
 
 def test_a_network_of_theirs_is_made_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """As docs/extending.md has it; what is said before leads there."""
-    with pytest.raises(
-        ValueError, match=r"no module around it .*; docs/extending\.md says .* dsp_viz\.kinds\.AROUND"
-    ):
+    with pytest.raises(ValueError, match=r"no module around it .*; docs/extending\.md says .* dsp_viz\.kinds\.AROUND"):
         dsp_viz.wrap(Transformer(), **LOOK)
     assert "from dsp_viz.kinds import AROUND, vit_tokens" in (ROOT / "docs" / "extending.md").read_text("utf-8")
     monkeypatch.setitem(AROUND, f"{__name__}.Transformer", vit_tokens)
