@@ -89,7 +89,10 @@ def tokens(seen: Seen) -> Tokens:
     try:
         found: Tokens = seen(AROUND)
     except LookupError as error:
-        raise Unreadable("no module around it is known that says where its tokens lie") from error
+        raise Unreadable(
+            "no module around it is known that says where its tokens lie; docs/extending.md says how to make one "
+            "known, in dsp_viz.kinds.AROUND"
+        ) from error
     return found
 
 
