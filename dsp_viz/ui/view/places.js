@@ -22,8 +22,17 @@ export const centre = ({ H, W }, [row, column]) => [(row + 0.5) / H, (column + 0
 /** The token at a place of the picture. @param {Size} size @param {Place} at shares @returns {Place} */
 export const tokenAt = (size, [y, x]) => within(size, [Math.floor(y * size.H), Math.floor(x * size.W)]);
 
-/** A token of one grid on another. @param {Place} place @param {Size} from @param {Size} to @returns {Place} */
-export const rounded = (place, from, to) => tokenAt(to, centre(from, place));
+/**
+ * A token of one grid on another: the one there that its middle lies in. In whole numbers, as Python counts: shares
+ * would fall short of an edge that a middle lies on.
+ *
+ * @param {Place} place @param {Size} from @param {Size} to
+ * @returns {Place}
+ */
+export const rounded = ([row, column], from, to) => [
+  Math.floor(((2 * row + 1) * to.H) / (2 * from.H)),
+  Math.floor(((2 * column + 1) * to.W) / (2 * from.W)),
+];
 
 /** What the pointer is nearest to in the picture. @param {Place} at shares, or beyond @returns {Place} */
 export const inPicture = ([y, x]) => [clamp(y, 0, 1 - 1e-9), clamp(x, 0, 1 - 1e-9)];
