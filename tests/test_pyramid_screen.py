@@ -114,7 +114,7 @@ def test_two_models_of_other_grids_are_compared_at_one_place(opened: Page) -> No
     opened.get_by_label("same block, head").uncheck()
     choice = opened.locator('[aria-label="Side A"]')
     choice.get_by_role("combobox", name="Stage").select_option("1: 16×16")
-    expect(cells.nth(4)).to_have_text("stage 1 · block 1, head 1, 1×, same", timeout=READY)
+    expect(cells.nth(4)).to_have_text("stage 1 · block 1, head 1, same", timeout=READY)
     expect(cells.nth(5)).to_contain_text("block 2, head 1, softmax")
     expect(opened.locator('[aria-label="Side B"]').get_by_text("Stage")).to_be_hidden()
     expect(cells.last).to_contain_text("class token: ")

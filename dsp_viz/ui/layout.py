@@ -23,7 +23,7 @@ from .kept import Kept, Source
 from .maps_view import MapsView
 from .pages import Page, Pages
 from .rail import SHOWN, Rail
-from .results import Results
+from .results import ModelError, Results
 from .tabs import Shown, Tab, Values
 from .tabs.compare import Comparison
 from .tabs.history import History
@@ -157,12 +157,12 @@ class Screen:
         api.add(results, BUSY)
         self._listen(demo, places)
 
-    def _hiding(self, model: Subject) -> str:
-        """What hides the tabs that have nothing to show of a model: Gradio 6.31 cannot hide one later on.
+    def _hiding(self, model: Subject, kept: Kept | None = None) -> str:
+        """What hides the tabs that have nothing to show: Gradio 6.31 cannot hide one later on. See :meth:`Tab.fits`.
 
         A style for those in the row; the script of the page hides those in the menu of a narrow page by their titles.
         """
-        unfit = {name: tab.title for name, tab in self.tabs.items() if not tab.fits(model)}
+        unfit = {name: tab.title for name, tab in self.tabs.items() if not tab.fits(model, kept)}
         hidden = ", ".join(f'[data-tab-id="{name}"]' for name in unfit)
         titles = escape(json.dumps(list(unfit.values())))
         return f'<style data-unfit="{titles}">:is({hidden}) {{ display: none !important; }}</style>'
@@ -289,22 +289,29 @@ class Screen:
     # What is shown.
 
     def _shown(self, source: Source, values: Values, page: Page, view: str | None = None) -> Values:
-        """Show a result everywhere; for a bad file say why, and leave all else as it is."""
+        """Show a result everywhere. For a bad file, or a model that fails, say why and leave all else as it is; a page
+        that shows nothing yet shows the picture as its model was made to see it."""
         last = page.source
         try:
             shown, drawn = self._drawn(
                 source, values, moved=last is None or last.model != source.model or view is not None
             )
-        except ImageError as error:
-            _log.warning("refused a picture: %.300s", error)
+        except (ImageError, ModelError) as error:
+            _log.warning("shown nothing: %.300s", error)
             refused = {self.rail.message: views.notice(str(error))}
-            return refused if last is None else refused | {self.rail.picture: self.rail.field(last)}
+            if last is not None:
+                return {**self.rail.controls(last), **refused, self.rail.picture: self.rail.field(last)}
+            usual = self._results.usual(source)
+            if isinstance(error, ImageError) or usual == source:
+                return refused
+            return {**self._shown(usual, values, page, view=view), **self.rail.controls(usual), **refused}
         page.source = source
         told: Values = {
             self.source: source.text(),
             self.block: shown.block,
             self.head: shown.head,
             self.view: shown.kept.manifest.json(view=view),
+            self.fitting: self._hiding(self._results.models[source.model], shown.kept),
             **self.rail.show(shown.kept),
             **drawn,
         }
@@ -321,14 +328,14 @@ class Screen:
         shown = Shown(kept, block, min(max(values[self.head] or 0, 0), heads - 1))
         told: Values = {}
         if moved:
-            told = {self.fitting: self._hiding(model), **self.rail.follow(source)}
+            told = self.rail.follow(source)
             for tab in self.tabs.values():
                 told |= tab.follow(model)
             values = values | {c: u["value"] for c, u in told.items() if isinstance(u, dict) and "value" in u}
         opened = self.tabs.get(str(values[self.opened]))
         if opened is None:
             return shown, told
-        if not opened.fits(model):
+        if not opened.fits(model, kept):
             return shown, told | {self.opened: MAPS, self.all: gr.Tabs(selected=MAPS)}
         return shown, told | opened.show(shown, values)
 
