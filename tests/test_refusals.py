@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 import dsp_viz
 from dsp_attention import DSPImageClassifier
-from dsp_viz import ui
 from dsp_viz.interventions import SetCoefficient, to_json
 from dsp_viz.store import Store
 from dsp_viz.subject import Preparation
+from dsp_viz.ui.blocks import Blocks
 from dsp_viz.ui.kept import Kept, Source
 from dsp_viz.ui.layout import MAPS, Screen
 from dsp_viz.ui.results import ModelError, Results
@@ -46,7 +46,7 @@ def screen_of(model: dsp_viz.Subject) -> tuple[Screen, dict[Any, Any]]:
     """The screen, and what its components hold at first."""
     store: Store[Kept] = Store(max_bytes=2**24)
     results = Results([model], EXAMPLES, store)
-    with ui.layout.Blocks() as demo:
+    with Blocks() as demo:
         screen = Screen(results, EXAMPLES, demo)
     demo.upload_file_set = set()
     return screen, {c: getattr(c, "value", None) for c in demo.blocks.values()}

@@ -3,7 +3,6 @@
 import filecmp
 import json
 import logging
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -12,13 +11,13 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import gradio as gr
-from gradio.exceptions import InvalidPathError
 
 from ..images import ImageError
 from ..interventions import InterventionError, from_json, to_json
 from ..store import Store
 from ..subject import Subject
 from . import api, views
+from .blocks import Blocks
 from .kept import Kept, Source
 from .maps_view import MapsView
 from .pages import Page, Pages
@@ -54,47 +53,6 @@ LOOKED = """() => {
   document.dispatchEvent(new CustomEvent('dsp:describe', { detail }));
   return [detail.said.block, detail.said.head];
 }"""
-
-
-class Blocks(gr.Blocks):
-    """Gradio's, with errors that are short: its own repeat what was sent, whole, in the answer and in the log.
-
-    Nor does it fetch what a client names by its address, which Gradio's would.
-
-    Attributes:
-        example_folders: where the examples lie, which are served to everybody.
-    """
-
-    example_folders: list[Path]
-
-    async def process_api(self, block_fn: Any, inputs: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        try:
-            if _names_an_address(inputs):
-                raise gr.Error("Nothing is fetched from elsewhere: upload the picture itself.", print_exception=False)
-            return await super().process_api(block_fn, inputs, *arguments, **options)
-        except gr.Error as error:
-            raise gr.Error(error.message[:600], print_exception=False) from None
-        except InvalidPathError:
-            raise gr.Error("Only pictures that were uploaded here can be read.", print_exception=False) from None
-        except Exception as error:
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
-            kind = f"The request failed ({type(error).__name__}): the app's log says where."
-            raise gr.Error(kind, print_exception=False) from None
-
-
-def _names_an_address(inputs: Any) -> bool:
-    """Whether the inputs hold, at any depth, a file that lies elsewhere."""
-    left = [inputs]
-    while left:
-        value = left.pop()
-        if isinstance(value, dict):
-            if "://" in str(value.get("path", ""))[:20]:
-                return True
-            left.extend(value.values())
-        elif isinstance(value, list):
-            left.extend(value)
-    return False
 
 
 def build(models: Sequence[Subject], examples: list[Path], store: Store[Kept]) -> Blocks:

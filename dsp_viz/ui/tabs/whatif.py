@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 
 from ...analysis import Analysis
-from ...figures import screen
+from ...figures import predictions
 from ...images import ImageError
 from ...importance import Importance, importance_steps
 from ...interventions import InterventionError, Restrict, from_json, to_json
@@ -146,7 +146,7 @@ class WhatIf:
         names = list(found.relevance)
         low, high = found.random_band()
         plots = [
-            screen.score_curves(names, own[: len(names)].numpy(), (below.numpy(), above.numpy()), title)
+            predictions.score_curves(names, own[: len(names)].numpy(), (below.numpy(), above.numpy()), title)
             for own, below, above, title in (
                 (found.curves.deletion, low.deletion, high.deletion, "% of the tokens taken away"),
                 (found.curves.insertion, low.insertion, high.insertion, "% of the tokens given back"),
@@ -216,7 +216,7 @@ def _bars(before: Analysis, after: Analysis) -> Any:
     chosen = [name for name, _ in before.top(4)]
     chosen += [name for name, _ in after.top(4) if name not in chosen]
     old, new = (dict(zip(r.classes, r.probabilities, strict=True)) for r in (before, after))
-    return screen.before_after(
+    return predictions.before_after(
         chosen, np.array([old[name] for name in chosen]), np.array([new[name] for name in chosen])
     )
 
