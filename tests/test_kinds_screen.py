@@ -46,7 +46,7 @@ def test_its_maps_are_drawn_with_their_sign(opened: Page) -> None:
     row = 64 * maps.block_maps(block, (4, 4))[0][0, 0].flatten()
     peak = int(row.abs().argmax())
     told = opened.locator(".dv-read").inner_text()
-    assert "token row 5, column 5 · block 3 · head 1 · 1× · inline" in told
+    assert "token row 5, column 5 · block 3 · head 1 · inline" in told
     shown = re.search(r"peak (\S+) × uniform at row (\d+), column (\d+)", told)
     assert shown is not None
     assert float(shown[1]) == pytest.approx(float(row[peak]), rel=0.01)
@@ -72,4 +72,4 @@ def test_its_parts_are_ranked(opened: Page) -> None:
     opened.locator("#rank").click()
     expect(opened.locator(".dm button")).to_have_count(3 * 3, timeout=READY)  # blocks × heads
     opened.locator(".dm button").nth(4).click()  # the second head of the second block
-    expect(opened.locator(".dv-read")).to_contain_text("block 2 · head 2 · 1× · inline", timeout=READY)
+    expect(opened.locator(".dv-read")).to_contain_text("block 2 · head 2 · inline", timeout=READY)

@@ -64,7 +64,7 @@ def test_a_place_is_kept_from_stage_to_stage(opened: Page) -> None:
     assert stages.locator("option").all_inner_texts() == ["1: 16×16", "2: 8×8", "3: 4×4"]
     stages.select_option("3: 4×4")
     expect(read).to_contain_text("token row 6, column 11 (row 2, column 3 of this layer's 4×4)", timeout=READY)
-    expect(read).to_contain_text("stage 3 · block 1 · head 1 · 1× · softmax")
+    expect(read).to_contain_text("stage 3 · block 1 · head 1 · softmax")
     stage.focus()
     stage.press("4")
     stage.press("ArrowLeft")  # one token of this grid
@@ -114,8 +114,8 @@ def test_two_models_of_other_grids_are_compared_at_one_place(opened: Page) -> No
     opened.get_by_label("same block, head").uncheck()
     choice = opened.locator('[aria-label="Side A"]')
     choice.get_by_role("combobox", name="Stage").select_option("1: 16×16")
-    expect(cells.nth(4)).to_have_text("stage 1 · block 1, head 1, 1×, same", timeout=READY)
-    expect(cells.nth(5)).to_contain_text("block 2, head 1, 1×, softmax")
+    expect(cells.nth(4)).to_have_text("stage 1 · block 1, head 1, same", timeout=READY)
+    expect(cells.nth(5)).to_contain_text("block 2, head 1, softmax")
     expect(opened.locator('[aria-label="Side B"]').get_by_text("Stage")).to_be_hidden()
     expect(cells.last).to_contain_text("class token: ")
     assert described(opened, "compare")["a"]["block"] == 0
@@ -126,7 +126,7 @@ def test_the_class_token_asks_and_its_share_is_told(opened: Page) -> None:
     read = opened.locator(".dv-read")
     expect(read).to_contain_text("class token: ", timeout=READY)
     opened.get_by_role("combobox", name="Asks").select_option("class token")
-    expect(read).to_contain_text("class token · block 2 · head 1 · 1× · softmax")
+    expect(read).to_contain_text("class token · block 2 · head 1 · softmax")
     block = dsp_viz.analyse(VIT, EXAMPLES[0]).trace.blocks[1]
     row = maps.block_maps(block, "class")[0][0, 0].flatten()
     others = maps.prefix_shares(block, "class")[0][0, 0]

@@ -93,7 +93,8 @@ def maps_sheet(
 
     for s, (scale, (where, pooled)) in enumerate(zip(maps, keys, strict=True)):
         left = panels_left + s * (group + _SCALE_GAP)
-        name = f"scale {pooled}×  ({where.rows}×{where.columns} keys)"
+        size = f"{where.rows}×{where.columns} keys"
+        name = f"scale {pooled}×  ({size})" if len(keys) > 1 else size
         sheet.text(left + group / 2, top - 0.26, name, size=10, ha="center")
         for t, stream in enumerate(streams):
             middle = left + t * column + (column - _GAP) / 2

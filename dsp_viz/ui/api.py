@@ -11,7 +11,7 @@ from ..interventions import KINDS, InterventionError, from_json
 from . import views
 from .kept import Source
 from .picture import Picture
-from .results import Results
+from .results import ModelError, Results
 
 _log = logging.getLogger("dsp_viz")
 
@@ -54,7 +54,7 @@ def add(results: Results, busy: dict[str, Any]) -> None:
         try:
             source = Source(picture, side, False, model, interventions=from_json(text))
             return views.summary(results.analysed(source)[0])
-        except (ImageError, InterventionError) as error:
+        except (ImageError, InterventionError, ModelError) as error:
             _log.warning("refused a request: %.300s", error)
             raise gr.Error(str(error), print_exception=False) from error
 

@@ -3,7 +3,6 @@
 import filecmp
 import json
 import logging
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -12,18 +11,18 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import gradio as gr
-from gradio.exceptions import InvalidPathError
 
 from ..images import ImageError
 from ..interventions import InterventionError, from_json, to_json
 from ..store import Store
 from ..subject import Subject
 from . import api, views
+from .blocks import Blocks
 from .kept import Kept, Source
 from .maps_view import MapsView
 from .pages import Page, Pages
 from .rail import SHOWN, Rail
-from .results import Results
+from .results import ModelError, Results
 from .tabs import Shown, Tab, Values
 from .tabs.compare import Comparison
 from .tabs.history import History
@@ -54,47 +53,6 @@ LOOKED = """() => {
   document.dispatchEvent(new CustomEvent('dsp:describe', { detail }));
   return [detail.said.block, detail.said.head];
 }"""
-
-
-class Blocks(gr.Blocks):
-    """Gradio's, with errors that are short: its own repeat what was sent, whole, in the answer and in the log.
-
-    Nor does it fetch what a client names by its address, which Gradio's would.
-
-    Attributes:
-        example_folders: where the examples lie, which are served to everybody.
-    """
-
-    example_folders: list[Path]
-
-    async def process_api(self, block_fn: Any, inputs: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        try:
-            if _names_an_address(inputs):
-                raise gr.Error("Nothing is fetched from elsewhere: upload the picture itself.", print_exception=False)
-            return await super().process_api(block_fn, inputs, *arguments, **options)
-        except gr.Error as error:
-            raise gr.Error(error.message[:600], print_exception=False) from None
-        except InvalidPathError:
-            raise gr.Error("Only pictures that were uploaded here can be read.", print_exception=False) from None
-        except Exception as error:
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
-            kind = f"The request failed ({type(error).__name__}): the app's log says where."
-            raise gr.Error(kind, print_exception=False) from None
-
-
-def _names_an_address(inputs: Any) -> bool:
-    """Whether the inputs hold, at any depth, a file that lies elsewhere."""
-    left = [inputs]
-    while left:
-        value = left.pop()
-        if isinstance(value, dict):
-            if "://" in str(value.get("path", ""))[:20]:
-                return True
-            left.extend(value.values())
-        elif isinstance(value, list):
-            left.extend(value)
-    return False
 
 
 def build(models: Sequence[Subject], examples: list[Path], store: Store[Kept]) -> Blocks:
@@ -157,12 +115,12 @@ class Screen:
         api.add(results, BUSY)
         self._listen(demo, places)
 
-    def _hiding(self, model: Subject) -> str:
-        """What hides the tabs that have nothing to show of a model: Gradio 6.31 cannot hide one later on.
+    def _hiding(self, model: Subject, kept: Kept | None = None) -> str:
+        """What hides the tabs that have nothing to show: Gradio 6.31 cannot hide one later on. See :meth:`Tab.fits`.
 
         A style for those in the row; the script of the page hides those in the menu of a narrow page by their titles.
         """
-        unfit = {name: tab.title for name, tab in self.tabs.items() if not tab.fits(model)}
+        unfit = {name: tab.title for name, tab in self.tabs.items() if not tab.fits(model, kept)}
         hidden = ", ".join(f'[data-tab-id="{name}"]' for name in unfit)
         titles = escape(json.dumps(list(unfit.values())))
         return f'<style data-unfit="{titles}">:is({hidden}) {{ display: none !important; }}</style>'
@@ -298,22 +256,29 @@ class Screen:
     # What is shown.
 
     def _shown(self, source: Source, values: Values, page: Page, view: str | None = None) -> Values:
-        """Show a result everywhere; for a bad file say why, and leave all else as it is."""
+        """Show a result everywhere. For a bad file, or a model that fails, say why and leave all else as it is; a page
+        that shows nothing yet shows the picture as its model was made to see it."""
         last = page.source
         try:
             shown, drawn = self._drawn(
                 source, values, moved=last is None or last.model != source.model or view is not None
             )
-        except ImageError as error:
-            _log.warning("refused a picture: %.300s", error)
+        except (ImageError, ModelError) as error:
+            _log.warning("shown nothing: %.300s", error)
             refused = {self.rail.message: views.notice(str(error))}
-            return refused if last is None else refused | {self.rail.picture: self.rail.field(last)}
+            if last is not None:
+                return {**self.rail.controls(last), **refused, self.rail.picture: self.rail.field(last)}
+            usual = self._results.usual(source)
+            if isinstance(error, ImageError) or usual == source:
+                return refused
+            return {**self._shown(usual, values, page, view=view), **self.rail.controls(usual), **refused}
         page.source = source
         told: Values = {
             self.source: source.text(),
             self.block: shown.block,
             self.head: shown.head,
             self.view: shown.kept.manifest.json(view=view),
+            self.fitting: self._hiding(self._results.models[source.model], shown.kept),
             **self.rail.show(shown.kept),
             **drawn,
         }
@@ -330,14 +295,14 @@ class Screen:
         shown = Shown(kept, block, min(max(values[self.head] or 0, 0), heads - 1))
         told: Values = {}
         if moved:
-            told = {self.fitting: self._hiding(model), **self.rail.follow(source)}
+            told = self.rail.follow(source)
             for tab in self.tabs.values():
                 told |= tab.follow(model)
             values = values | {c: u["value"] for c, u in told.items() if isinstance(u, dict) and "value" in u}
         opened = self.tabs.get(str(values[self.opened]))
         if opened is None:
             return shown, told
-        if not opened.fits(model):
+        if not opened.fits(model, kept):
             return shown, told | {self.opened: MAPS, self.all: gr.Tabs(selected=MAPS)}
         return shown, told | opened.show(shown, values)
 

@@ -1,6 +1,7 @@
 """Results of pictures: computed once, kept for the browsers while there is room."""
 
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +13,20 @@ from gradio.utils import get_upload_folder
 
 from ..analysis import Analysis, analyse_prepared
 from ..decoding import Decoder
+from ..interventions import InterventionError
 from ..store import Store, new_token
 from ..subject import MAX_SIDE, Prepared, Subject
 from .kept import Kept, Manifest, Source, keep, pieces
 from .picture import uploaded
 
+_log = logging.getLogger("dsp_viz")
+
 #: Sides that are offered, in units of what a model was trained for.
 SIZES = (1, 2, 4)
+
+
+class ModelError(ValueError):
+    """A model that fails on a picture as it was asked to see it; the message says how, and what to do."""
 
 
 class Results:
@@ -56,6 +64,10 @@ class Results:
         sides, theirs = (list(self.sides(name).values()) for name in (model, other))
         return sides[min(theirs.index(side), len(sides) - 1)]
 
+    def usual(self, source: Source) -> Source:
+        """The same picture as its model was made to see it: at its own side, and the middle."""
+        return source._replace(side=self.models[source.model].preparation.side, whole=False)
+
     def asked(self, text: str) -> Source | None:
         """What a page says that its result is of; None where it has none.
 
@@ -81,6 +93,7 @@ class Results:
         Raises:
             ImageError: the picture cannot be read.
             InterventionError: the model has no such part.
+            ModelError: the model fails.
         """
         kept = self.alive(self._tokens.get(source, ""))
         if kept is not None:
@@ -107,8 +120,21 @@ class Results:
         """The analysis of a source, computed now, and a note on its file or ""; errors as for :meth:`of`."""
         prepared = self.prepared(source)  # in a process of its own, so others may have their turn meanwhile
         name, model = Path(source.path).name, self.models[source.model]
-        with self.turn:
-            return analyse_prepared(model, prepared, interventions=source.interventions, name=name), prepared.note
+        try:
+            with self.turn:
+                return analyse_prepared(model, prepared, interventions=source.interventions, name=name), prepared.note
+        except InterventionError:
+            raise
+        except Exception as error:  # somebody's own network may raise anything
+            _log.warning("%s failed at %s px: %s: %.300s", model.name, source.side, type(error).__name__, error)
+            raise ModelError(self._failure(source, error)) from error
+
+    def _failure(self, source: Source, error: Exception) -> str:
+        said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])[:240]
+        usual = self.usual(source)
+        size = " of the whole picture" if source.whole else ""
+        remedy = "" if usual == source else f" It was made for {usual.side} px of a picture's middle: choose these."
+        return f"{source.model} fails at {source.side} px{size} ({said}).{remedy}"
 
     def prepared(self, source: Source) -> Prepared:
         """The picture of a source as its model sees it; errors as for :meth:`of`."""

@@ -25,9 +25,9 @@ from starlette.routing import Route
 
 from ..store import Store
 from . import modules, takeaway
+from .blocks import Blocks
 from .guard import MAX_UPLOAD, Guard
 from .kept import Kept
-from .layout import Blocks
 from .tabs.whatif import STEPS
 from .theme import HEAD, THEME, css
 

@@ -129,7 +129,8 @@ def _tables(manifest: Manifest, result: Analysis) -> str:
         return ""
     first, _ = next(iter(blocks.values()))
     heads, scales, _ = first.coefficients.shape[1:]
-    names = [f"{kind} {scale.pooled}×" for scale in first.scales for kind in (*maps.streams(first), "weight")]
+    sizes = [f" {scale.pooled}×" for scale in first.scales] if scales > 1 else [""]
+    names = [f"{kind}{size}" for size in sizes for kind in (*maps.streams(first), "weight")]
     rows = []
     called = block_names(manifest.layers)
     for b, (block, _) in blocks.items():

@@ -21,9 +21,7 @@ def prediction(result: Analysis) -> str:
     )
     best = f'<div class="prediction" role="list" aria-label="five best classes">{rows}</div>'
     if not result.classes:
-        best = (
-            '<div class="aside">This model has no classes: it gives features. Its maps are all there is to see.</div>'
-        )
+        best = '<div class="aside">This model has no classes: it gives features. It has maps, and no prediction.</div>'
     H, W = result.grid
     (width, height), (left, top, right, bottom) = result.frame.size, result.frame.box
     part = (

@@ -30,7 +30,8 @@ test("an address says what was said", () => {
     interventions: '[{"kind": "set_coefficient", "value": 0}]',
   };
   assert.deepEqual(readAddress(writeAddress(said)), said);
-  assert.deepEqual(readAddress(writeAddress({ query: "all", block: 2 })), { query: "all", block: 2 });
+  for (const query of ["all", "class", "CLS", "Register_1", "_jeton é.2"])
+    assert.deepEqual(readAddress(writeAddress({ query, block: 2 })), { query, block: 2 });
 });
 
 test("what goes without saying is not said", () => {

@@ -14,7 +14,7 @@ import {
 } from "../../dsp_viz/ui/view/cells.js";
 import { inkOf, limit, ONLY, OPPOSITE, ownScale, SAME, scaleOf, stopsOf } from "../../dsp_viz/ui/view/colours.js";
 import { windowBox } from "../../dsp_viz/ui/view/places.js";
-import { keyText } from "../../dsp_viz/ui/view/shown.js";
+import { keyText, saidOf, settings } from "../../dsp_viz/ui/view/shown.js";
 
 const one = (numbers, tone = {}) => {
   const values = Float32Array.from(numbers);
@@ -164,6 +164,7 @@ test("a choice becomes what the layer has", () => {
     [0, 1, 2].map((scale) => scaleName(several, scale)),
     ["1×", "4×", "layer"],
   );
+  assert.equal(scaleName(block(), 0), "");
   assert.deepEqual([scaleCount(several), scaleCount(block())], [3, 1]);
   const which = { head: 7, scale: 5, stream: 1 };
   fit(several, which);
@@ -177,4 +178,13 @@ test("a choice becomes what the layer has", () => {
     coefficients: [[[1]]],
   });
   assert.deepEqual([...allMaps(whole, [0, 1])[0][0][0]], [0.5, 0.5]);
+});
+
+test("a link says which token is drawn: one that the layer lacks does not ask", () => {
+  const result = { grid: [7, 5] };
+  const state = { ...settings(3, { H: 7, W: 5 }), asks: "CLS" };
+  assert.equal(saidOf(result, state, ["CLS", "register 1"]), "CLS");
+  assert.deepEqual(saidOf(result, state, []), [3, 2]);
+  assert.equal(saidOf(result, { ...state, all: true }, ["CLS"]), "all");
+  assert.deepEqual(saidOf(result, { ...state, asks: "" }, ["CLS"]), [3, 2]);
 });

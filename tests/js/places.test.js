@@ -27,6 +27,15 @@ test("a place of the page on a layer's own grid", () => {
   assert.deepEqual(rounded([3, 1], size(5, 3), size(5, 3)), [3, 1]);
 });
 
+test("a middle that lies on an edge belongs to the token after it, as in Python", () => {
+  assert.deepEqual(rounded([2, 2], size(5, 5), size(90, 6)), [45, 3]);
+  assert.deepEqual(rounded([5, 0], size(11, 3), size(22, 7)), [11, 1]);
+  for (let H = 1; H <= 40; H++)
+    for (let row = 0; row < H; row++)
+      for (const to of [2 * H, 6 * H, 18 * H])
+        assert.equal(rounded([row, 0], size(H, 1), size(to, 1))[0], ((2 * row + 1) * to) / (2 * H));
+});
+
 test("a step on a coarse grid leaves a place as exact as it was", () => {
   const [page, coarse] = [size(56, 56), size(7, 7)];
   const at = centre(page, [29, 3]);

@@ -44,8 +44,8 @@ class Tab(Protocol):
     @property
     def outputs(self) -> Sequence[Component | Block]: ...
 
-    def fits(self, model: Subject) -> bool:
-        """Whether the tab has anything to show of a model."""
+    def fits(self, model: Subject, kept: Kept | None = None) -> bool:
+        """Whether the tab has anything to show of a model, and of a result of it, once there is one."""
         ...
 
     def follow(self, model: Subject) -> Values:

@@ -9,7 +9,8 @@ import gradio as gr
 from ...images import ImageError
 from ...subject import Subject
 from .. import views
-from ..results import Results
+from ..kept import Kept
+from ..results import ModelError, Results
 from ..theme import COMPARE_JAVASCRIPT, COMPARE_MARKUP
 from . import Shown, Values
 
@@ -59,7 +60,7 @@ class Comparison:
         self.inputs = [*self.pictures, *self.models]
         self.outputs = [*self.pictures, *self.models, self.message, self.view]
 
-    def fits(self, model: Subject) -> bool:
+    def fits(self, model: Subject, kept: Kept | None = None) -> bool:
         return True
 
     def follow(self, model: Subject) -> Values:
@@ -72,8 +73,8 @@ class Comparison:
         named = {picture: gr.update(choices=choices, value=values[picture]) for picture in self.pictures}
         try:
             a, b = (self._of(shown, values[p], values[m]) for p, m in zip(self.pictures, self.models, strict=True))
-        except ImageError as error:
-            _log.warning("refused a picture: %.300s", error)
+        except (ImageError, ModelError) as error:
+            _log.warning("compared nothing: %.300s", error)
             return named | {self.message: views.notice(str(error))}
         return named | {self.message: "", self.view: {"a": a, "b": b}}
 

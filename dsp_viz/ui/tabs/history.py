@@ -9,6 +9,7 @@ import torch
 from ... import spectrum
 from ...figures import filters, screen
 from ...subject import Subject
+from ..kept import Kept, dsp_blocks
 from ..results import Results
 from . import Shown, Values
 from .drawings import Drawings
@@ -51,8 +52,11 @@ class History:
         self.inputs = [self.epoch]
         self.outputs = [*self.place.outputs, self.epoch, *self.plots]
 
-    def fits(self, model: Subject) -> bool:
-        return bool(model.history)
+    def fits(self, model: Subject, kept: Kept | None = None) -> bool:
+        """It is kept of each layer with DSP-Attention; one that was refused would shift all others."""
+        if not model.history:
+            return False
+        return kept is None or len(dsp_blocks(kept.result)) == len(model.history["filters"])
 
     def follow(self, model: Subject) -> Values:
         """The slider stands at the end of the model's training."""

@@ -11,7 +11,7 @@ from ... import spectrum
 from ...figures import filters, screen
 from ...subject import Subject
 from .. import views
-from ..kept import dsp_blocks
+from ..kept import Kept, dsp_blocks
 from ..results import Results
 from . import Shown, Values
 from .drawings import Drawings
@@ -38,8 +38,9 @@ class _Part:
         gr.HTML(about)
         self.place = Place(results)
 
-    def fits(self, model: Subject) -> bool:
-        return views.is_dsp(model)
+    def fits(self, model: Subject, kept: Kept | None = None) -> bool:
+        """All of its layers may have been refused."""
+        return views.is_dsp(model) if kept is None else bool(dsp_blocks(kept.result))
 
     def follow(self, model: Subject) -> Values:
         return {}

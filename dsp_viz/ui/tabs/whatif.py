@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import gradio as gr
 import numpy as np
 
-from ...figures import screen
+from ...analysis import Analysis
+from ...figures import predictions
 from ...images import ImageError
 from ...importance import Importance, importance_steps
 from ...interventions import InterventionError, Restrict, from_json, to_json
@@ -16,7 +17,8 @@ from ...steps import Steps
 from ...subject import Subject
 from ...trust import trust_steps
 from .. import views
-from ..results import Results
+from ..kept import Kept
+from ..results import ModelError, Results
 from ..stages import block_names
 from ..theme import MATTER_JAVASCRIPT, MATTER_MARKUP
 from . import Shown, Values, drawn
@@ -71,27 +73,28 @@ class WhatIf:
         self.message = gr.HTML(elem_id="whatif-message")
         self.bars = gr.Plot(label="Prediction before and after", visible=False, elem_id="before-after")
         self.view = CompareView(elem_id="whatif", visible=False)
-        gr.HTML(ABOUT_MATTER)
-        self.rank = gr.Button("Which part matters here?", elem_id="rank")
-        self.unranked = gr.HTML()
-        self.matter = MatterView(elem_id="matter")
-        gr.HTML(ABOUT_TRUST)
-        with gr.Row():
-            self.judge = gr.Button("Judge the maps of this picture", elem_id="judge")
-            self.stop = gr.Button("Stop")
-        self.verdict = gr.HTML(elem_id="verdict")
-        with gr.Row(equal_height=False):
-            self.deletion = gr.Plot(label="Deletion: the most relevant first", visible=False, elem_id="deletion")
-            self.insertion = gr.Plot(label="Insertion: the most relevant first", visible=False, elem_id="insertion")
+        with gr.Column() as self.classed:
+            gr.HTML(ABOUT_MATTER)
+            self.rank = gr.Button("Which part matters here?", elem_id="rank")
+            self.unranked = gr.HTML()
+            self.matter = MatterView(elem_id="matter")
+            gr.HTML(ABOUT_TRUST)
+            with gr.Row():
+                self.judge = gr.Button("Judge the maps of this picture", elem_id="judge")
+                self.stop = gr.Button("Stop")
+            self.verdict = gr.HTML(elem_id="verdict")
+            with gr.Row(equal_height=False):
+                self.deletion = gr.Plot(label="Deletion: the most relevant first", visible=False, elem_id="deletion")
+                self.insertion = gr.Plot(label="Insertion: the most relevant first", visible=False, elem_id="insertion")
         self.inputs = [self.controls.text, *self.controls.chosen]
-        self.outputs = [*self.controls.offered, self.controls.region, self.controls.text]
+        self.outputs = [*self.controls.offered, self.controls.region, self.controls.text, self.classed]
 
-    def fits(self, model: Subject) -> bool:
-        """Maps of any attention can be judged, and its parts ranked and changed; all of it asks for a class."""
-        return bool(model.classes)
+    def fits(self, model: Subject, kept: Kept | None = None) -> bool:
+        return True
 
     def follow(self, model: Subject) -> Values:
-        return self.controls.follow(model)
+        """Parts are ranked, and maps judged, by what they do for a class."""
+        return self.controls.follow(model) | {self.classed: gr.update(visible=bool(model.classes))}
 
     def show(self, shown: Shown, values: Values) -> Values:
         """What can be chosen, and the picture that a region is drawn on; what does not fit its grid leaves the list."""
@@ -106,7 +109,7 @@ class WhatIf:
         return told if len(fitting) == len(interventions) else told | {self.controls.text: to_json(fitting)}
 
     def compare(self, page: str, text: str) -> Values:
-        """Before and after."""
+        """Before and after: the maps, and of a model with classes what it says."""
         hidden = gr.update(visible=False)
         current = self._results.asked(page)
         if current is None:
@@ -117,20 +120,14 @@ class WhatIf:
                 raise InterventionError("Add at least one intervention above.")
             before = self._results.of(current)
             after = self._results.of(current._replace(interventions=interventions))
-        except (InterventionError, ImageError) as error:
+        except (InterventionError, ImageError, ModelError) as error:
             _log.warning("refused an intervention: %.300s", error)
             # What stands there is of another list.
             return {self.message: views.notice(str(error)), self.bars: hidden, self.view: hidden}
-        chosen = [name for name, _ in before.result.top(4)]
-        chosen += [name for name, _ in after.result.top(4) if name not in chosen]
-        old, new = (dict(zip(r.result.classes, r.result.probabilities, strict=True)) for r in (before, after))
-        figure = screen.before_after(
-            chosen, np.array([old[name] for name in chosen]), np.array([new[name] for name in chosen])
-        )
         sides = {"a": before.manifest.json(), "b": after.manifest.json(), "names": ["before", "after"]}
         return {
             self.message: "",
-            self.bars: drawn(figure),
+            self.bars: drawn(_bars(before.result, after.result)) if before.result.classes else hidden,
             self.view: gr.update(value=sides, visible=True),
         }
 
@@ -149,7 +146,7 @@ class WhatIf:
         names = list(found.relevance)
         low, high = found.random_band()
         plots = [
-            screen.score_curves(names, own[: len(names)].numpy(), (below.numpy(), above.numpy()), title)
+            predictions.score_curves(names, own[: len(names)].numpy(), (below.numpy(), above.numpy()), title)
             for own, below, above, title in (
                 (found.curves.deletion, low.deletion, high.deletion, "% of the tokens taken away"),
                 (found.curves.insertion, low.insertion, high.insertion, "% of the tokens given back"),
@@ -212,6 +209,16 @@ class WhatIf:
         }
         stale: list[Any] = [running, ranking, judging]
         page.change(lambda: gone, None, list(gone), cancels=stale, **own)
+
+
+def _bars(before: Analysis, after: Analysis) -> Any:
+    """The best classes of either."""
+    chosen = [name for name, _ in before.top(4)]
+    chosen += [name for name, _ in after.top(4) if name not in chosen]
+    old, new = (dict(zip(r.classes, r.probabilities, strict=True)) for r in (before, after))
+    return predictions.before_after(
+        chosen, np.array([old[name] for name in chosen]), np.array([new[name] for name in chosen])
+    )
 
 
 def _row(found: Importance, index: int, block: Layer) -> list[dict[str, Any]]:

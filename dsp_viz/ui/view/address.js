@@ -36,7 +36,7 @@ const flag = kind((text) => (text === "true" || text === "false" ? text === "tru
 const share = kind((text) => (/^(0(\.\d{1,4})?|1(\.0{1,4})?)$/.test(text) ? Number(text) : undefined));
 /** A token of the grid, all of them, or one without a place by its name. @type {Kind<string | [number, number]>} */
 const token = kind((text) => {
-  if (/^[a-z][a-z0-9 _-]{0,39}$/.test(text)) return text;
+  if (/^[\p{L}_][\p{L}\p{N} _.-]{0,39}$/u.test(text)) return text;
   const found = numbers(text, 2);
   return found && [found[0], found[1]];
 });

@@ -31,8 +31,14 @@ export function hasIndex({ finish, streams }) {
 /** A layer with several scales has a last one: its effective map. @param {Block} block */
 export const scaleCount = ({ scales }) => scales.length + (scales.length > 1 ? 1 : 0);
 
-/** @param {Block} block @param {number} scale */
-export const scaleName = ({ scales }, scale) => (scale < scales.length ? `${scales[scale].pooled}×` : "layer");
+/** What a scale is called; "" where a layer has only one. @param {Block} block @param {number} scale */
+export function scaleName({ scales }, scale) {
+  if (scales.length === 1) return "";
+  return scale < scales.length ? `${scales[scale].pooled}×` : "layer";
+}
+
+/** Names in a row, without those that go without saying. @param {string[]} names @param {string} between */
+export const joined = (names, between) => names.filter(Boolean).join(between);
 
 /** A token without a place in words. @param {string} name */
 export const tokenName = (name) => (/\d$/.test(name) ? name : `${name} token`);

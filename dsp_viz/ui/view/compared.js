@@ -1,6 +1,6 @@
 // What a comparison shows, as values and words: no canvas, no control.
 
-import { cell, entropyText, hasIndex, prefixText, scaleName } from "./cells.js";
+import { cell, entropyText, hasIndex, joined, prefixText, scaleName } from "./cells.js";
 import { limit, SAME, scaleOf } from "./colours.js";
 import { sameShare } from "./maths.js";
 import { onGrid, tokenAt } from "./places.js";
@@ -65,7 +65,7 @@ export function differenceText({ map, scale }, hint) {
 
 /** @param {Side} side */
 export const mapName = ({ result: { layers }, block, index, head, scale, stream }) =>
-  `${blockText(layers, index)}, head ${head + 1}, ${scaleName(block, scale)}, ${block.streams[stream].name}`;
+  joined([blockText(layers, index), `head ${head + 1}`, scaleName(block, scale), block.streams[stream].name], ", ");
 
 /** The numbers of a side, as the rows of the table have them. @param {Side} side @param {boolean} all */
 export function columnsOf(side, all) {

@@ -36,7 +36,8 @@ export function fill(select, sides) {
   }[key]();
   offerOptions(select, names);
   select.value = String({ ...side, stage, block: inStage }[key]);
-  if (key === "stage" && select.parentElement) select.parentElement.hidden = stages.length < 2;
+  const sole = names.length < 2 && (key === "stage" || key === "scale"); // goes without saying
+  if (select.parentElement) select.parentElement.hidden = sole;
 }
 
 /**

@@ -32,8 +32,24 @@ export function tokenAt(grid, [y, x]) {
   return within(grid, [row, Math.floor(((x - left) * grid.W) / (right - left))]);
 }
 
-/** A token of one grid on another. @param {Place} place @param {Cells} from @param {Cells} to @returns {Place} */
-export const rounded = (place, from, to) => tokenAt(to, centre(from, place));
+/**
+ * A token of one grid on another: the one there that its middle lies in, or the nearest.
+ *
+ * @param {Place} place @param {Cells} from @param {Cells} to
+ * @returns {Place}
+ */
+export function rounded(place, from, to) {
+  const [a, b] = [from.box ?? WHOLE, to.box ?? WHOLE];
+  /** @param {0 | 1} axis @param {number} n @param {number} m */
+  const along = (axis, n, m) => {
+    const odd = 2 * place[axis] + 1;
+    // Whole numbers, as Python counts: shares would fall short of an edge that a middle lies on.
+    if (a[axis] === b[axis] && a[axis + 2] === b[axis + 2]) return Math.floor((odd * m) / (2 * n));
+    const middle = a[axis] + ((a[axis + 2] - a[axis]) * odd) / (2 * n);
+    return Math.floor(((middle - b[axis]) / (b[axis + 2] - b[axis])) * m + 1e-9);
+  };
+  return within(to, [along(0, from.H, to.H), along(1, from.W, to.W)]);
+}
 
 /** What the pointer is nearest to in the picture. @param {Place} at shares, or beyond @returns {Place} */
 export const inPicture = ([y, x]) => [clamp(y, 0, 1 - 1e-9), clamp(x, 0, 1 - 1e-9)];

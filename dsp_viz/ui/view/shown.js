@@ -5,6 +5,7 @@ import {
   entropyText,
   fit,
   hasIndex,
+  joined,
   percent,
   prefixOf,
   prefixText,
@@ -69,6 +70,17 @@ export function shownOf(result, index, block, state) {
   const asked = rounded(queryOf(result, state), pageGrid(result), block.grid);
   const named = block.prefix.find((name) => name === state.asks);
   return { result, index, asked, ...rowsOf(block, state.all ? "all" : (named ?? asked)) };
+}
+
+/**
+ * What a link says of the query: what is drawn. A token that only other layers have is not.
+ *
+ * @param {Result} result @param {State} state @param {string[]} prefix names of the layer's tokens without a place
+ * @returns {string | Place}
+ */
+export function saidOf(result, state, prefix) {
+  if (state.all) return "all";
+  return prefix.includes(state.asks) ? state.asks : queryOf(result, state);
 }
 
 /** The token that asks, framed, where it has a place. @param {Shown} shown @returns {Frame[]} */
@@ -175,7 +187,7 @@ export function textOf(shown, state, { values, window, H, W }) {
   const names = [scaleName(shown.block, scale), streamName(shown, state, stream)];
   return {
     asked: askedText(shown, state),
-    which: [blockText(shown.result.layers, shown.index), `head ${head + 1}`, ...names].join(" · "),
+    which: joined([blockText(shown.result.layers, shown.index), `head ${head + 1}`, ...names], " · "),
     numbers: `peak ${values[peak].toPrecision(3)} × uniform at ${where}${entropy && ` · entropy ${entropy}`}${others}`,
   };
 }
@@ -184,7 +196,7 @@ export function textOf(shown, state, { values, window, H, W }) {
 export function smallText(shown, state, which) {
   const { values } = cellOf(shown, state, which);
   const entropy = entropyOf(shown, state, which, 3);
-  const name = `${scaleName(shown.block, which.scale)}, ${streamName(shown, state, which.stream)}`;
+  const name = joined([scaleName(shown.block, which.scale), streamName(shown, state, which.stream)], ", ");
   const peak = values[peakOf(values)].toPrecision(3);
   const numbers = `peak ${peak} × uniform${entropy && `, entropy ${entropy}`}${othersText(shown, which)}`;
   return `head ${which.head + 1}, ${name}: ${numbers}`;

@@ -1,7 +1,7 @@
 // What can be taken away from the view of the maps.
 
 import { writeAddress } from "./address.js";
-import { scaleName, zoomed } from "./cells.js";
+import { joined, scaleName, zoomed } from "./cells.js";
 import { scaleOf } from "./colours.js";
 import { find, saveBlob } from "./elements.js";
 import { fetched, pieceAddress, tellFault } from "./pieces.js";
@@ -81,7 +81,7 @@ function mapsSheet({ state, picture }, shown) {
     return [words(x(h % across, 0) - 12, y + tall / 2, `head ${h + 1}`, "end"), ...maps];
   });
   const names = columns.flatMap((column, i) => {
-    const name = `${scaleName(block, column.scale)} ${streamName(shown, state, column.stream)}`;
+    const name = joined([scaleName(block, column.scale), streamName(shown, state, column.stream)], " ");
     return Array.from({ length: across }, (_, beside) => words(x(beside, i) + wide / 2, head - 10, name, "middle"));
   });
   const { asked, which, numbers } = textOf(shown, state, chosen);

@@ -9,7 +9,7 @@ import { find, offerOptions, redrawing } from "./elements.js";
 import { onDescribe, onLook } from "./events.js";
 import { loadBlock, loadPicture, proofOf, tellFault } from "./pieces.js";
 import { centre, clamp, within } from "./places.js";
-import { pageGrid, queryOf, settings, shownOf } from "./shown.js";
+import { pageGrid, saidOf, settings, shownOf } from "./shown.js";
 import { levelsOf, stageNames, stagesOf } from "./stages.js";
 
 /** @typedef {import("./events.js").Wanted} Wanted */
@@ -131,8 +131,9 @@ export class View {
   /** What a link says of the view. @returns {import("./address.js").Said} */
   said() {
     const { all, asks, at, ...rest } = this.state;
-    const place = this.result && queryOf(this.result, this.state);
-    return { ...rest, query: all || !place ? "all" : asks || place };
+    // Of a layer that is on its way nothing is known yet.
+    const prefix = this.shown?.index === rest.block ? this.shown.block.prefix : asks ? [asks] : [];
+    return { ...rest, query: this.result ? saidOf(this.result, this.state, prefix) : "all" };
   }
 
   /** Says which stage and block is looked at; its bytes may still be on their way. @param {Result} result */

@@ -1,0 +1,52 @@
+"""Gradio's Blocks, with errors that are short and nothing fetched from elsewhere."""
+
+import logging
+import traceback
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.exceptions import InvalidPathError
+
+_log = logging.getLogger("dsp_viz")
+
+
+class Blocks(gr.Blocks):
+    """Gradio's, with errors that are short: its own repeat what was sent, whole, in the answer and in the log.
+
+    Nor does it fetch what a client names by its address, which Gradio's would.
+
+    Attributes:
+        example_folders: where the examples lie, which are served to everybody.
+    """
+
+    example_folders: list[Path]
+
+    async def process_api(self, block_fn: Any, inputs: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        try:
+            if _names_an_address(inputs):
+                raise gr.Error("Nothing is fetched from elsewhere: upload the picture itself.", print_exception=False)
+            return await super().process_api(block_fn, inputs, *arguments, **options)
+        except gr.Error as error:
+            raise gr.Error(error.message[:600], print_exception=False) from None
+        except InvalidPathError:
+            raise gr.Error("Only pictures that were uploaded here can be read.", print_exception=False) from None
+        except Exception as error:
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
+            kind = f"The request failed ({type(error).__name__}): the app's log says where."
+            raise gr.Error(kind, print_exception=False) from None
+
+
+def _names_an_address(inputs: Any) -> bool:
+    """Whether the inputs hold, at any depth, a file that lies elsewhere."""
+    left = [inputs]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if "://" in str(value.get("path", ""))[:20]:
+                return True
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+    return False
