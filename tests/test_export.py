@@ -176,7 +176,10 @@ def test_a_caption_tells_what_was_changed_and_fits(model: dsp_viz.Subject) -> No
         assert shown[0].endswith(".jpeg")
     softmax = dsp_viz.analyse(dsp_viz.load("softmax_tiny"), EXAMPLES[0].read_bytes())
     assert softmax.name == ""
-    assert not any("name" in t.get_text() for t in export.maps_figure(softmax, block=0, query="all").texts)
+    titles = [t.get_text() for t in export.maps_figure(softmax, block=0, query="all").texts]
+    assert not any("name" in title for title in titles)
+    assert "16×16 keys" in titles  # of the only scale
+    assert not any("scale" in title for title in titles)
     narrow = export.maps_figure(dataclasses.replace(softmax, name="W" * 300), block=0, query=(0, 0))
     narrow.savefig(io.BytesIO(), format="png", dpi=50)
     ends = [text.get_window_extent().x1 for text in narrow.texts[:4]]

@@ -182,3 +182,11 @@ def test_epochs_share_a_scale() -> None:
     values[1, 0, 0, 0, 0] = 1.5
     trace = screen.coefficients(values[0], NAMES[: len(values[0])], among=values).data[0]
     assert (trace.zmin, trace.zmax) == (0.5, 1.5)
+
+
+def test_an_only_scale_goes_without_saying() -> None:
+    one, two = (screen.coefficients([np.ones((3, scales, 2))], ["block 1"]) for scales in (1, 2))
+    assert list(one.layout.xaxis.ticktext) == [""]
+    assert list(two.layout.xaxis.ticktext) == ["1", "2"]
+    assert [any("scale" in a.text for a in figure.layout.annotations) for figure in (one, two)] == [False, True]
+    assert [figure.data[0].hovertemplate[:10] for figure in (one, two)] == ["%{y}<br>c ", "scale %{x}"]

@@ -167,8 +167,11 @@ def coefficients(
             sheet[top : top + len(block), left : left + block.shape[1]] = block[..., stream]
     spread = max(0.05, *(float(np.abs(block - 1).max()) for block in (values if among is None else among)))
     ticks = [1 - spread, 1 - spread / 2, 1.0, 1 + spread / 2, 1 + spread]
+    several = max(block.shape[1] for block in values) > 1  # else the only scale goes without saying
     scales = [
-        (left + s, str(2**s)) for block, left in zip(values, starts[:-1], strict=True) for s in range(block.shape[1])
+        (left + s, str(2**s) if several else "")
+        for block, left in zip(values, starts[:-1], strict=True)
+        for s in range(block.shape[1])
     ]
     rows = [*range(heads), *range(heads + 1, 2 * heads + 1)]
     names = [f"{stream} · head {i + 1}" for stream in ("same", "opposite") for i in range(heads)]
@@ -179,7 +182,7 @@ def coefficients(
             zmax=1 + spread,
             colorscale=DIVERGING,
             colorbar=colour_bar("coefficient c (1 = as initialised)", ticks, [f"{t:.3g}" for t in ticks]),
-            hovertemplate="scale %{x}, %{y}<br>c = %{z:.3f}<extra></extra>",
+            hovertemplate=f"{'scale %{x}, ' * several}%{{y}}<br>c = %{{z:.3f}}<extra></extra>",
             hoverongaps=False,
             xgap=1,
             ygap=1,
@@ -194,7 +197,8 @@ def coefficients(
         at = {"x": (left + right) / 2 - 1, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 20}
         figure.add_annotation(text=f"<b>{_two_lines(name)}</b>", showarrow=False, **at)
     scale_title = {"x": 0, "xref": "paper", "xanchor": "right", "y": 1, "yref": "paper", "yanchor": "bottom"}
-    figure.add_annotation(text="scale ×", showarrow=False, xshift=-6, **scale_title)
+    if several:
+        figure.add_annotation(text="scale ×", showarrow=False, xshift=-6, **scale_title)
     plain = {"ticks": "", "showgrid": False, "zeroline": False, "tickangle": 0}
     figure.update_xaxes(tickvals=[at for at, _ in scales], ticktext=[name for _, name in scales], side="top", **plain)
     figure.update_yaxes(tickvals=rows, ticktext=names, autorange="reversed", **plain)
