@@ -90,9 +90,9 @@ def settings(result: Analysis) -> dict[str, Any]:
         ``name`` of the picture; ``model`` and ``digest``; ``versions`` of dsp-attention, torch and numpy;
         ``classes``, each with its probability, in the order of the logits; ``grid`` (rows, columns); ``frame``: see
         :class:`dsp_viz.images.Frame`; ``seconds`` of the forward pass; ``interventions`` in it; ``verified``: how far
-        the maps were off from what the layers put out, see :mod:`dsp_viz.proof`; ``refused``: layers that are not
-        there, and why; ``layers``: of each its ``name``, ``kind``, ``stage``, ``prefix``, rule (``finish``),
-        ``epsilon`` and ``streams``.
+        the maps were off from what the layers put out, see :mod:`dsp_viz.proof`; ``rounded``: to which type coarser
+        than float32 that was, or ""; ``refused``: layers that are not there, and why; ``layers``: of each its
+        ``name``, ``kind``, ``stage``, ``prefix``, rule (``finish``), ``epsilon`` and ``streams``.
     """
     frame = result.frame
     return {
@@ -112,6 +112,7 @@ def settings(result: Analysis) -> dict[str, Any]:
         },
         "seconds": result.seconds,
         "verified": result.verified,
+        "rounded": result.trace.rounded,
         "refused": list(result.trace.refused),
         "layers": [
             {

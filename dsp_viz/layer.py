@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import pairwise, product
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 #: How a row of query ``i`` is made of ``s_j = Σ_p l_ip·r_jp``: ``s_j / (Σ_j s_j + N ε)``, ``s_j``, ``softmax_j(s_j)``.
@@ -188,6 +189,12 @@ class Layer:
     dynamic: bool = False
     parts: Parts | None = None
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The coarsest of the types that its factors, values and output have."""
+        tensors = [self.output, *(t for scale in self.scales for t in (scale.left, scale.right, scale.values))]
+        return max((tensor.dtype for tensor in tensors), key=lambda dtype: torch.finfo(dtype).eps)
+
     def __post_init__(self) -> None:
         """
         Raises:
@@ -235,6 +242,13 @@ class Trace:
     blocks: tuple[Layer, ...]
     verified: float
     refused: tuple[str, ...] = ()
+
+    @property
+    def rounded(self) -> str:
+        """The coarsest type that a layer works in, where that is coarser than float32, such as ``"bfloat16"``; else
+        "". Maps are as exact as that."""
+        coarsest = max((block.dtype for block in self.blocks), key=lambda dtype: torch.finfo(dtype).eps)
+        return str(coarsest).removeprefix("torch.") if torch.finfo(coarsest).bits < 32 else ""
 
     @property
     def grid(self) -> Grid:

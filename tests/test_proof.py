@@ -3,19 +3,23 @@
 import math
 from dataclasses import replace
 
+import pyramid
 import pytest
 import torch
+from PIL import Image
 from timm_models import build, pictures
 from torch import Tensor, nn
 
 import dsp_viz
 from dsp_attention import SoftmaxAttention
+from dsp_viz import export
 from dsp_viz.interventions import Restrict, SetCoefficient, applied
 from dsp_viz.kinds import KINDS, softmax
 from dsp_viz.kinds.kind import Seen
 from dsp_viz.layer import Layer
 from dsp_viz.proof import checked, error
 from dsp_viz.trace import trace
+from dsp_viz.ui.kept import Manifest
 
 H, W, DIM = 5, 3, 6
 
@@ -114,3 +118,14 @@ def test_a_layer_that_is_used_twice_can_be_changed() -> None:
             torch.testing.assert_close(network(x), plain)
     with applied(network, [Restrict(grid=grid, tokens=every[:2])]):
         assert not torch.allclose(network(x), plain)
+
+
+@pytest.mark.parametrize(("dtype", "rounded"), [(torch.bfloat16, "bfloat16"), (torch.float32, "")])
+def test_what_is_rounded_is_said(dtype: torch.dtype, rounded: str) -> None:
+    """Then much less is verified: scores that are 1.2 times as large may pass in bfloat16."""
+    subject = pyramid.subject()
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        found = dsp_viz.analyse(subject, Image.new("RGB", (64, 64), "teal"))
+    assert found.trace.rounded == rounded
+    assert export.settings(found)["rounded"] == rounded
+    assert Manifest.of(found).rounded == rounded

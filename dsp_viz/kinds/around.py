@@ -14,8 +14,8 @@ from ..hooks import Point
 from ..layer import Grid, Layer
 from .kind import Entries, Kind, Seen, Unreadable
 
-#: The path by which a reader asks for what is around its layer.
-AROUND = ".."
+#: The path by which a reader asks for what is around its layer; no module has it.
+AROUND = "/.."
 
 
 class Tokens(NamedTuple):

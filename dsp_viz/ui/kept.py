@@ -55,6 +55,7 @@ class Manifest:
         side, whole, stretch: how it became the input, see :class:`Source`. note: on the file, or "".
         best: the most probable class and its probability, or None. changed: whether anything was intervened on.
         verified: largest relative error of what the maps rebuild, see :attr:`dsp_viz.Analysis.verified`.
+        rounded: see :attr:`dsp_viz.layer.Trace.rounded`.
         refused: a sentence for each layer that is not shown.
     """
 
@@ -72,6 +73,7 @@ class Manifest:
     best: tuple[str, float] | None
     changed: bool
     verified: float | None
+    rounded: str
     refused: tuple[str, ...]
 
     @classmethod
@@ -102,6 +104,7 @@ class Manifest:
             best=next(iter(result.top(1)), None),
             changed=bool(result.interventions),
             verified=result.verified,
+            rounded=result.trace.rounded,
             refused=result.trace.refused,
         )
 

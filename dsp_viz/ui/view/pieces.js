@@ -18,6 +18,7 @@ import { decode } from "./layer.js";
  * @property {boolean} [stretch]
  * @property {[string, number] | null} best class and its probability
  * @property {number | null} [verified] largest relative error with which maps rebuild what a layer put out
+ * @property {string} [rounded] to which type coarser than float32 the numbers were, or ""
  * @property {string[]} [refused] what is said of layers that are not shown
  * @property {string | null} [view] part of a link that restores the settings
  * @property {Record<string, string>} [pieces] in a page that was taken away: base64
@@ -32,7 +33,8 @@ import { decode } from "./layer.js";
  */
 
 /** How exactly the maps rebuild what the layers put out, where that is known. @param {Result} result */
-export const proofOf = ({ verified }) => (verified == null ? [] : [`maps verified: ${verified.toExponential(1)}`]);
+export const proofOf = ({ verified, rounded }) =>
+  verified == null ? [] : [`maps verified: ${verified.toExponential(1)}${rounded ? `, rounded to ${rounded}` : ""}`];
 
 /** @param {Result} result @param {string | number} piece */
 export function pieceAddress(result, piece) {
