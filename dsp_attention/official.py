@@ -26,6 +26,9 @@ ALPHA = 4.0
 PVT = ("block1.0.attn.qg.weight", "block1.0.attn.power")
 SWIN = ("layers.0.blocks.0.attn.qkvg.weight", "layers.0.blocks.0.attn.power")
 
+#: Most stages; the published ones have 4.
+STAGES = 6
+
 #: How many faults and keys an error names, and how much of a key.
 SHOWN, KEY = 3, 100
 
@@ -52,7 +55,7 @@ def from_official(
             it can be told, or the first keys that are missing, unexpected, or of another shape.
     """
     if alpha is not None and not 0 < alpha < math.inf:
-        raise ValueError(f"alpha={alpha}: the range of the power must be positive")
+        raise ValueError(f"alpha={alpha}: the range of the power must be positive and finite")
     for key, tensor in tensors.items():
         if not isinstance(key, str) or not isinstance(tensor, Tensor):
             raise ValueError(f"{str(key)[:KEY]!r} holds {type(tensor).__name__}: a state dict holds tensors by name")
@@ -111,7 +114,7 @@ def _near_miss(found: Mapping[str, Tensor]) -> str | None:
 
 def _pvt(shapes: Shapes) -> dict[str, Any]:
     """The architecture of a PVT, from one tensor for each size."""
-    stages = range(1, 1 + _counted(shapes, r"patch_embed(\d+)\."))
+    stages = range(1, 1 + _staged(shapes, r"patch_embed(\d+)\."))
     embeddings = [_shape(shapes, f"patch_embed{i}.proj.weight", 4) for i in stages]
     first = [f"block{i}.0" for i in stages]
     return _arguments(shapes, first, embeddings[0], attention=["polaformer"] * len(first)) | {
@@ -127,7 +130,7 @@ def _pvt(shapes: Shapes) -> dict[str, Any]:
 
 def _swin(shapes: Shapes) -> dict[str, Any]:
     """The architecture of a Swin, from one tensor for each size."""
-    stages = range(_counted(shapes, r"layers\.(\d+)\."))
+    stages = range(_staged(shapes, r"layers\.(\d+)\."))
     embedding = _shape(shapes, "patch_embed.proj.weight", 4)
     first = [f"layers.{i}.blocks.0" for i in stages]
     table = "attn.relative_position_bias_table"
@@ -164,7 +167,7 @@ def _arguments(shapes: Shapes, first: list[str], embedding: tuple[int, ...], att
         name = "relative_position_bias_table" if kind == "window" else "power"
         heads.append(_shape(shapes, f"{block}.attn.{name}", 2 if kind == "window" else 4)[1])
         hidden, dim = _shape(shapes, f"{block}.mlp.fc1.weight", 2)
-        ratios.append(hidden // dim if hidden % dim == 0 else hidden / dim)
+        ratios.append(_ratio(hidden, dim))
     return {
         "image_size": side * embedding[2],
         "num_heads": heads,
@@ -174,6 +177,14 @@ def _arguments(shapes: Shapes, first: list[str], embedding: tuple[int, ...], att
         "qkv_bias": any(f"{first[0]}.attn.{name}.bias" in shapes for name in ("qg", "qkvg")),
         "kernel_size": _shape(shapes, f"{first[0]}.attn.dwc.weight", 4)[2],
     }
+
+
+def _ratio(hidden: int, dim: int) -> float:
+    """The ratio of which the model makes ``int(dim·ratio)``, which has to be ``hidden``."""
+    if hidden % dim == 0:
+        return hidden // dim
+    ratio = hidden / dim
+    return ratio if int(dim * ratio) == hidden else math.nextafter(ratio, math.inf)
 
 
 def _pvt_table(arguments: dict[str, Any]) -> Shapes:
@@ -285,6 +296,12 @@ def _counted(shapes: Shapes, pattern: str) -> int:
     """How many numbers stand at the beginning of keys; that they are the first ones is checked with the names."""
     matches = (re.match(pattern, key) for key in shapes)
     return len({match[1] for match in matches if match})
+
+
+def _staged(shapes: Shapes, pattern: str) -> int:
+    if (count := _counted(shapes, pattern)) > STAGES:
+        raise ValueError(f"not as PolaFormer's code saves it: {count} stages; at most {STAGES} are read")
+    return count
 
 
 def _listed(keys: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from . import images
 from .interventions import Intervention, InterventionError, applied
 from .maps import Query
 from .subject import Prepared, Subject
-from .trace import Trace, trace
+from .trace import Trace, shown, trace
 
 if TYPE_CHECKING:
     from .figures.print import PrintFigure
@@ -142,7 +142,7 @@ def analyse_prepared(
     """
     interventions = tuple(interventions)
     x = prepared.input.to(model.device)
-    with applied(model, interventions):
+    with applied(model, interventions, shown(model, x) if interventions else None):
         start = time.perf_counter()
         result = trace(model, x)
         seconds = time.perf_counter() - start

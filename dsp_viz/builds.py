@@ -29,10 +29,6 @@ def size(most: int) -> Any:
     return Field(strict=True, ge=1, le=most)
 
 
-#: One entry for each stage of a pyramid.
-Stages = Field(min_length=1, max_length=6)
-
-
 @final
 @with_config(ConfigDict(extra="forbid"))
 class Build(TypedDict, total=False):
@@ -78,7 +74,7 @@ class Pyramid(TypedDict, total=False):
     position_embedding: Flag
     final_norm: Flag
     norm_eps: Annotated[float, Field(strict=True, gt=0, le=1)]
-    window: Annotated[int, size(256)]
+    window: Annotated[int, size(32)]  # memory grows with its fourth power
     qkv_bias: Flag
     alpha: Annotated[float, Field(strict=True, gt=0, le=100)]
     kernel_size: Annotated[int, size(63)]

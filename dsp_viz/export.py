@@ -202,8 +202,7 @@ def _seen(block: Layer, query: maps.Query, scale: Scale, found: Tensor) -> tuple
     if scale.window is not None and isinstance(query, tuple):
         rows, columns = next(b for b in scale.window.boxes(keys) if query[0] in b[0] and query[1] in b[1])
         found = found[..., rows.start : rows.stop, columns.start : columns.stop]
-        edges = rows.start / keys.rows, columns.start / keys.columns, rows.stop / keys.rows, columns.stop / keys.columns
-        keys = Grid(len(rows), len(columns), edges)
+        keys = keys.part(rows, columns)
     placed = keys.rows * keys.columns
     return _array(found) * ((placed + len(block.prefix)) / placed), keys
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .layer import Layer, Scale
+from .layer import WHOLE, Layer, Scale
 from .rows import rows
 
 #: The format that is written, and the newest that is read.
@@ -99,6 +99,8 @@ def encode(block: Layer) -> bytes:
         "weights": block.weights[0].tolist(),
         "scales": scales,
     }
+    if block.grid.box != WHOLE:
+        header["box"] = block.grid.box
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
     return b"".join([struct.pack("<I", len(text)), text, *map(_padded, arrays)])

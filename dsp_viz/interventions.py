@@ -4,7 +4,8 @@ No weight is changed. What DSP-Attention has of its own is changed where it is c
 replaced (:mod:`dsp_viz.hooks`). All else is done to the record of a layer, whatever its attention, and the layer puts
 out what the changed record gives (:mod:`dsp_viz.rebuilding`).
 
-Blocks, heads and scales count from 0; ``None`` means every one.
+Blocks, heads and scales count from 0; ``None`` means every one. Blocks are those of a trace: layers that are not shown
+do not count.
 """
 
 import warnings
@@ -191,8 +192,15 @@ def offers(model: nn.Module) -> tuple[str, ...]:
 
 
 @contextmanager
-def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator[None]:
+def applied(
+    model: nn.Module, interventions: Iterable[Intervention], shown: Sequence[str] | None = None
+) -> Iterator[None]:
     """Run what the body runs with these interventions, only in this context; later ones act on earlier ones' result.
+
+    Args:
+        model: with attention that is known here. interventions: in this order.
+        shown: paths of the layers that ``block`` counts, see :func:`dsp_viz.trace.shown`; by default all that are
+            known, which are others where one of them is not shown.
 
     Raises:
         InterventionError: at once, while the body runs, or after it: the model lacks the part that an intervention
@@ -210,7 +218,7 @@ def applied(model: nn.Module, interventions: Iterable[Intervention]) -> Iterator
                 f"{short(intervention)} is no intervention: give values such as SetCoefficient(value=0), in a "
                 "list; from_json makes them from JSON"
             )
-    every = list(all_layers(model)) if interventions else []
+    every = list(all_layers(model) if shown is None else shown) if interventions else []
     dsp = dsp_layers(model)
     for intervention in interventions:
         if intervention.kind not in offers(model):

@@ -7,9 +7,9 @@ the three rules makes a row of them; nothing that reads a record needs to know w
 Axes as in :mod:`dsp_attention`, with ``P`` parts of the factors, ``r`` numbers in each: ``l·r`` sums over both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import pairwise, product
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -41,6 +41,13 @@ class Grid:
     def size(self) -> tuple[int, int]:
         """``(rows, columns)``."""
         return self.rows, self.columns
+
+    def part(self, rows: range, columns: range) -> "Grid":
+        """The grid of some of its cells, a rectangle."""
+        top, left, bottom, right = self.box
+        tall, wide = (bottom - top) / self.rows, (right - left) / self.columns
+        start, stop = (top + tall * rows.start, left + wide * columns.start), (tall * rows.stop, wide * columns.stop)
+        return Grid(len(rows), len(columns), (*start, top + stop[0], left + stop[1]))
 
     def pooled(self, factor: int) -> "Grid":
         """The grid whose cells hold ``factor × factor`` of this one's, fewer at the end of an odd side."""
@@ -195,6 +202,22 @@ class Layer:
                     f"{self.name}: windows need the rule softmax, one grid, and no prefix tokens; here are "
                     f"{self.finish}, {sorted(grids)} and {len(self.prefix)} prefix tokens"
                 )
+
+
+def near(record: Layer) -> Layer:
+    """The record on the CPU, as it is where it lies there."""
+    found: Layer = record if record.output.device.type == "cpu" else _on_cpu(record)
+    return found
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {name: _on_cpu(part) for name, part in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _on_cpu(getattr(value, f.name)) for f in fields(value)})
+    return tuple(map(_on_cpu, value)) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,20 @@ def place(query: Query, grid: Grid, other: Grid) -> Query:
     if not isinstance(query, tuple | list):
         return query
     check(query, grid.size)
-    row, column = (((2 * at + 1) * m) // (2 * n) for at, n, m in zip(query, grid.size, other.size, strict=True))
+    row, column = (
+        _placed(at, n, grid.box[axis::2], m, other.box[axis::2])
+        for axis, (at, n, m) in enumerate(zip(query, grid.size, other.size, strict=True))
+    )
     return row, column
+
+
+def _placed(at: int, n: int, span: tuple[float, ...], m: int, other: tuple[float, ...]) -> int:
+    """The cell, of ``m`` along an axis, that the middle of a cell of ``n`` lies in, or the nearest."""
+    if span == other:
+        return ((2 * at + 1) * m) // (2 * n)  # whole numbers: nothing is rounded
+    middle = span[0] + (span[1] - span[0]) * (2 * at + 1) / (2 * n)
+    # A middle on an edge of the other is in the cell behind it, whatever rounding made of it.
+    return min(max(math.floor((middle - other[0]) / (other[1] - other[0]) * m + 1e-9), 0), m - 1)
 
 
 def layer_map(block: Layer, query: Query, *, sample: int = 0) -> Tensor:

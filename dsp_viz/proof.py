@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .hooks import changing
-from .layer import Layer
+from .layer import Layer, near
 from .rows import Query, rows
 
 #: Largest difference that is allowed, as a share of the largest entry that was asked of.
@@ -32,6 +32,8 @@ QUERIES = 4
 _found: WeakKeyDictionary[nn.Module, dict[Hashable, float]] = WeakKeyDictionary()
 _finding = Lock()
 
+_ENDLESS = "what it puts out is not finite"
+
 
 def prove(model: nn.Module, records: Mapping[str, Layer], x: Tensor, made_by: Hashable) -> tuple[float, dict[str, str]]:
     """Check the records of a model's first pass with an input of that size; of later ones nothing is computed.
@@ -43,15 +45,17 @@ def prove(model: nn.Module, records: Mapping[str, Layer], x: Tensor, made_by: Ha
         The largest error of those layers that are true, see :func:`error`, NaN if none is; and of each other one, by
         its name, a sentence that says what is wrong.
     """
-    if not all(torch.isfinite(record.output).all() for record in records.values()):
-        return math.nan, {}  # an intervention went too far: this says nothing about the maps
+    endless = [name for name, record in records.items() if not torch.isfinite(record.output).all()]
+    records = {name: record for name, record in records.items() if name not in endless}
+    # Where an intervention went too far, that says nothing about the maps.
+    refused = {} if changing() else {name: refusal(model, name, _ENDLESS) for name in endless}
     dtypes = tuple(record.output.dtype for record in records.values())
     key = (x.shape, dtypes, model.training, made_by)
     with _finding:
         known = _found.setdefault(model, {})
         if key in known:
-            return known[key], {}
-    largest, refused = -math.inf, {}
+            return known[key], refused
+    largest = -math.inf
     for name, record in records.items():
         off, fault = _checked(record, len(x))
         largest = largest if fault else max(largest, off)
@@ -59,7 +63,7 @@ def prove(model: nn.Module, records: Mapping[str, Layer], x: Tensor, made_by: Ha
             refused[name] = refusal(model, name, fault)
     largest = largest if largest >= 0 else math.nan
     # Where all tokens hold the same, or a change left the maps out, any map would do: the next picture is asked again.
-    if not refused and not changing() and all(map(_tells, records.values())):
+    if not endless and not refused and not changing() and all(map(_tells, records.values())):
         with _finding:
             known[key] = largest
     return largest, refused
@@ -94,16 +98,20 @@ def _checked(record: Layer, samples: int) -> tuple[float, str]:
 
 def checked(record: Layer) -> tuple[float, str]:
     """How far a layer's maps are off, see :func:`error`, and what is wrong with it in words, or ""."""
+    record = near(record)
     off = error(record)
     # What was rounded to a coarser type than float32 cannot be rebuilt more exactly than that.
     tensors = [record.output, *(t for scale in record.scales for t in (scale.left, scale.right, scale.values))]
     limit = max(LIMIT, *(4 * torch.finfo(t.dtype).eps for t in tensors))
-    return off, "" if off <= limit else f"its maps do not rebuild what it puts out (off by {off:.1e} of the largest)"
+    if off <= limit:
+        return off, ""
+    return off, f"its maps do not rebuild what it puts out (off by {off:.1e} of the largest)"
 
 
 def error(record: Layer) -> float:
     """The largest difference between what the maps rebuild and what the layer put out, over its prefix tokens and
-    :data:`QUERIES` others of the first and of the last sample, as a share of the largest entry that it put out there.
+    :data:`QUERIES` others of the first and of the last sample, as a share of the largest entry that it put out there;
+    infinite where either is not finite.
     """
     columns, first = record.grid.columns, len(record.prefix)
     generator = torch.Generator().manual_seed(0)
@@ -116,7 +124,8 @@ def error(record: Layer) -> float:
         want = record.output[sample, list(asked)].double()  # (tokens, C)
         got = torch.stack([_rebuilt(record, token, query, sample) for token, query in asked.items()])
         top = want.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
-        worst = max(worst, float((got - want).abs().max() / top))
+        off = float((got - want).abs().max() / top)
+        worst = max(worst, off if math.isfinite(off) else math.inf)  # max() would pass over NaN
     return worst
 
 

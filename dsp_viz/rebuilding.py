@@ -118,14 +118,16 @@ class _Place(NamedTuple):
 def _replaced(place: _Place, calls: Calls, tensor: Tensor, _: tuple[Any, ...]) -> Tensor:
     """What the changed record gives, in place of what the layer put out; ``calls``: what was read in the same pass."""
     path, layer, kind, output = place
-    kept = {point.path: own for point, own in calls.items()}
+    kept = {point.path: given for point, given in calls.items()}
 
     def seen(inner: str, call: int = -1) -> Any:
         return tensor if inner == output.point.path else kept[joined(path, Point(inner)).path][call]
 
     record = kind.read(path, layer, seen)
-    for own in calls.values():
-        own.clear()  # a pass needs its own only
+    own = {joined(path, point) for point in kind.points(layer) if not point.path.startswith("/")}
+    for point, given in calls.items():
+        # A call needs its own only. What was seen around the layer holds for its next call in the same pass, too.
+        del given[: None if point in own else -1]
     with torch.no_grad():
         fault = checked(record)[1] if torch.isfinite(record.output).all() else ""
     if fault:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import maps
 from .faults import InterventionError
-from .layer import Grid, Layer, Scale
+from .layer import WHOLE, Grid, Layer, Scale
 from .rebuilding import Revision
 
 Side = Annotated[int, Field(ge=1, le=1024)]
@@ -92,7 +92,9 @@ def _refines(size: tuple[int, int], coarse: tuple[int, int]) -> bool:
 
 
 def _left(record: Layer, scale: Scale, inside: Tensor) -> Scale:
-    share = maps.covered(inside, scale.keys, Grid(*inside.shape)).flatten()
+    H, W = inside.shape
+    box = record.grid.box if record.grid.size == (H, W) else WHOLE  # that of a pyramid's finest layer
+    share = maps.covered(inside, scale.keys, Grid(H, W, box)).flatten()
     kept = torch.cat([share.new_ones(len(record.prefix)), share]).to(scale.right)
     if record.finish == "softmax":
         return replace(scale, kept=kept if scale.kept is None else kept * scale.kept, average=None)

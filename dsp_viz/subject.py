@@ -138,14 +138,22 @@ class Subject(nn.Module):
         return device_of(self)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Type of the network's parameters, of the first that holds no whole numbers."""
+        return next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
+
+    @property
     def classifier(self) -> nn.Module:
         """The network, by the name that it had until 0.1."""
         warnings.warn("Subject.classifier is called Subject.network now", DeprecationWarning, stacklevel=2)
         return self.network
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits ``(B, classes)`` of prepared pictures ``(B, 3, height, width)``."""
-        return self.network(image)
+        """Logits ``(B, classes)`` of prepared pictures ``(B, 3, height, width)``.
+
+        The network gets them in the type of its parameters; logits come back in the type of the pictures.
+        """
+        return self.network(image.to(self.dtype)).to(image.dtype)
 
     def prepare(
         self,

@@ -1,19 +1,21 @@
 """One forward pass under hooks, as an immutable :class:`~dsp_viz.layer.Trace`: of each attention layer its record."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from functools import partial
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from .hooks import Calls, Point, reading
+from .hooks import Calls, Point, changing, reading
 from .kinds import joined, layers
 from .kinds.kind import Kind, Unreadable
 from .kinds.refused import refused as unknown
-from .layer import Layer, Trace
+from .layer import Layer, Trace, near
 from .proof import prove, refusal
 from .rebuilding import as_revised
 
@@ -55,6 +57,26 @@ def recording(model: nn.Module, wanted: Collection[str] | None = None) -> Iterat
         raise RuntimeError(f"hook {silent[0]!r} never fired (and {len(silent) - 1} more): was the model run?")
 
 
+#: Which layers of each model were shown, by what that depends on.
+_shown: WeakKeyDictionary[nn.Module, dict[Hashable, tuple[str, ...]]] = WeakKeyDictionary()
+_showing = Lock()
+
+
+def shown(model: nn.Module, x: Tensor, *grid: int) -> tuple[str, ...]:
+    """Paths of the layers that :func:`trace` shows of inputs of that size, in its order: what interventions count.
+
+    Arguments and errors as of :func:`trace`. Remembered of the model's latest pass without interventions at that size;
+    without one, ``x`` is run.
+    """
+    with _showing:
+        known = _shown.get(model, {}).get(_key(model, x, grid))
+    return tuple(block.name for block in trace(model, x, *grid).blocks) if known is None else known
+
+
+def _key(model: nn.Module, x: Tensor, grid: tuple[int, ...]) -> Hashable:
+    return x.shape, x.dtype, grid, model.training, tuple(kind for _, kind in layers(model).values())
+
+
 def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
     """Run a model once and keep what its attention layers computed.
 
@@ -79,10 +101,13 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
             records, refused = _read(model, found, points, calls)
             verified, untrue = prove(model, records, x, tuple(kind for _, kind in found.values()))
     refused |= untrue | unknown(model)
-    shown = _staged(record for name, record in records.items() if name not in refused)
-    if not shown:
+    blocks = _staged(record for name, record in records.items() if name not in refused)
+    if not blocks:
         raise ValueError(next(iter(refused.values())))
-    return Trace(output.cpu(), shown, verified, tuple(refused.values()))
+    if not changing():
+        with _showing:
+            _shown.setdefault(model, {})[_key(model, x, grid)] = tuple(block.name for block in blocks)
+    return Trace(output.cpu(), blocks, verified, tuple(refused.values()))
 
 
 def _staged(records: Iterable[Layer]) -> tuple[Layer, ...]:
@@ -106,7 +131,7 @@ def _read(
         try:
             # Here and nowhere else: what is made of a trace (bytes, arrays, figures) is made on the CPU, some of it in
             # float64.
-            records[name] = _near(as_revised(layer, kind.read(name, layer, partial(_seen, seen, name))))
+            records[name] = near(as_revised(layer, kind.read(name, layer, partial(_seen, seen, name))))
         except Unreadable as fault:
             refused[name] = refusal(model, name, str(fault))
         except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
@@ -117,18 +142,3 @@ def _read(
 
 def _seen(calls: dict[str, list[Any]], name: str, path: str, call: int = -1) -> Any:
     return calls[joined(name, Point(path)).path][call]
-
-
-def _near(record: Layer) -> Layer:
-    near: Layer = record if record.output.device.type == "cpu" else _on_cpu(record)
-    return near
-
-
-def _on_cpu(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.cpu()
-    if isinstance(value, dict):
-        return {name: _on_cpu(part) for name, part in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _on_cpu(getattr(value, f.name)) for f in fields(value)})
-    return tuple(map(_on_cpu, value)) if isinstance(value, tuple) else value

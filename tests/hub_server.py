@@ -25,7 +25,7 @@ def hub(repositories: dict[str, dict[str, bytes]]) -> Iterator[str]:
                 if repository not in repositories:
                     self.answer(401 if "private" in path else 404, b"{}", {"X-Error-Code": "RepoNotFound"})
                     return
-                files = [{"rfilename": name} for name in repositories[repository]]
+                files = [{"rfilename": name, "size": len(data)} for name, data in repositories[repository].items()]
                 self.answer(200, json.dumps({"id": repository, "sha": COMMIT, "siblings": files}).encode())
                 return
             user, name, _, _, *file = path.removeprefix("/").split("/")

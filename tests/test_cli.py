@@ -18,6 +18,7 @@ import torch
 from conftest import EXAMPLES
 from far import far_device, moved
 from PIL import Image
+from test_official import stored
 
 import dsp_viz
 from dsp_viz import export
@@ -262,6 +263,7 @@ def test_the_commands_of_the_documentation_run_one_after_the_other(
         Path(folder).mkdir(parents=True)
         shutil.copy(EXAMPLES[0], folder)
     shutil.copy(EXAMPLES[1], "photo.jpg")
+    torch.save({"model": {key: t.float() for key, t in stored("pvt")[0].items()}}, "official.pth")
     ran = set()
     for page in ("README.md", "docs/api.md"):
         for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL):
@@ -271,7 +273,8 @@ def test_the_commands_of_the_documentation_run_one_after_the_other(
                     arguments = [name for word in words[3:] for name in (sorted(glob(word)) if "*" in word else [word])]
                     assert main(arguments) == 0, line
                     ran.add((page, arguments[0]))
-    assert ran == {(page, name) for page in ("README.md", "docs/api.md") for name in ("analyse", "trust")}
+    wanted = {(page, name) for page in ("README.md", "docs/api.md") for name in ("analyse", "trust")}
+    assert ran == wanted | {("docs/api.md", "convert")}
 
 
 def test_out_must_be_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,9 +319,10 @@ def test_bad_interventions_end_with_a_sentence(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_interventions_that_do_not_fit_a_picture_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --whole each has a grid of its own, so that none is known before."""
     given = '[{"kind": "restrict", "grid": [8, 32], "tokens": [[0, 0]]}]'
     out = tmp_path / "out"
-    assert main(["analyse", *map(str, EXAMPLES[:2]), "--out", str(out), "--interventions", given]) == 1
+    assert main(["analyse", *map(str, EXAMPLES[:2]), "--out", str(out), "--whole", "--interventions", given]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if "another grid" in line]
     assert [line.split(":")[0] for line in lines] == [str(path) for path in EXAMPLES[:2]]
     assert list(out.iterdir()) == []

@@ -1,10 +1,12 @@
 """Official weights and those of a training run, made into models that load; whatever else is told what it is."""
 
 import argparse
+import copy
 import io
 import json
 import pickle
 import sys
+import zipfile
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +25,7 @@ from dsp_attention import DSPImageClassifier
 from dsp_viz.__main__ import main
 from dsp_viz.config import read_config
 from dsp_viz.framing import Fitting
-from dsp_viz.sources.official import IMAGENET
+from dsp_viz.sources.official import IMAGENET, MAX_BYTES, MAX_PICKLE
 
 
 @pytest.fixture
@@ -197,6 +199,65 @@ def test_what_is_something_else_is_told(
     assert not (tmp_path / "made.safetensors").exists()
 
 
+def expanded() -> dict[str, torch.Tensor]:
+    state = float_state("pvt")
+    return state | {"head.weight": torch.zeros(1, 1).expand(60_000, state["head.weight"].shape[1])}
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: {"head.bias": torch.zeros(10, device="meta")}, "is no plain tensor (torch.strided on meta)"),
+        (lambda: {"head.bias": torch.ones(10).to_sparse()}, "is no plain tensor (torch.sparse_coo on cpu)"),
+        (lambda: {"head.bias": torch.zeros(10, dtype=torch.complex64)}, "'head.bias' is torch.complex64, expected one"),
+        (expanded, "they repeat or share numbers. Save a copy of each"),
+    ],
+    ids=["meta", "sparse", "complex", "expanded"],
+)
+@pytest.mark.parametrize("zipped", [True, False], ids=["archive", "older"])
+def test_tensors_that_hold_less_than_they_say(
+    make: Any, sentence: str, zipped: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(float_state("pvt") | make(), tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    assert sentence in refused(capsys, tmp_path / "a.pth", "--out", tmp_path / "made.safetensors")
+
+
+@pytest.mark.parametrize("alpha", [10**400, -(10**400), 0, float("nan")])
+def test_powers_have_a_range(alpha: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"model": float_state("pvt"), "config": {"MODEL": {"LA": {"ALPHA": alpha}}}}, tmp_path / "a.pth")
+    said = refused(capsys, tmp_path / "a.pth", "--out", tmp_path / "made.safetensors")
+    assert "the range of the power must be positive and finite" in said
+
+
+def test_archives_that_grow_are_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A compressed one, one whose members lie over each other, one with a pickle larger than weights need."""
+    good, bombs = tmp_path / "good.pth", [tmp_path / f"{name}.pth" for name in ("deflated", "over", "pickled")]
+    torch.save(float_state("pvt"), good)
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(bombs[0], "w", zipfile.ZIP_DEFLATED) as made:
+        for member in archive.infolist():
+            made.writestr(member.filename, archive.read(member))
+    with zipfile.ZipFile(bombs[1], "w") as made:
+        made.writestr("a/data/0", bytes(10_000))
+        for i in range(1, 99):
+            twice = copy.copy(made.filelist[0])
+            twice.filename = f"a/data/{i}"
+            made.filelist.append(twice)
+        made._didModify = True  # type: ignore[attr-defined]
+    torch.save({"model": {}, "note": "x" * MAX_PICKLE}, bombs[2])
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was opened"))
+    for bomb, sentence in zip(bombs, ("compresses nothing", "compresses nothing", "holds a pickle of"), strict=True):
+        assert sentence in refused(capsys, bomb, "--out", tmp_path / "made.safetensors"), bomb
+
+
+def test_larger_files_than_any_model_are_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "a.pth").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # sparse: it takes no room
+    said = refused(capsys, tmp_path / "a.pth", "--out", tmp_path / "made.safetensors")
+    assert "holds 8,000,000,001 bytes; at most 8,000,000,000 are read" in said
+
+
 def test_files_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     buffer = io.BytesIO()
     torch.save(float_state("pvt"), buffer)
@@ -226,7 +287,9 @@ def test_nothing_is_overwritten_and_names_end_rightly(tmp_path: Path, capsys: py
     assert (tmp_path / "a.json").read_text() == "mine"
 
 
-def test_a_file_of_the_hub_is_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_hub_is_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     buffer = io.BytesIO()
     torch.save({"model": float_state("pvt")}, buffer)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
@@ -234,4 +297,7 @@ def test_a_file_of_the_hub_is_converted(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv("HF_ENDPOINT", address)
         for i, where in enumerate(("hf-hub:somebody/official", "hf-hub:somebody/official/pola/pvt.pth")):
             assert convert(where, "--out", tmp_path / f"{i}.safetensors") == 0
+        with pytest.raises(SystemExit):
+            convert("hf-hub:somebody/official/pola/pvt.bin", "--out", tmp_path / "2.safetensors")
+        assert capsys.readouterr().err.endswith("has no file pola/pvt.bin: it has pola/pvt.pth\n")
     assert json.loads((tmp_path / "1.json").read_text())["card"]["converted"]["file"] == "pvt.pth"

@@ -20,6 +20,8 @@ def repositories(_small: Path) -> dict[str, dict[str, bytes]]:
         "somebody/several": two,
         "somebody/official": {"max_acc.pth": b"pickle"},
         "somebody/half": {"small.safetensors": pair["small.safetensors"]},
+        "somebody/swollen": pair | {"small.safetensors": pair["small.safetensors"] + bytes(2_000_000)},
+        "somebody/broken": pair | {"small.json": b"{}"},
     }
 
 
@@ -57,6 +59,11 @@ def test_a_pair_in_a_repository_is_a_model(weights: Path) -> None:
         ("somebody/official", "somebody/official has no file that end"),
         ("somebody/official/max_acc.safetensors", r"has no file max_acc.safetensors: .* convert hf-hub:somebody/offic"),
         ("somebody/half", r"somebody/half has no file small.json: a model is NAME.safetensors with NAME.json beside"),
+        (
+            "somebody/several/tow.safetensors",
+            "several has no file tow.safetensors: it has one.safetensors, sub/",
+        ),
+        ("somebody/official/max_acc.pth", r"max_acc.pth of somebody/official does not end in .safetensors: .* convert"),
         ("somebody", "'hf-hub:somebody' is no address: give hf-hub:user/name"),
         ("../../etc/passwd", r"is no address|is no name of a repository"),
         ("some body/x", "is no address"),
@@ -66,6 +73,20 @@ def test_a_pair_in_a_repository_is_a_model(weights: Path) -> None:
 def test_what_is_not_there_is_told(address: str, sentence: str) -> None:
     with pytest.raises(dsp_viz.CheckpointError, match=sentence):
         dsp_viz.load(f"hf-hub:{address}")
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("swollen", r"small.safetensors of somebody/swollen holds 2,\d+,\d+ bytes; at most [\d,]+ are fetched"),
+        ("broken", "small.json is no readable model config: model: Field required"),
+    ],
+)
+def test_weights_are_fetched_only_as_their_config_accounts_for(name: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(dsp_viz.CheckpointError, match=sentence):
+        dsp_viz.load(f"hf-hub:somebody/{name}")
+    assert [path.name for path in (tmp_path / "cache").rglob("snapshots/*/*")] == ["small.json"]
 
 
 def test_without_a_network_what_was_fetched_is_used(

@@ -115,8 +115,33 @@ def test_alpha_is_4_unless_the_config_says_otherwise(pvt: dict[str, Tensor]) -> 
     assert from_official(pvt)[0]["alpha"] == 4.0
     assert from_official(pvt, alpha=3)[0]["alpha"] == 3.0
     for alpha in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match="the range of the power must be positive"):
+        with pytest.raises(ValueError, match="the range of the power must be positive and finite"):
             from_official(pvt, alpha=alpha)
+
+
+def test_the_width_of_an_mlp_comes_back_from_its_ratio() -> None:
+    """15 / 11 is rounded to a ratio whose product with 11 is less than 15."""
+    assert int(11 * (15 / 11)) == 14
+    model = HierarchicalClassifier(
+        image_size=12, dims=[11], depths=[1], num_heads=[1], mlp_ratios=[15.5 / 11], attention="polaformer"
+    )
+    ours = {"stages.0.embed.": "patch_embed1.", "stages.0.positions": "pos_embed1", "stages.0.blocks.": "block1."}
+    ours |= {".mlp.0.": ".mlp.fc1.", ".mlp.2.": ".mlp.fc2."}
+    official = {}
+    for key, tensor in model.state_dict().items():
+        for own, theirs in ours.items():
+            key = key.replace(own, theirs)
+        official[key] = tensor
+    arguments, tensors = from_official(official)
+    assert tensors["stages.0.blocks.0.mlp.0.weight"].shape == (15, 11)
+    HierarchicalClassifier(**arguments).load_state_dict(tensors)
+
+
+def test_stages_are_bounded() -> None:
+    """Each doubles the width of a Swin: of 1,200 it is no number any more."""
+    many = {f"layers.{i}.blocks.0.attn.power": torch.zeros(1, 1, 1, 1) for i in range(1200)}
+    with pytest.raises(ValueError, match="1200 stages; at most 6 are read"):
+        from_official(many | {"patch_embed.proj.weight": torch.zeros(4, 3, 4, 4)})
 
 
 def keys(*names: str) -> dict[str, Tensor]:

@@ -1,23 +1,38 @@
 """A module of one's own: wrapped, called by name, made known; and what is said where it does not do."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import timm
 import torch
-from inline import InLine, InLineAttention
+from inline import NAME, InLine, InLineAttention
 from torch import nn
 
 import dsp_viz
 from dsp_attention import DSPImageClassifier
 from dsp_viz.framing import Fitting
-from dsp_viz.kinds import KINDS, softmax
+from dsp_viz.kinds import AROUND, KINDS, softmax, vit_tokens
 from dsp_viz.sources import load_all
 
 ROOT = Path(__file__).parent.parent
 PHOTO = ROOT / "examples" / "coffee-cup.jpg"
 LOOK: Any = {"size": 24, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)}
+
+
+class Whole(nn.Module):
+    """Works in one type only."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype == torch.float16:
+            raise IndexError("no half")
+        return self.inner(x)
 
 
 def network(attention: str = "dsp", **more: Any) -> DSPImageClassifier:
@@ -72,7 +87,15 @@ def test_the_digest_is_of_the_weights() -> None:
         (network(), {"size": 0}, "size=0, patch=None: size must be within 1 and 2048 pixels"),
         (network(), {"patch": 7}, "size=24, patch=7: size must be .* a multiple of patch"),
         (network(), {"mean": (0.5,)}, r"mean=\(0.5,\): 3 numbers are needed, for red, green and blue"),
-        (network(), {"std": (0.5, 0, 1)}, "std=.*: must be larger than 0"),
+        (network(), {"std": (0.5, 0, 1)}, r"std=.*: each must be within 0.0001 and 10, in units where white is 1"),
+        (network(), {"std": (58.4, 57.1, 57.4)}, "std=.*: each must .* where white is 255, divide by it"),
+        (network(), {"mean": (123.7, 116.3, 103.5)}, "mean=.*: each must be within 0 and 1, in units where white is 1"),
+        (network(), {"mean": (0.5, float("nan"), 0.5)}, "mean=.*nan.*: each must be within 0 and 1"),
+        (network(), {"mean": 0.5}, "mean=0.5: 3 numbers are needed, for red, green and blue"),
+        (network(), {"size": (24, 24)}, r"size=\(24, 24\): must be a whole number of pixels, one for both sides"),
+        (network(), {"patch": 8.0}, "patch=8.0: must be a whole number of pixels"),
+        (dsp_viz.wrap(network(), **LOOK), {}, "module is a subject already, 'DSPImageClassifier': use it as it is, or"),
+        (Whole(network()).half(), {}, r"IndexError: no half.*. It is in torch.float16: give module.float\(\)"),
         (network(), {"size": 20}, r"does not run on a picture \(1, 3, 20, 20\): ValueError: image has shape"),
         (network(), {"classes": ["a", "b"]}, "classes holds 2, DSPImageClassifier gives 5 logits: one name for each"),
         (network(), {"classes": "abcde"}, "classes holds 1, DSPImageClassifier gives 5 logits"),
@@ -80,7 +103,7 @@ def test_the_digest_is_of_the_weights() -> None:
         (
             nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 4)),
             {},
-            "has no attention layer that is known here",
+            "^Sequential has no attention layer that is known here",
         ),
         (Around(network(), lambda y: {"logits": y}), {}, r"gives a dict .*, not logits \(1, classes\): put it into"),
         (Around(network(), lambda y: SimpleNamespace(logits=y)), {}, "gives a SimpleNamespace for a picture"),
@@ -91,6 +114,40 @@ def test_the_digest_is_of_the_weights() -> None:
 def test_what_does_not_do_is_told(module: Any, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises((ValueError, TypeError), match=sentence):
         dsp_viz.wrap(module, **LOOK | options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_module_of_another_type_gets_pictures_of_its_type(dtype: torch.dtype) -> None:
+    want = dsp_viz.analyse(dsp_viz.wrap(network("softmax"), **LOOK), PHOTO)
+    subject = dsp_viz.wrap(network("softmax").to(dtype), **LOOK)
+    assert subject.dtype == dtype
+    result = dsp_viz.analyse(subject, PHOTO)
+    assert result.trace.output.dtype == torch.float32
+    torch.testing.assert_close(result.trace.output, want.trace.output, atol=0.03, rtol=0.03)
+    assert result.trace.blocks[0].output.dtype == dtype
+    dsp_viz.export.numbers(result)
+
+
+def test_a_module_without_classes_gives_features() -> None:
+    subject = dsp_viz.wrap(Around(network(), lambda y: y @ torch.ones(5, 7)), **LOOK, classes=())
+    result = dsp_viz.analyse(subject, PHOTO)
+    assert (subject.classes, result.trace.output.shape, len(result.trace.blocks)) == ((), (1, 7), 2)
+    assert dsp_viz.wrap(network(), **LOOK, classes=[]).classes == ()
+
+
+class Extra(Around):
+    """Keeps more than tensors."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"steps": 3}
+
+    def set_extra_state(self, state: Any) -> None:
+        pass
+
+
+def test_a_state_that_is_no_tensor_does_not_count() -> None:
+    digests = {dsp_viz.wrap(made(network()), **LOOK).digest for made in (Around, Extra)}
+    assert len(digests) == 1
 
 
 class Mine(nn.Module):
@@ -121,6 +178,44 @@ def test_an_attention_of_theirs_is_made_known(monkeypatch: pytest.MonkeyPatch) -
         dsp_viz.register(InLineAttention, object())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"give the layers' class, or its qualified name as 'package\.module\.Class'"):
         dsp_viz.register("InLineAttention", InLine())
+
+
+class Transformer(nn.Module):
+    """As people write one with parts of timm: its layers do not know where their tokens lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.patch_embed, self.num_prefix_tokens = timm.layers.PatchEmbed(24, 8, 3, 12), 0
+        self.attn, self.head = timm.layers.Attention(12, 3), nn.Linear(12, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.attn(self.patch_embed(x)).mean(1))
+
+
+def test_a_network_of_theirs_is_made_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/extending.md has it; what is said before leads there."""
+    with pytest.raises(ValueError, match=r"no module around it .*; docs/extending\.md says .* dsp_viz\.kinds\.AROUND"):
+        dsp_viz.wrap(Transformer(), **LOOK)
+    assert "from dsp_viz.kinds import AROUND, vit_tokens" in (ROOT / "docs" / "extending.md").read_text("utf-8")
+    monkeypatch.setitem(AROUND, f"{__name__}.Transformer", vit_tokens)
+    assert dsp_viz.analyse(dsp_viz.wrap(Transformer(), **LOOK), PHOTO).trace.blocks[0].grid.size == (3, 3)
+
+
+def test_the_same_module_is_proved_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found of it before says nothing once its reader, or its own code, is another."""
+    monkeypatch.setattr("dsp_viz.kinds.KINDS", KINDS | {NAME: InLine()})
+    module = Mine()
+    dsp_viz.wrap(module, **LOOK)
+    read = InLine.read
+
+    def doubled(*arguments: Any) -> Any:
+        record = read(*arguments)
+        return replace(record, weights=2 * record.weights)
+
+    monkeypatch.setattr(InLine, "read", doubled)
+    with pytest.raises(ValueError, match=r"attn is not shown: its maps do not rebuild what it puts out"):
+        dsp_viz.wrap(module, **LOOK)
 
 
 MODULE = """

@@ -81,6 +81,7 @@ LISTS = ("dims", "depths", "num_heads", "mlp_ratios", "patches", "spectral_modes
         ("dims", [8190, 8190], "parameters; at most 500,000,000 are built"),
         ("depths", [64, 37], "it would have 101 blocks; at most 100 are built"),
         ("patches", [5, 3], "image_size=48: must be a multiple of the model's patch=15"),
+        ("window", 33, "window=33: Input should be less than or equal to 32"),
         ("colour", 3, "model.colour=3: there is no such field; fields are image_size, dims, depths"),
         ("patch", 8, "model.patch=8: there is no such field; fields are image_size, dims"),
     ],

@@ -16,6 +16,7 @@ from timm_models import randomised
 
 import dsp_viz
 from dsp_viz import __main__, export
+from dsp_viz.commands import options
 from dsp_viz.files import CheckpointError
 from dsp_viz.framing import Fitting
 from dsp_viz.sources.timm import load_timm
@@ -121,7 +122,7 @@ def test_a_model_without_classes_has_maps_and_no_prediction(
     assert "This model has no classes" in views.prediction(result)
     assert views.known_classes(subject) == ""
     assert export.settings(result)["classes"] == []
-    monkeypatch.setattr(__main__, "load", lambda *_, **__: subject)
+    monkeypatch.setattr(options, "load", lambda *_, **__: subject)
     with pytest.raises(SystemExit):
         __main__.main(["trust", str(Path(__file__).parent), "--model", subject.name])
     assert "dinov2.lvd142m has no classes: relevance is that for a class" in capsys.readouterr().err

@@ -229,6 +229,27 @@ def test_other_sizes(page: Page, size: str, whole: bool, grid: tuple[int, int]) 
     assert stage["width"] / stage["height"] == pytest.approx(grid[1] / grid[0], rel=0.02)
 
 
+def test_a_choice_that_overtakes_another_counts(page: Page) -> None:
+    """The first question of the page is late: the second, asked after it, arrives before it."""
+    ready(page)
+    script = """() => {
+        const soon = window.fetch;
+        let first = true;
+        window.fetch = async (...request) => {
+            const { pathname } = new URL(request[0] instanceof Request ? request[0].url : request[0], location.href);
+            const late = first && pathname.endsWith("/queue/join");
+            if (late) first = false;
+            if (late) await new Promise(done => setTimeout(done, 2500));
+            return soon(...request);
+        };
+    }"""
+    page.evaluate(script)
+    page.locator("#examples button").nth(1).click()  # 451×300
+    page.wait_for_timeout(300)
+    page.get_by_label("Whole picture").check()
+    expect(page.locator(".facts").first).to_contain_text("all of 451×300 pixels", timeout=20_000)
+
+
 def test_second_upload_wins(page: Page, model: dsp_viz.Subject) -> None:
     ready(page)
     for path in EXAMPLES[2:5]:

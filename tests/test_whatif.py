@@ -80,17 +80,25 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.Subject) ->
     assert sorted(drawn[0], reverse=True)[0] == pytest.approx(100 * max(old.values()), abs=1e-3)
 
 
+def stroke(page: Page, *tokens: tuple[int, int]) -> None:
+    """Press on the first token, move to the others, of 16×16; a fast pointer tells few of the tokens that it passes."""
+    canvas = page.locator(".dr canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    for i, (row, column) in enumerate(tokens):
+        # Where the canvas is at that moment: the list below it grows and shrinks, and the page with it.
+        canvas.hover(position={"x": (column + 0.5) * box["width"] / 16, "y": (row + 0.5) * box["height"] / 16})
+        if i == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
 def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     opened(page)
     page.get_by_role("tab", name="Region").click()
     canvas = page.locator(".dr canvas")
-    box = canvas.bounding_box()
-    assert box is not None
-    unit = box["width"] / 16
-    page.mouse.move(box["x"] + 2.5 * unit, box["y"] + 4.5 * unit)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 4.5 * unit, box["y"] + 4.5 * unit, steps=8)
-    page.mouse.up()
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
+    stroke(page, (4, 2), (4, 4))
     page.wait_for_function(
         "document.querySelector('#interventions textarea').value.includes('restrict')", timeout=READY
     )
@@ -105,13 +113,7 @@ def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#interventions textarea")).to_have_value("[]", timeout=READY)
     expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
-    # A fast pointer tells few of the tokens that it passes.
-    box = canvas.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + 1.5 * unit, box["y"] + 9.5 * unit)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 6.5 * unit, box["y"] + 9.5 * unit, steps=1)
-    page.mouse.up()
+    stroke(page, (9, 1), (9, 6))
     page.wait_for_function(f"{WRITTEN}.length === 1", timeout=READY)
     row = Restrict(grid=(16, 16), tokens=tuple((9, column) for column in range(1, 7)))
     assert written(page) == (row,)
@@ -133,6 +135,7 @@ def test_a_stroke_that_ends_while_the_last_is_answered_counts(page: Page) -> Non
     opened(page)
     page.get_by_role("tab", name="Region").click()
     canvas = page.locator(".dr canvas")
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
     canvas.press(" ")
     page.wait_for_function(f"{WRITTEN}.length === 1", timeout=READY)
     slow(page, 1500)
@@ -148,6 +151,7 @@ def test_another_picture_takes_what_was_told_of_the_last(page: Page) -> None:
     opened(page)
     page.get_by_role("tab", name="Region").click()
     canvas = page.locator(".dr canvas")
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
     canvas.press(" ")
     page.wait_for_function(
         "document.querySelector('#interventions textarea').value.includes('restrict')", timeout=READY

@@ -14,10 +14,8 @@ from .. import export
 from ..analysis import Analysis, analyse
 from ..files import CheckpointError
 from ..interventions import Intervention, InterventionError, applied, from_json
-from ..kinds import layers
 from ..maps import Query
-from ..subject import Subject
-from ..trace import trace
+from ..trace import shown, trace
 from .options import add_common, chosen
 
 if TYPE_CHECKING:
@@ -73,10 +71,14 @@ def run(args: argparse.Namespace) -> int:
     """Write the files of each picture; 1 if one could not be read, or its files not be written."""
     try:
         model, side = chosen(args)
-        block = _block_of(model, args.block)
-        if not args.whole and isinstance(args.query, tuple):  # then every picture has the same grid
-            _query_of(args.query, trace(model, torch.zeros(1, 3, side, side, device=model.device)).grid.size)
-        interventions = _interventions(model, args.interventions)
+        interventions = _interventions(args.interventions)
+        if not args.whole and (interventions or args.block is not None or isinstance(args.query, tuple)):
+            # Every picture has the same grid and the same layers then, so what does not fit is told before any is read.
+            x = torch.zeros(1, 3, side, side, device=model.device)
+            with applied(model, interventions, shown(model, x)):
+                found = trace(model, x)
+            _block_of(model.name, args.block, len(found.blocks))
+            _query_of(args.query, found.grid.size)
         targets = _targets(args.pictures, args.out)
         if not args.force:
             _refuse_existing(targets, args.figures)
@@ -91,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     for picture, target in tqdm(pairs, desc="analysing", unit="picture", disable=None):
         try:
             result = analyse(model, picture, side=side, whole=args.whole, interventions=interventions)
+            block = _block_of(model.name, args.block, len(result.trace.blocks))
             query = _query_of(args.query, result.grid)
             figure = export.maps_figure(result, block=block, query=query)
             _write(result, target, picture=picture, figure=figure, formats=args.figures, dpi=args.dpi)
@@ -135,13 +138,12 @@ def _query(text: str) -> Query:
     return int(row) - 1, int(column) - 1
 
 
-def _block_of(model: Subject, block: int | None) -> int:
-    """Block from 0, the default where none was given; ValueError where the model has none such."""
-    depth = len(layers(model))
+def _block_of(name: str, block: int | None, depth: int) -> int:
+    """Block from 0 of those that are shown, the default where none was given; ValueError where there is none such."""
     if block is None:
         return export.default_view(depth, (1, 1))[0]
     if not 1 <= block <= depth:
-        raise ValueError(f"--block {block}: {model.name} has blocks 1…{depth}")
+        raise ValueError(f"--block {block}: {name} has blocks 1…{depth}")
     return block - 1
 
 
@@ -156,8 +158,8 @@ def _query_of(query: Query | None, grid: tuple[int, int]) -> Query:
     return query
 
 
-def _interventions(model: Subject, text: str) -> tuple[Intervention, ...]:
-    """Interventions from JSON or a file of it; InterventionError where the model lacks a part."""
+def _interventions(text: str) -> tuple[Intervention, ...]:
+    """Interventions from JSON or a file of it."""
     try:
         path = Path(text)
         if text.lstrip().startswith(("[", "{")):
@@ -168,9 +170,7 @@ def _interventions(model: Subject, text: str) -> tuple[Intervention, ...]:
             raise InterventionError(f"--interventions {text[:60]}: neither a file nor a JSON list")
     except OSError as error:
         raise InterventionError(f"--interventions {text[:60]}: cannot be read ({error.strerror})") from error
-    result = from_json(content)
-    with applied(model, result):
-        return result
+    return from_json(content)
 
 
 def _targets(pictures: list[Path], out: Path) -> list[Path]:

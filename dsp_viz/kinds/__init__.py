@@ -11,7 +11,7 @@ from typing import TypeVar
 from torch import nn
 
 from ..hooks import Point
-from . import coat, dsp, lite_mla, mobilevit, polaformer, pvt, rope, softmax, swin, vit, vit_tokens, window
+from . import coat, dsp, lite_mla, mobilevit, polaformer, pvt, rope, softmax, stages, swin, vit, vit_tokens, window
 from .around import Around, Within
 from .kind import Entries, Kind
 from .refused import refused
@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
 
 #: Modules that know where the tokens of the layers within them lie, by the qualified name of their class.
 AROUND: dict[str, Around] = {
+    "dsp_attention.pyramid.HierarchicalClassifier": stages,
     "timm.models.eva.Eva": vit_tokens,
     "timm.models.mobilevit.MobileVitV2Block": mobilevit.Patches(),
     "timm.models.vision_transformer.VisionTransformer": vit_tokens,

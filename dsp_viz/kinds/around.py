@@ -19,10 +19,12 @@ AROUND = ".."
 
 
 class Tokens(NamedTuple):
-    """Where the tokens of the layers within a module lie: first its prefix, then the cells of a grid."""
+    """Where the tokens of the layers within a module lie: first its prefix, then the cells of a grid; of a pyramid
+    ``later`` are those of its later stages."""
 
     grid: Grid
     prefix: tuple[str, ...] = ()
+    later: tuple[Grid, ...] = ()
 
 
 class Around(Protocol):
@@ -87,5 +89,19 @@ def tokens(seen: Seen) -> Tokens:
     try:
         found: Tokens = seen(AROUND)
     except LookupError as error:
-        raise Unreadable("no module around it is known that says where its tokens lie") from error
+        raise Unreadable(
+            "no module around it is known that says where its tokens lie; docs/extending.md says how to make one "
+            "known, in dsp_viz.kinds.AROUND"
+        ) from error
     return found
+
+
+def placed(seen: Seen, rows: int, columns: int) -> Grid:
+    """The grid of a layer that knows its rows and columns: of a pyramid that of such a stage, else all of the
+    picture."""
+    grid = Grid(rows, columns)
+    try:
+        around = tokens(seen)
+    except Unreadable:
+        return grid
+    return next((found for found in (around.grid, *around.later) if found.size == grid.size), grid)

@@ -7,6 +7,7 @@ from dsp_attention.polarity import EPS
 
 from ..hooks import Point
 from ..layer import Grid, Layer, Parts, Scale
+from .around import placed
 from .kind import Entries, Seen
 from .polaformer import streams
 
@@ -34,13 +35,13 @@ def read(name: str, layer: DynamicSpectralPolarityAttention, seen: Seen) -> Laye
     count = len(layer.factors)
     # One mixer serves all scales, one after the other.
     fields = tuple(seen("spectral", s - count) for s in range(count))  # (B, H_s, W_s, 2, h, d)
-    grid = Grid(*fields[0].shape[1:3])
+    grid = placed(seen, *fields[0].shape[1:3])
     scales = []
     for s, factor in enumerate(layer.factors):
         features = seen(f"polarity.{s}")  # (2, 2, B, h, N_s, d)
         keys = grid.pooled(factor)
         # The layer stretches what the coarse queries found over the whole grid.
-        queries = Grid(*keys.size)
+        queries = Grid(*keys.size, grid.box)
         scales.append(Scale(queries, keys, features[:, 0], features[:, 1], seen(f"attention.{s}"), pooled=factor))
     return Layer(
         name=name,

@@ -5,7 +5,8 @@ from dsp_attention.grid import as_tokens, grid_size
 from dsp_attention.polarity import EPS
 
 from ..hooks import ALL, Point
-from ..layer import Grid, Layer, Scale, Stream
+from ..layer import Layer, Scale, Stream
+from .around import placed
 from .kind import Entries, Seen
 
 
@@ -27,7 +28,7 @@ def read(name: str, layer: PolaFormerAttention, seen: Seen) -> Layer:
     """See :class:`dsp_viz.kinds.kind.Kind`."""
     x, *size = seen("")
     B, N, C = x.shape
-    grid = Grid(*grid_size(N, *size))
+    grid = placed(seen, *grid_size(N, *size))
     features, v, ones = seen("attention")  # (2, 2, B, h, N, d), (B, h, N, d), (B, h, 2)
     return Layer(
         name=name,

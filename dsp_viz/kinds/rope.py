@@ -28,7 +28,7 @@ def points(layer: Any) -> list[Point]:
 
 def read(name: str, layer: Any, seen: Seen) -> Layer:
     """See :class:`dsp_viz.kinds.kind.Kind`."""
-    grid, prefix = tokens(seen)
+    grid, prefix, _ = tokens(seen)
     x, *more = seen("")
     rope = more[0] if more else None
     q, k = (_turned(layer, seen(path), rope) for path in ("q_norm", "k_norm"))  # (B, h, N, d)

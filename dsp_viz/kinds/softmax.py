@@ -6,7 +6,8 @@ from dsp_attention import SoftmaxAttention
 from dsp_attention.grid import grid_size
 
 from ..hooks import ALL, Point
-from ..layer import Grid, Layer, Scale, Stream
+from ..layer import Layer, Scale, Stream
+from .around import placed
 from .kind import Entries, Seen
 
 
@@ -18,7 +19,7 @@ def points(layer: SoftmaxAttention) -> list[Point]:
 def read(name: str, layer: SoftmaxAttention, seen: Seen) -> Layer:
     """See :class:`dsp_viz.kinds.kind.Kind`. Scores are divided by ``√d``, here on the side of the queries."""
     x, *size = seen("")
-    grid = Grid(*grid_size(x.shape[1], *size))
+    grid = placed(seen, *grid_size(x.shape[1], *size))
     q, k, v = layer.heads(seen("qkv"))
     ones = q.new_ones(*q.shape[:2], 1)
     return Layer(

@@ -19,7 +19,7 @@ def points(layer: Any) -> list[Point]:
 
 def read(name: str, layer: Any, seen: Seen) -> Layer:
     """See :class:`dsp_viz.kinds.kind.Kind`."""
-    grid, prefix = tokens(seen)
+    grid, prefix, _ = tokens(seen)
     left = seen("q_norm") * layer.scale  # (B, h, N, d)
     counted(left.shape[2], grid.rows * grid.columns, prefix)
     values = split(seen("qkv"), 3, layer.num_heads)[2]

@@ -6,7 +6,8 @@ from dsp_attention.grid import grid_size
 from dsp_attention.window import WindowAttention
 
 from ..hooks import ALL, Point
-from ..layer import Grid, Layer, Window
+from ..layer import Layer, Window
+from .around import placed
 from .kind import Entries, Seen
 from .single import single
 
@@ -19,7 +20,7 @@ def points(layer: WindowAttention) -> list[Point]:
 def read(name: str, layer: WindowAttention, seen: Seen) -> Layer:
     """See :class:`dsp_viz.kinds.kind.Kind`. The layer may pad its grid; padding is no key, so the record has none."""
     x, *size = seen("")
-    grid = Grid(*grid_size(x.shape[1], *size))
+    grid = placed(seen, *grid_size(x.shape[1], *size))
     side, shift = layer.window_of(*grid.size)
     window = Window((side, side), (shift, shift), layer.bias(side).detach())
     q, k, v = layer.heads(seen("qkv"))

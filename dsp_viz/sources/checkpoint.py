@@ -7,6 +7,7 @@ built or read that is larger than its files account for.
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -29,8 +30,8 @@ PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 
 #: How a parameter or a count may be stored.
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_COUNTS = (torch.int64,)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+COUNTS = (torch.int64,)
 
 
 def available() -> list[str]:
@@ -53,8 +54,7 @@ def load(name_or_path: str | Path) -> Subject:
     config = read_config(path.with_suffix(".json"))
     shapes = config.shapes()
     expected = shapes.state_dict()
-    # No number is stored in more than 8 bytes, no name and shape in more than 1,024.
-    data = read_regular(path, 2**16 + sum(1024 + 8 * t.numel() for t in expected.values()))
+    data = read_regular(path, most_bytes(expected))
     try:
         tensors = load_tensors(data)
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
@@ -72,6 +72,11 @@ def load(name_or_path: str | Path) -> Subject:
         history=history,
         config=config,
     )
+
+
+def most_bytes(expected: Mapping[str, Tensor]) -> int:
+    """Bytes that a file of such tensors may hold: at most 8 for a number, and 1,024 for a name and shape."""
+    return 2**16 + sum(1024 + 8 * t.numel() for t in expected.values())
 
 
 def device_of_name(device: str | torch.device) -> torch.device:
@@ -144,7 +149,7 @@ def check_fit(expected: dict[str, Tensor], tensors: dict[str, Tensor], path: Pat
         want, tensor = expected[key], tensors[key]
         if tensor.shape != want.shape:
             faults.append(f"{key} is {str(tuple(tensor.shape))[:SHOWN]}, expected {tuple(want.shape)}")
-        elif tensor.dtype not in (allowed := _FLOATS if want.is_floating_point() else _COUNTS):
+        elif tensor.dtype not in (allowed := FLOATS if want.is_floating_point() else COUNTS):
             faults.append(f"{key} is {tensor.dtype}, expected one of {', '.join(map(str, allowed))}")
         elif not torch.isfinite(tensor.to(want.dtype)).all():
             faults.append(f"{key} holds values that are not finite")

@@ -17,8 +17,7 @@ from ..files import CheckpointError
 from ..framing import Fitting
 from ..kinds import layers
 from ..subject import MAX_SIDE, Preparation, Subject
-from ..trace import trace
-from .own import digest, numbered
+from .own import digest, numbered, prove
 
 _log = logging.getLogger("dsp_viz")
 
@@ -43,7 +42,8 @@ def load_timm(name: str, *, device: str | torch.device = "cpu", pretrained: bool
     Raises:
         CheckpointError: timm is not installed; it knows no such model (the nearest names are given); its weights cannot
             be fetched; or it takes inputs other than square colour pictures.
-        ValueError: it has no attention layer that is known here, or none whose maps are true.
+        ValueError: it has no attention layer that is known here, or none whose maps are true; or what it gives is not
+            finite.
     """
     timm = _timm()
     _check(timm, name, pretrained=pretrained)
@@ -55,7 +55,7 @@ def load_timm(name: str, *, device: str | torch.device = "cpu", pretrained: bool
     subject.digest = digest(network)
     subject.to(device)
     side = subject.preparation.side
-    trace(subject, torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(subject.device))
+    prove(subject, torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(subject.device))
     return subject
 
 

@@ -139,10 +139,13 @@ class Screen:
             self.arrive, asked, outputs, **latest
         )
         self.address.input(self.arrive, asked, outputs, **latest)
-        rail.picture.input(self.run, {*inputs, rail.picture}, outputs, **latest)
-        rail.gallery.select(self.offer, inputs, outputs, **latest | {"trigger_mode": "multiple"})
         choices = [c.input for c in (rail.model, rail.side, rail.whole, rail.stretch)]
-        gr.on(choices, self.change, inputs, outputs, **latest)
+        for asking in (
+            rail.picture.input(self.run, {*inputs, rail.picture}, outputs, **latest),
+            rail.gallery.select(self.offer, inputs, outputs, **latest | {"trigger_mode": "multiple"}),
+            gr.on(choices, self.change, inputs, outputs, **latest),
+        ):
+            asking.then(self.settle, inputs, outputs, **redraw)
         self.view.lost(self.change, inputs, outputs, **latest)
         self.comparison.view.lost(self.redraw, inputs, made, **redraw)
         # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
@@ -182,6 +185,12 @@ class Screen:
                 self._results.asked(values[self.source])  # says why there is none
                 return gr.skip()
             return self._shown(self.rail.chosen(values, page.source.path), values, page)
+
+    def settle(self, values: Values, request: gr.Request) -> Values:
+        """Questions may overtake one another: what the controls say now is what is shown in the end."""
+        with self._turn(values, request) as page:
+            wanted = page.source and self.rail.chosen(values, page.source.path)
+            return gr.skip() if wanted is None or wanted == page.source else self._shown(wanted, values, page)
 
     def redraw(self, values: Values) -> Values:
         """What the open tab shows is drawn anew."""

@@ -34,3 +34,18 @@ for (const name of names)
       );
     }
   });
+
+test("a grid is all of the picture, or where its layer says", () => {
+  const bytes = readFileSync(new URL("softmax.bin", FOLDER));
+  assert.deepEqual(
+    decode(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)).grid.box,
+    [0, 0, 1, 1],
+  );
+  const length = bytes.readUInt32LE(0);
+  const header = JSON.stringify({ ...JSON.parse(bytes.toString("utf8", 4, 4 + length)), box: [0, 0, 1.25, 1] });
+  const text = Buffer.from(header.padEnd(4 * Math.ceil(header.length / 4)));
+  const start = Buffer.alloc(4);
+  start.writeUInt32LE(text.length);
+  const padded = Uint8Array.from(Buffer.concat([start, text, bytes.subarray(4 + length)]));
+  assert.deepEqual(decode(padded.buffer).grid.box, [0, 0, 1.25, 1]);
+});

@@ -237,7 +237,7 @@ test("keys are shared out by the area that they cover", () => {
 
 test("effective map by hand", () => {
   const block = {
-    grid: { H: 3, W: 2 },
+    grid: { H: 3, W: 2, box: WHOLE },
     weights: [[0.5, 0.5]],
     coefficients: [
       [
@@ -265,6 +265,14 @@ test("effective map by hand", () => {
   // Same: ½·1·A₀ + ½·2·A₁, the coarse keys spread over 4 and 2 tokens; opposite: ½·½·A₀ + ½·1·A₁.
   near(same, [0.5 + 0.1875, 0.1875, 0.1875, 0.1875, 0.125, 0.125], 1e-7);
   near(opposite, [0.0625, 0.25 + 0.0625, 0.0625, 0.0625, 0.125, 0.125], 1e-7);
+  // A grid that reaches beyond the picture itself, and its keys as far: a cell is where it was.
+  const [tall, all] = [
+    [0, 0, 1.5, 1],
+    [0, 0, 2, 1],
+  ];
+  const scales = [{ keys: { H: 3, W: 2, box: tall } }, { keys: { H: 2, W: 1, box: all } }];
+  const [padded] = effective({ ...block, grid: { H: 3, W: 2, box: tall }, scales }, maps, 0);
+  near(padded, [...same], 1e-7);
 });
 
 test("entropy and quantile by hand", () => {

@@ -11,6 +11,7 @@ import {
   onGrid,
   rounded,
   tokenAt,
+  tokenBox,
   within,
 } from "../../dsp_viz/ui/view/places.js";
 
@@ -88,6 +89,19 @@ test("every token of a pooled grid lies in the key that pools it", () => {
       assert.deepEqual(keyAt(grid, centre(size(tokens, tokens), [i, i])), [key, key]);
     }
   }
+});
+
+test("a grid whose cells reach beyond the picture: stages that are padded at the right and the bottom", () => {
+  const [page, coarse] = [size(50, 18), { ...size(7, 3), box: [0, 0, 224 / 200, 96 / 72] }]; // 200×72 pixels, by 4 and 32
+  for (let row = 0; row < 50; row++)
+    for (let column = 0; column < 18; column++)
+      assert.deepEqual(rounded([row, column], page, coarse), [Math.floor(row / 8), Math.floor(column / 8)]);
+  assert.deepEqual(rounded([4, 2], coarse, coarse), [4, 2]);
+  const box = tokenBox(coarse, [2, 1], 72, 200);
+  for (const [i, edge] of [32, 64, 32, 32].entries()) assert.ok(Math.abs(box[i] - edge) < 1e-9);
+  const at = centre(page, [20, 9]);
+  assert.deepEqual(rounded(tokenAt(page, moved(at, page, coarse, [1, 1])), page, coarse), [3, 2]);
+  assert.deepEqual(tokenAt(page, moved(moved(at, page, coarse, [1, -1]), page, coarse, [-1, 1])), [20, 9]);
 });
 
 test("a map on another grid", () => {

@@ -109,7 +109,7 @@ export function drawOverlay(canvas, picture, map, top, { width, height, frames, 
   const context = prepare(canvas, width, height);
   context.imageSmoothingQuality = "high";
   if (picture?.muted.width) context.drawImage(picture.muted, 0, 0, width, height);
-  const seen = map.window && windowBox(map, [0, 0, width, height]);
+  const seen = map.window && windowBox(map, boxOf(map, width, height));
   if (seen) {
     context.beginPath();
     context.rect(0, 0, width, height);

@@ -91,7 +91,7 @@ function inWindow(values, W, window) {
  */
 export function cell({ block, maps, window }, { head, scale, stream }, index = false) {
   const all = maps[scale][head];
-  const grid = scale < block.scales.length ? block.scales[scale].keys : { ...block.grid, box: WHOLE };
+  const grid = scale < block.scales.length ? block.scales[scale].keys : block.grid;
   /** @param {string} role */
   const of = (role) => all[block.streams.findIndex((each) => each.role === role)];
   const values = index ? of("same").map((value, i) => value - of("opposite")[i]) : all[stream].slice();

@@ -37,7 +37,7 @@ export function drawnOf(sides, at, all, { opacity }) {
   const maps = sides.map((side) => cell(side, side));
   const top = limit(maps, "shared");
   const ratios = sides.map(({ result: { grid } }) => grid[0] / grid[1]);
-  /** @param {import("./layer.js").Size} grid @param {Place} place @returns {Frame[]} */
+  /** @param {import("./layer.js").Grid} grid @param {Place} place @returns {Frame[]} */
   const framed = (grid, place) => (all ? [] : [{ grid, place, thick: true }]);
   const drawn = sides.map(({ picture, block, asked }, i) => {
     const [map, ratio] = [maps[i], ratios[i]];
@@ -48,7 +48,7 @@ export function drawnOf(sides, at, all, { opacity }) {
   const { grid } = sides[finer].block;
   const first = onGrid(maps[0], grid);
   const values = onGrid(maps[1], grid).map((value, i) => value - first[i]);
-  const map = { ...grid, box: [0, 0, 1, 1], values, seen: values, window: null, sign: 1, signed: true, ink: SAME };
+  const map = { ...grid, values, seen: values, window: null, sign: 1, signed: true, ink: SAME };
   const end = limit([map], "shared");
   const frames = framed(grid, tokenAt(grid, at));
   return [

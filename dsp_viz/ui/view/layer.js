@@ -39,7 +39,7 @@
  * @property {number} stage
  * @property {number} heads
  * @property {string[]} prefix names of tokens without a place
- * @property {Size} grid its other tokens
+ * @property {Grid} grid its other tokens
  * @property {Stream[]} streams
  * @property {Finish} finish
  * @property {boolean} dynamic whether coefficients and weights are the layer's own
@@ -77,7 +77,7 @@ function halfTable() {
 export function decode(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  const { format = 1, scales, grid, ...rest } = header;
+  const { format = 1, scales, grid, box = [0, 0, 1, 1], ...rest } = header;
   if (format !== FORMAT)
     throw new Error(
       `This page reads layers of format ${FORMAT}; this one is of format ${format}. Load the page again.`,
@@ -124,7 +124,7 @@ export function decode(buffer) {
       kept: kept ? take(Float32Array, seen) : undefined,
     };
   };
-  return { ...rest, grid: sizeOf(grid), scales: scales.map(scaleFrom) };
+  return { ...rest, grid: { ...sizeOf(grid), box }, scales: scales.map(scaleFrom) };
 }
 
 /** @param {[number, number]} size @returns {Size} */

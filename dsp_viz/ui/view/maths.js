@@ -95,12 +95,16 @@ export function spread(keys, low, high, tokens) {
 /** Of each key grid how it spreads over its layer's: the same for every head, stream and query. */
 const spreads = new WeakMap();
 
-/** @param {Scale["keys"]} keys @param {number} H @param {number} W @returns {{ rows: Spread[], columns: Spread[] }} */
-function spreadOf(keys, H, W) {
+/** @param {Scale["keys"]} keys @param {Scale["keys"]} grid @returns {{ rows: Spread[], columns: Spread[] }} */
+function spreadOf(keys, grid) {
   const known = spreads.get(keys);
-  if (known?.H === H && known.W === W) return known;
-  const [top, left, bottom, right] = keys.box;
-  const found = { H, W, rows: spread(keys.H, top, bottom, H), columns: spread(keys.W, left, right, W) };
+  if (known?.grid === grid) return known;
+  // The keys' edges as shares of the grid, which may reach beyond the picture itself.
+  const [top, left, bottom, right] = keys.box.map((edge, i) => {
+    const [low, high] = [grid.box[i % 2], grid.box[(i % 2) + 2]];
+    return (edge - low) / (high - low);
+  });
+  const found = { grid, rows: spread(keys.H, top, bottom, grid.H), columns: spread(keys.W, left, right, grid.W) };
   spreads.set(keys, found);
   return found;
 }
@@ -108,15 +112,16 @@ function spreadOf(keys, H, W) {
 /**
  * Adds a map, spread over `total`, `weight` times.
  *
- * @param {Float32Array} total on a grid of H×W @param {number} H @param {number} W @param {number} weight
+ * @param {Float32Array} total on the grid @param {Scale["keys"]} grid @param {number} weight
  * @param {ArrayLike<number>} map @param {Scale["keys"]} keys
  */
-function addSpread(total, H, W, weight, map, keys) {
-  if (keys.H === H && keys.W === W && keys.box.every((edge, i) => edge === (i < 2 ? 0 : 1))) {
+function addSpread(total, grid, weight, map, keys) {
+  const { H, W } = grid;
+  if (keys.H === H && keys.W === W && keys.box.every((edge, i) => edge === grid.box[i])) {
     for (let i = 0; i < total.length; i++) total[i] += weight * map[i];
     return;
   }
-  const { rows, columns } = spreadOf(keys, H, W);
+  const { rows, columns } = spreadOf(keys, grid);
   for (let R = 0; R < keys.H; R++)
     for (let C = 0; C < keys.W; C++) {
       const value = weight * map[R * keys.W + C];
@@ -134,11 +139,11 @@ function addSpread(total, H, W, weight, map, keys) {
  * @param {Pick<Block, "grid" | "weights" | "coefficients"> & { scales: Pick<Scale, "keys">[] }} block
  * @param {ArrayLike<number>[][][]} all @param {number} head
  */
-export function effective({ grid: { H, W }, weights, coefficients, scales }, all, head) {
+export function effective({ grid, weights, coefficients, scales }, all, head) {
   return all[0][head].map((_, stream) => {
-    const total = new Float32Array(H * W);
+    const total = new Float32Array(grid.H * grid.W);
     scales.forEach(({ keys }, s) =>
-      addSpread(total, H, W, weights[head][s] * coefficients[head][s][stream], all[s][head][stream], keys),
+      addSpread(total, grid, weights[head][s] * coefficients[head][s][stream], all[s][head][stream], keys),
     );
     return total;
   });

@@ -83,7 +83,7 @@ export function overlayShapes(picture, map, top, { width, height, frames, opacit
 
 /** What lies outside of a window fades, and the window has an edge. @param {Cell} map @param {number} width @param {number} height */
 function windowShapes(map, width, height) {
-  const [x, y, wide, tall] = windowBox(map, [0, 0, width, height]).map(short);
+  const [x, y, wide, tall] = windowBox(map, boxOf(map, width, height)).map(short);
   const around = `M0 0H${width}V${height}H0Z M${x} ${y}h${wide}v${tall}h${-wide}Z`;
   const edge = `<rect x="${x}" y="${y}" width="${wide}" height="${tall}" fill="none" stroke="#1f2933"/>`;
   return `<path d="${around}" fill="#fff" fill-opacity=".72" fill-rule="evenodd"/>${edge}`;
