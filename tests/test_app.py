@@ -141,7 +141,7 @@ def test_upload_changes_the_prediction(page: Page, model: dsp_viz.Subject) -> No
 
 def test_removing_the_picture_analyses_nothing(page: Page) -> None:
     ready(page)
-    before = page.locator("#prediction").inner_text()  # holds the time of the forward pass
+    before = predicted(page)  # holds the time of the forward pass
     requests = []
     page.on("request", lambda r: requests.append(r.url) if "queue/join" in r.url else None)
     remove(page)
