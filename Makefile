@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --silent
-NUMERICS := attention baselines context convolution derivatives dtypes maps mixing model polarity spectral trace training
+NUMERICS := attention baselines context convolution derivatives dtypes maps mixing model muon polarity spectral trace training
 # Tests run in two processes: those with a browser in one of them, one after the other, and each file as a whole.
 IN_TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 

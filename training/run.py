@@ -31,6 +31,7 @@ from dsp_viz.sources.checkpoint import save
 
 from .data import Augmentation, DataError, Lessons, Split
 from .evaluate import logits, preprocess, top1
+from .muon import Muon
 from .recipe import Recipe, stem, take_away
 from .snapshots import snapshot, write
 
@@ -72,9 +73,8 @@ class Run:
             self.model, recipe.weight_decay, matrix_rate=recipe.matrix_rate, structure_rate=recipe.structure_rate
         )
         # Orthogonalised steps for the matrices of the blocks: three points more than AdamW's (docs/design.md).
-        muon = torch.optim.Muon([matrices], lr=recipe.lr, adjust_lr_fn="match_rms_adamw")
         self.trained, *self.optimizers = self.accelerator.prepare(
-            self.model, torch.optim.AdamW(others, lr=recipe.lr), muon
+            self.model, torch.optim.AdamW(others, lr=recipe.lr), Muon([matrices], lr=recipe.lr)
         )
         sample = train.images[:: max(1, len(train.images) // 1000)].double() / 255
         self.mean, self.std = sample.mean((0, 2, 3)).float().cpu(), sample.std((0, 2, 3)).float().cpu()
