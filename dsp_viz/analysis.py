@@ -14,11 +14,14 @@ from PIL import Image
 from . import images
 from .interventions import Intervention, InterventionError, applied
 from .maps import Query
-from .subject import Prepared, Subject
+from .subject import Prepared, Subject, probabilities
 from .trace import Trace, shown, trace
 
 if TYPE_CHECKING:
     from .figures.print import PrintFigure
+
+#: What is said of a picture that the model is not sure of.
+UNSURE = "Not sure: no class it knows stands out."
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,14 @@ class Analysis:
         picture: the picture as the model saw it, RGB.
         frame: how it was cut out of the original, and its token grid.
         trace: of the forward pass, see :class:`dsp_viz.trace.Trace`; batch size 1.
-        classes: names of the classes; none where the model has none. probabilities: softmax of the logits, same order,
-            sum to 1.
+        classes: names of the classes; none where the model has none. probabilities: see
+            :func:`dsp_viz.subject.probabilities`; same order, sum to 1.
         model: name of the model. digest: start of the SHA-256 of its weights.
         seconds: wall time of the forward pass, hooks included, until what they recorded lies on the CPU.
         interventions: what was changed in that pass, see :mod:`dsp_viz.interventions`.
         name: of the picture's file; empty where it came without one.
         sharp: what the model saw, for people, see :func:`dsp_viz.framing.sharp`; None where that is not kept.
+        temperature, threshold: of the model, see ``temperature`` and ``unsure`` of :class:`dsp_viz.Subject`.
     """
 
     picture: Image.Image
@@ -49,6 +53,13 @@ class Analysis:
     interventions: tuple[Intervention, ...] = ()
     name: str = ""
     sharp: Image.Image | None = None
+    temperature: float = 1.0
+    threshold: float = 0.0
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the model is not sure what this is: its largest probability is below its threshold."""
+        return max(self.probabilities, default=1.0) < self.threshold
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -153,11 +164,13 @@ def analyse_prepared(
         frame=prepared.frame,
         trace=result,
         classes=model.classes,
-        probabilities=tuple(torch.softmax(result.output[0].double(), 0).tolist()) if model.classes else (),
+        probabilities=tuple(probabilities(model, result.output[0].double()).tolist()) if model.classes else (),
         model=model.name,
         digest=model.digest,
         seconds=seconds,
         interventions=interventions,
         name=name,
         sharp=prepared.sharp,
+        temperature=model.temperature,
+        threshold=model.unsure,
     )

@@ -28,8 +28,9 @@ from .builds import Build, Network, Pyramid, kind_of, network_of, shapes_of, siz
 from .faults import place, short
 from .files import CheckpointError, read_regular
 
-#: The newest that is read. What an older version can read too is written as the first, as is a file that names none.
-FORMAT = 2
+#: The newest that is read. A file is written as the oldest whose readers make of it what it says: the second where
+#: pictures are fitted otherwise or the model is a pyramid, the third where it is calibrated, else the first.
+FORMAT = 3
 
 #: Bounds of what is read: bytes of a config, tokens of the pictures that a model is fed with.
 MAX_BYTES = 4 * 2**20
@@ -61,6 +62,8 @@ def _three(numbers: Any) -> Any:
 
 Mean = Annotated[float, Field(strict=True, ge=-1000, le=1000)]
 Deviation = Annotated[float, Field(strict=True, ge=1e-4, le=1000)]
+Temperature = Annotated[float, Field(strict=True, ge=0.01, le=100)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(_visible)]
 Names = Annotated[tuple[Name, ...], AfterValidator(distinct)]
 
@@ -89,6 +92,9 @@ class Config:
         format: version of the file that it was read from.
         fit: how pictures are cut and resized to a square, see :class:`dsp_viz.framing.Fitting`; empty: the middle
             square, resized.
+        temperature: what logits are divided by before their softmax, within 0.01 and 100.
+        unsure: the model is not sure where its largest probability is below this, within 0 and 1; 0: it always is. Both
+            are chosen on validation pictures, see :mod:`training.calibrate`.
 
     Raises:
         pydantic.ValidationError: a value of another type or out of range, or no model can be built from these.
@@ -103,6 +109,8 @@ class Config:
     card: dict[str, Any] = Field(default_factory=dict)
     format: Annotated[int, Field(strict=True, ge=1, le=FORMAT)] = 1
     fit: Fit = Field(default_factory=Fit)
+    temperature: Temperature = 1.0
+    unsure: Share = 0.0
 
     @model_validator(mode="after")
     def _fits_a_model(self) -> "Config":
@@ -145,7 +153,11 @@ def to_json(config: Config) -> bytes:
     data = _CONFIG.dump_python(config, mode="json")
     if not config.fit:
         del data["fit"]
-    data["format"] = FORMAT if config.fit or kind_of(config.model) == "pyramid" else 1
+    data["format"] = 2 if config.fit or kind_of(config.model) == "pyramid" else 1
+    if (config.temperature, config.unsure) == (1, 0):
+        del data["temperature"], data["unsure"]
+    else:
+        data["format"] = 3
     return json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n"
 
 

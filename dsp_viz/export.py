@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from . import __version__, maps
-from .analysis import Analysis
+from .analysis import UNSURE, Analysis
 from .layer import Grid, Layer, Scale
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def settings(result: Analysis) -> dict[str, Any]:
 
     Returns:
         ``name`` of the picture; ``model`` and ``digest``; ``versions`` of dsp-attention, torch and numpy;
-        ``classes``, each with its probability, in the order of the logits; ``grid`` (rows, columns); ``frame``: see
+        ``classes``, each with its probability, in the order of the logits; ``temperature`` of these, ``threshold``, and
+        ``unsure``: see :class:`dsp_viz.Analysis`; ``grid`` (rows, columns); ``frame``: see
         :class:`dsp_viz.images.Frame`; ``seconds`` of the forward pass; ``interventions`` in it; ``verified``: how far
         the maps were off from what the layers put out, see :mod:`dsp_viz.proof`; ``rounded``: to which type coarser
         than float32 that was, or ""; ``refused``: layers that are not there, and why; ``layers``: of each its
@@ -103,6 +104,9 @@ def settings(result: Analysis) -> dict[str, Any]:
         "classes": [
             {"class": name, "probability": p} for name, p in zip(result.classes, result.probabilities, strict=True)
         ],
+        "temperature": result.temperature,
+        "threshold": result.threshold,
+        "unsure": result.unsure,
         "grid": list(result.grid),
         "frame": {
             "size": list(frame.size),
@@ -235,7 +239,8 @@ def default_view(depth: int, grid: tuple[int, int]) -> tuple[int, tuple[int, int
 
 
 def html(result: Analysis, *, block: int, query: maps.Query) -> str:
-    """An HTML fragment for notebooks, light or dark: the five best classes as bars, and :func:`maps_figure`.
+    """An HTML fragment for notebooks, light or dark: the five best classes as bars, whether the model is sure, and
+    :func:`maps_figure`.
 
     Args:
         result: of :func:`dsp_viz.analyse`. block, query: see :func:`maps_figure`.
@@ -251,9 +256,10 @@ def html(result: Analysis, *, block: int, query: maps.Query) -> str:
     picture = base64.b64encode(png.getvalue()).decode()
     bars = "".join(_bar(name, probability) for name, probability in result.top(5))
     H, W = result.grid
+    unsure = f'<div style="font-weight:700;margin-bottom:4px">{UNSURE}</div>' if result.unsure else ""
     facts = f"{result.model} · weights {result.digest} · {H}×{W} tokens · {1000 * result.seconds:.0f} ms"
     return (
-        '<div style="font:13px/1.5 system-ui,sans-serif;max-width:1040px">'
+        f'<div style="font:13px/1.5 system-ui,sans-serif;max-width:1040px">{unsure}'
         f'<div style="display:grid;grid-template-columns:max-content minmax(60px,280px) max-content;gap:3px 12px;'
         f'align-items:center">{bars}</div>'
         f'<div style="opacity:.7;margin:6px 0 10px">{escape(facts)}</div>'

@@ -109,6 +109,8 @@ class Subject(nn.Module):
         history: how filters, coefficients and mixing weights evolved in training, an array for each layer, epochs first
             (see :func:`dsp_viz.history.read_history`); empty where nobody kept it.
         config: the file beside the weights; None where there is none.
+        temperature: what logits are divided by, see :func:`probabilities`.
+        unsure: it is not sure of a picture where the largest probability is below this, within 0 and 1.
     """
 
     def __init__(
@@ -121,6 +123,8 @@ class Subject(nn.Module):
         digest: str,
         history: Mapping[str, list[np.ndarray]] | None = None,
         config: Config | None = None,
+        temperature: float = 1.0,
+        unsure: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -130,6 +134,8 @@ class Subject(nn.Module):
         self.digest = digest
         self.history = dict(history or {})
         self.config = config
+        self.temperature = temperature
+        self.unsure = unsure
         self.eval().requires_grad_(False)
 
     @property
@@ -190,3 +196,16 @@ class Subject(nn.Module):
             picture, side=side, patch=how.patch, whole=whole, fitting=how.fitting, stretch=stretch
         )
         return Prepared(cut, frame, how.tensor(cut), sharp, note)
+
+
+def probabilities(model: nn.Module, logits: Tensor) -> Tensor:
+    r"""Probabilities of a model's classes, ``(…, classes)``.
+
+    .. math:: p = \mathrm{softmax}(y / T)
+
+    ``T`` makes them as large as they come true, and changes no order (Guo et al., ICML 2017, arXiv 1706.04599).
+
+    Args:
+        model: a :class:`Subject` has its temperature; of any other network it is 1. logits: ``(…, classes)``.
+    """
+    return torch.softmax(logits / (model.temperature if isinstance(model, Subject) else 1.0), -1)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .device import device_of
 from .relevance import batch_size, relevance_steps
 from .steps import Step, Steps, finish
+from .subject import probabilities
 
 #: Points of a curve after the first: shares 1/10, …, 1 of all tokens.
 POINTS = 10
@@ -152,7 +153,7 @@ def trust_steps(model: nn.Module, x: Tensor, *, seed: int = 0) -> Steps[Trust]:
     orders = torch.stack([*(r.flatten().argsort(descending=True) for r in relevance.values()), *random])
 
     def score(pictures: Tensor) -> Tensor:
-        return torch.softmax(model(pictures).float(), -1)[:, target]
+        return probabilities(model, model(pictures).float())[:, target]
 
     found = yield from curve_steps(score, x, orders, (grid[0], grid[1]))
     return Trust(target, relevance, found)

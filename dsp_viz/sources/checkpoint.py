@@ -50,7 +50,7 @@ def load(name_or_path: str | Path) -> Subject:
     Raises:
         CheckpointError: no such model, an unreadable file, or tensors that do not fit (the first keys are named).
     """
-    path = _find(name_or_path)
+    path = find(name_or_path)
     config = read_config(path.with_suffix(".json"))
     shapes = config.shapes()
     expected = shapes.state_dict()
@@ -71,6 +71,8 @@ def load(name_or_path: str | Path) -> Subject:
         digest=hashlib.sha256(data).hexdigest()[:12],
         history=history,
         config=config,
+        temperature=config.temperature,
+        unsure=config.unsure,
     )
 
 
@@ -89,8 +91,8 @@ def device_of_name(device: str | torch.device) -> torch.device:
         ) from error
 
 
-def _find(name_or_path: str | Path) -> Path:
-    """Where the weights lie.
+def find(name_or_path: str | Path) -> Path:
+    """Where the weights lie that :func:`load` reads; the config is beside them.
 
     Raises:
         CheckpointError: nowhere; says what was looked for.

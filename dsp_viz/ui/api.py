@@ -41,8 +41,9 @@ def add(results: Results, busy: dict[str, Any]) -> None:
                 {"kind": "set_coefficient", "value": 0, "block": 2, "head": 1}; by default nothing.
 
         Returns:
-            The five best classes with their probabilities, the coefficients of every block, head, scale and stream,
-            the mixing weights of every block, head and scale, and the token grid.
+            The five best classes with their probabilities, whether the model is not sure ("unsure"), the coefficients
+            of every block, head, scale and stream, the mixing weights of every block, head and scale, and the token
+            grid.
         """
         if picture is None:
             raise gr.Error("Send a picture as `picture`.", print_exception=False)

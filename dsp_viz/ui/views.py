@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any
 
-from ..analysis import Analysis
+from ..analysis import UNSURE, Analysis
 from ..kinds.dsp import dsp_layers
 from ..subject import Subject
 from ..trust import Trust
@@ -13,13 +13,17 @@ LISTED = 20
 
 
 def prediction(result: Analysis) -> str:
-    """The five best classes as bars, and how the numbers came about, as HTML; without classes a sentence for them."""
+    """The five best classes as bars, and how the numbers came about, as HTML; without classes a sentence for them.
+    Where the model is not sure it says so first."""
     rows = "".join(
         f'<div class="row" role="listitem"><span>{escape(name)}</span><span class="value">{100 * p:.1f} %</span>'
         f'<span class="bar"><i style="width:{100 * p:.2f}%"></i></span></div>'
         for name, p in result.top(5)
     )
     best = f'<div class="prediction" role="list" aria-label="five best classes">{rows}</div>'
+    if result.unsure:
+        why = f"The best is below its threshold of {100 * result.threshold:.0f} %."
+        best = f'<div class="unsure"><b>{UNSURE}</b> <span>{why}</span></div>{best}'
     if not result.classes:
         best = '<div class="aside">This model has no classes: it gives features. It has maps, and no prediction.</div>'
     H, W = result.grid
@@ -57,7 +61,15 @@ def known_classes(model: Subject) -> str:
         if len(model.classes) <= LISTED
         else f"<details><summary>{count}</summary>{names}</details>"
     )
-    return f'<div class="facts">{told} A picture of anything else gets one of them too; look at the maps.</div>'
+    if model.unsure:
+        otherwise = (
+            f"Where the best is below {100 * model.unsure:.0f} %, it says that it is not sure: a threshold chosen on "
+            "pictures with known answers, so that most of what it is sure of is right. It can be sure and wrong, above "
+            "all of a picture of anything else; look at the maps."
+        )
+    else:
+        otherwise = "A picture of anything else gets one of them too; look at the maps."
+    return f'<div class="facts">{told} {otherwise}</div>'
 
 
 def is_dsp(model: Subject) -> bool:
@@ -73,6 +85,7 @@ def summary(result: Analysis) -> dict[str, Any]:
         "digest": result.digest,
         "grid": [H, W],
         "top": [{"class": name, "probability": p} for name, p in result.top(5)],
+        "unsure": result.unsure,
         "coefficients": [b.coefficients[0].tolist() for b in result.trace.blocks],
         "mixing_weights": [b.weights[0].tolist() for b in result.trace.blocks],
         "seconds": result.seconds,
