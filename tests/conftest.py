@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import json
 import os
 import shutil
 import tempfile
@@ -20,12 +21,15 @@ import numpy as np
 import pytest
 import torch
 from browser import FLAGS, find
-from hostile_checkpoints import write_small
+from hostile_checkpoints import BUILD, write_small
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import dsp_viz
+from dsp_attention import DSPImageClassifier
 from dsp_viz import ui
+from dsp_viz.config import Config
+from dsp_viz.sources.checkpoint import save
 from dsp_viz.store import Store
 
 # The server, the browser and the tests share the machine: one thread each keeps them from waiting for each other.
@@ -70,6 +74,22 @@ def _small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights(_small: Path, tmp_path: Path) -> Path:
     """``small.safetensors`` with its config and snapshots, to be harmed."""
     return Path(shutil.copytree(_small.parent, tmp_path, dirs_exist_ok=True)) / _small.name
+
+
+@pytest.fixture
+def judged(data: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A model of two classes, not trained, and data with groups: ``(weights, root)``."""
+    root = Path(shutil.copytree(data, tmp_path / "data"))
+    entries = [
+        {"directory": "n1", "name": "red", "group": "warm"},
+        {"directory": "n2", "name": "blue", "group": "cold"},
+    ]
+    (root / "classes.json").write_text(json.dumps({"classes": entries}))
+    torch.manual_seed(5)
+    third = (1 / 3,) * 3
+    config = Config(BUILD, 24, third, third, ("red", "blue"), ("n1", "n2"), temperature=2.0, unsure=0.5005)
+    save(tmp_path / "small.safetensors", DSPImageClassifier(**BUILD), config)
+    return tmp_path / "small.safetensors", root
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import math
 
 import pytest
 import torch
@@ -44,6 +45,34 @@ def test_analysis_is_the_plain_forward_pass(model: dsp_viz.Subject) -> None:
     )
     assert result.frame.grid == result.trace.blocks[0].grid.size
     assert len(result.trace.blocks) == config.model["depth"]
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.9])
+def test_probabilities_are_those_of_the_temperature(model: dsp_viz.Subject, temperature: float) -> None:
+    """By definition, in float64; and the model is unsure just where the largest is below its threshold."""
+    plain = dsp_viz.analyse(model, EXAMPLES[0])
+    powers = [math.exp(y / temperature) for y in plain.trace.output[0].tolist()]
+    want = [power / sum(powers) for power in powers]
+    for threshold, unsure in ((0.0, False), (max(want) - 1e-6, False), (max(want) + 1e-6, True)):
+        other = dsp_viz.Subject(
+            model.network,
+            model.preparation,
+            classes=model.classes,
+            name="warm",
+            digest="0",
+            temperature=temperature,
+            unsure=threshold,
+        )
+        result = dsp_viz.analyse(other, EXAMPLES[0])
+        assert result.probabilities == pytest.approx(want, rel=1e-9, abs=1e-12)
+        assert (result.unsure, result.temperature, result.threshold) == (unsure, temperature, threshold)
+    assert result.probabilities != pytest.approx(plain.probabilities, abs=1e-3)
+    assert (plain.unsure, plain.temperature, plain.threshold) == (False, 1, 0)
+
+
+def test_a_model_without_classes_is_never_unsure(model: dsp_viz.Subject) -> None:
+    features = dsp_viz.Subject(model.network, model.preparation, classes=(), name="f", digest="0", unsure=1.0)
+    assert not dsp_viz.analyse(features, EXAMPLES[0]).unsure
 
 
 def test_best_classes_come_first(model: dsp_viz.Subject) -> None:

@@ -47,6 +47,7 @@ def test_api_gives_what_python_gives(client: Client, model: dsp_viz.Subject) -> 
     answer = client.predict(handle_file(EXAMPLES[1]), api_name="/analyse")
     direct = dsp_viz.analyse(model, EXAMPLES[1])
     assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
+    assert answer["unsure"] is False
     assert math.isclose(sum(direct.probabilities), 1.0, abs_tol=1e-9)
     for sent, block in zip(answer["coefficients"], direct.trace.blocks, strict=True):
         torch.testing.assert_close(torch.tensor(sent), block.coefficients[0])

@@ -125,7 +125,7 @@ def test_a_device_that_is_not_there_is_named(device: str) -> None:
 
 
 def test_the_format_is_written(saved: Path) -> None:
-    assert (json.loads(saved.with_suffix(".json").read_text())["format"], FORMAT) == (1, 2)
+    assert (json.loads(saved.with_suffix(".json").read_text())["format"], FORMAT) == (1, 3)
     for path in PRETRAINED.glob("*.json"):
         assert json.loads(path.read_text())["format"] == 1
         assert to_json(read_config(path)) == path.read_bytes()
@@ -143,6 +143,22 @@ def test_how_pictures_are_fitted_is_kept(saved: Path) -> None:
     assert to_json(read_config(saved.with_suffix(".json"))) == to_json(config)
 
 
+@pytest.mark.parametrize("fields", [{"temperature": 1.25}, {"unsure": 0.5}, {"temperature": 0.8, "unsure": 1}])
+def test_temperature_and_threshold_are_kept(saved: Path, fields: dict[str, float]) -> None:
+    """A file with one of them is of the third format: an older version would give other probabilities."""
+    path = saved.with_suffix(".json")
+    plain = path.read_bytes()
+    assert not {"temperature", "unsure"} & set(json.loads(plain))
+    assert (dsp_viz.load(saved).temperature, dsp_viz.load(saved).unsure) == (1, 0)
+    path.write_bytes(to_json(replace(read_config(path), **fields)))
+    both = {"temperature": 1, "unsure": 0} | fields
+    assert json.loads(path.read_text()) == json.loads(plain) | both | {"format": 3}
+    subject = dsp_viz.load(saved)
+    assert (subject.temperature, subject.unsure) == (both["temperature"], both["unsure"])
+    path.write_bytes(to_json(replace(read_config(path), temperature=1, unsure=0)))
+    assert path.read_bytes() == plain
+
+
 def test_older_configs_and_those_of_other_editors_are_read(saved: Path) -> None:
     path = saved.with_suffix(".json")
     raw = json.loads(path.read_text())
@@ -154,8 +170,8 @@ def test_older_configs_and_those_of_other_editors_are_read(saved: Path) -> None:
 
 def test_a_newer_format_is_told_before_its_unknown_fields(saved: Path) -> None:
     path = saved.with_suffix(".json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3, "colours": "gold"}))
-    with pytest.raises(dsp_viz.CheckpointError, match=r"has format=3, .* made by a newer dsp-attention, update"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 4, "colours": "gold"}))
+    with pytest.raises(dsp_viz.CheckpointError, match=r"has format=4, .* made by a newer dsp-attention, update"):
         dsp_viz.load(saved)
 
 

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import json
+import math
 import os
 import re
 import xml.etree.ElementTree as ElementTree
@@ -21,6 +22,7 @@ from PIL import Image
 
 import dsp_viz
 from dsp_viz import export
+from dsp_viz.analysis import UNSURE
 from dsp_viz.figures import screen
 from dsp_viz.interventions import SetCoefficient
 
@@ -108,6 +110,7 @@ def test_settings_travel_as_json(result: dsp_viz.Analysis, loaded: dict[str, np.
         assert settings["frame"]["size"] == list(original.size)
     assert [c["class"] for c in settings["classes"]] == list(result.classes)
     assert sum(c["probability"] for c in settings["classes"]) == pytest.approx(1, abs=1e-9)
+    assert [settings[key] for key in ("temperature", "threshold", "unsure")] == [1, 0, False]
     assert settings["seconds"] > 0
     assert 0 < settings["verified"] < 1e-5
     assert settings["refused"] == []
@@ -314,6 +317,14 @@ def test_a_fragment_shows_prediction_and_maps(result: dsp_viz.Analysis) -> None:
         picture.load()
         assert picture.width > 1000
     assert "//" not in shown.replace(source, "")
+
+
+def test_a_model_that_is_not_sure_says_so(result: dsp_viz.Analysis) -> None:
+    _, best = result.top(1)[0]
+    for threshold, unsure in ((best, False), (math.nextafter(best, 1), True)):
+        judged = dataclasses.replace(result, threshold=threshold)
+        assert (UNSURE in Fragment(export.html(judged, block=2, query=(8, 8))).words) is unsure
+        assert export.settings(judged)["unsure"] is unsure
 
 
 def test_text_of_a_model_is_never_markup(result: dsp_viz.Analysis) -> None:

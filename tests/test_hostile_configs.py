@@ -103,9 +103,11 @@ VALUES: list[tuple[str, Any, str]] = [
         for value in values
     ),
     *(("fit", value, "fit=") for value in ([], None, "squash")),
-    ("format", 3, "made by a newer dsp-attention, update"),
+    ("format", 4, "made by a newer dsp-attention, update"),
     ("format", 10**4000, "made by a newer dsp-attention, update"),
     *(("format", value, "format=") for value in (0, -1, "1", 1.0, None, True, [])),
+    *(("temperature", value, "temperature=") for value in (0, -1, 0.009, 101, "1", None, True, [1])),
+    *(("unsure", value, "unsure=") for value in (-0.01, 1.01, "0", None, True, [0])),
     ("imagesize", 24, "imagesize=24: there is no such field; fields are model, image_size, mean, std"),
     ("__dataclass_self__", 24, "there is no such field"),
 ]

@@ -252,16 +252,6 @@ def test_recipes_that_cannot_be_are_refused(
     assert message in capsys.readouterr().err
 
 
-def test_confusion_and_calibration_by_hand() -> None:
-    p = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.35, 0.65], [0.3, 0.7]], dtype=torch.double)
-    labels = torch.tensor([0, 1, 1, 0])
-    assert evaluate.confusion(p.log(), labels).tolist() == [[1, 1], [1, 1]]
-    # Two bins, [0, ½) and [½, 1]: accuracy ½, confidence 0.7625.
-    assert evaluate.calibration_error(p.log(), labels, bins=2) == pytest.approx(0.2625)
-    # Ten bins: |1 - 0.9|, |0 - 0.8|, |1 - 0.65|, |0 - 0.7|, a quarter each.
-    assert evaluate.calibration_error(p.log(), labels, bins=10) == pytest.approx((0.1 + 0.8 + 0.35 + 0.7) / 4)
-
-
 def test_snapshots_hold_every_epoch(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path, "--sizes", "16x2")
     model = load(tmp_path / "dsp_tiny.safetensors")

@@ -218,6 +218,17 @@ def test_a_real_picture(model: dsp_viz.Subject) -> None:
     assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
 
 
+def test_curves_start_at_the_probability_that_is_shown(model: dsp_viz.Subject) -> None:
+    warm = dsp_viz.Subject(
+        model.network, model.preparation, classes=model.classes, name="warm", digest="0", temperature=2.5
+    )
+    x = warm.prepare(EXAMPLES[0]).input
+    name, p = dsp_viz.analyse(warm, EXAMPLES[0]).top(1)[0]
+    found = trust(warm, x)
+    assert warm.classes[found.target] == name
+    assert found.curves.deletion[:, 0].tolist() == pytest.approx([p] * len(found.curves.deletion), abs=1e-5)
+
+
 def test_integrated_gradients_in_parts_are_those_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few pictures at a time, as with many tokens: the way is cut up, and what comes out is captum's in one call."""
     model = dsp_viz.load("dsp_tiny")

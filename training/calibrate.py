@@ -110,7 +110,7 @@ def choose_threshold(confidence: Tensor, right: Tensor, weights: Tensor, share: 
     return 0.0 if index == len(order) - 1 else math.floor(float(confidence[order[index]]) * 1e4) / 1e4
 
 
-def folder_logits(model: Subject, folder: Path) -> Tensor:
+def folder_logits(model: Subject, folder: Path, *, batch: int = 32) -> Tensor:
     """Logits of all pictures of a folder tree, fitted as the app fits them, ``(n, classes)`` float64.
 
     Raises:
@@ -119,12 +119,15 @@ def folder_logits(model: Subject, folder: Path) -> Tensor:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
     if not files:
         raise DataError(f"{folder} holds no picture: {', '.join(IMG_EXTENSIONS)}")
-    outputs = []
-    for path in tqdm(files, desc="other things", leave=False, disable=None):
+    inputs, outputs = [], []
+    for i, path in enumerate(tqdm(files, desc="other things", leave=False, disable=None), 1):
         try:
-            outputs.append(model(model.prepare(path).input))
+            inputs.append(model.prepare(path).input)
         except ImageError as error:
             raise DataError(f"{path} cannot be read: {error}") from error
+        if len(inputs) == batch or i == len(files):
+            outputs.append(model(torch.cat(inputs)))
+            inputs.clear()
     return torch.cat(outputs).double()
 
 

@@ -22,7 +22,7 @@ def prediction(result: Analysis) -> str:
     )
     best = f'<div class="prediction" role="list" aria-label="five best classes">{rows}</div>'
     if result.unsure:
-        why = f"The best is below its threshold of {100 * result.threshold:.0f} %."
+        why = f"The best is below its threshold of {100 * result.threshold:.0f}\u00a0%."
         best = f'<div class="unsure"><b>{UNSURE}</b> <span>{why}</span></div>{best}'
     if not result.classes:
         best = '<div class="aside">This model has no classes: it gives features. It has maps, and no prediction.</div>'
