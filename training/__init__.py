@@ -1,4 +1,4 @@
-"""The recipe that made the weights in ``pretrained/``: ``python -m training.train``, ``.evaluate``, ``.ablate``.
+"""The recipe that made the weights in ``pretrained/``: ``python -m training.train``, and what judges it.
 
 Needs the packages of the extra ``train``. Nothing else imports it: the app and the layer run without.
 """
