@@ -1,11 +1,13 @@
 """What a head does: against dense maps, row by row from :mod:`dsp_viz.maps`, and loops over queries, in float64."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
 import torch
+from golden import FOLDER, records, told_of_heads
 from layers import shaken
 from torch import Tensor
 from windowed import TOKENS, WINDOWS, TokenReader, Tokens, WindowReader, Windows
@@ -289,3 +291,13 @@ def test_sampled_queries_lie_all_over_the_grid(grid: tuple[int, int]) -> None:
     assert len(found) == grid[0] * grid[1] or grid[0] * grid[1] > 16
     middle = [sum(divmod(i, grid[1])[axis] for i in found) / len(found) for axis in (0, 1)]
     assert [abs(at - (n - 1) / 2) <= 0.5 for at, n in zip(middle, grid, strict=True)] == [True, True]
+
+
+def test_the_page_is_tested_against_what_is_said_here() -> None:
+    """tests/js/heads.test.js reads the same files."""
+    for name, block in records().items():
+        kept, now = json.loads((FOLDER / f"{name}.json").read_text())["heads"], told_of_heads(block)
+        assert kept.keys() == now.keys()
+        for field, values in kept.items():
+            want, got = (torch.tensor(json.loads(json.dumps(v).replace("null", "NaN"))) for v in (values, now[field]))
+            torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6, equal_nan=True)
