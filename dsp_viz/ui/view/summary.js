@@ -13,10 +13,11 @@ import { alike, numbersOf, uniformOf } from "./heads.js";
 /** @typedef {Partial<Numbers>} Some */
 
 const OPACITY = 0.75; // numbers stay readable on full colour
+const MANY = 12; // heads whose numbers do not fit beside each other: they are told on hover
 const KEPT = "dsp-viz:how-to-read-heads"; // "closed" where somebody closed it
 
 /** @param {number} value */
-const plain = (value) => (Number.isNaN(value) ? "–" : value.toFixed(2));
+const plain = (value) => (Number.isNaN(value) ? "–" : value.toFixed(2).replace("-", "−"));
 /** @param {number} value */
 const share = (value) => (Number.isNaN(value) ? "–" : percent(value));
 
@@ -91,12 +92,12 @@ function tableOf(looked, numbers) {
     return cell("th", name, { scope: "col", className: mark(column) });
   });
   const alone = cell("th", "all keys alike", { scope: "col", title: "What it would be if every key got the same" });
-  const head = rowOf([document.createElement("td"), ...names, alone]);
+  const head = rowOf([document.createElement("td"), alone, ...names]);
   const rows = MEASURES.filter(({ fits }) => !fits || fits(block)).map(({ name, title, text }) =>
     rowOf([
       cell("th", name, { scope: "row", title }),
-      ...columns.map((column) => cell("td", text(numbers[column.s][column.t]), { className: mark(column) })),
       cell("td", text(uniform)),
+      ...columns.map((column) => cell("td", text(numbers[column.s][column.t]), { className: mark(column) })),
     ]),
   );
   return [head, ...rows];
@@ -125,14 +126,13 @@ export function wordsOf(looked, numbers) {
  * @param {number[][]} values
  */
 function matrixOf(values) {
-  const wide = values.length > 12; // numbers would not fit: they are told on hover
   const heads = values.map((_, head) => cell("th", String(head + 1), { scope: "col" }));
   const rows = values.map((row, a) => {
     const buttons = row.map((value, b) => {
       const told = `heads ${a + 1} and ${b + 1}: ${plain(value)}. A click goes to head ${b + 1}`;
       const button = Object.assign(document.createElement("button"), { type: "button", title: told, tabIndex: -1 });
       button.setAttribute("aria-label", told);
-      button.textContent = wide ? "" : plain(value);
+      button.textContent = values.length > MANY ? "" : plain(value);
       button.style.background = rgba(inkOf(value, SAME), OPACITY * shareOf(value || 0, 1));
       button.addEventListener("click", () => askToLook({ head: b }));
       const holder = document.createElement("td");
@@ -259,6 +259,7 @@ export function summarise(root) {
     const showAlike = (/** @type {number[][]} */ values) => {
       kept.alike = values;
       if (values !== drawn) matrix.replaceChildren(...matrixOf(values));
+      matrix.classList.toggle("many", values.length > MANY);
       drawn = values;
       markHead(matrix, head);
       part.setAttribute("aria-busy", "false");
