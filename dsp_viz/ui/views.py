@@ -94,9 +94,9 @@ def filters(found: Sequence[Sequence[spectrum.Character]], head: int) -> str:
         f"</thead><tbody>{rows}</tbody></table>"
         '<div class="aside">Low-pass and the like: the mean gain over directions differs by a factor of '
         f"{2**spectrum.SLOPE:.1f} or more between frequencies; the limit is where it crosses the middle. A direction "
-        f"is named where structures along it pass {2**spectrum.DIRECTION:.1f} times as strongly as those across, or more. "
-        f"Where neither holds and gains stay within a factor of {2**spectrum.NEUTRAL:.2f} of 1, strengths count as "
-        "unchanged.</div>"
+        f"is named where structures along it pass {2**spectrum.DIRECTION:.1f} times as strongly as those across, or "
+        f"more. Where neither holds and gains stay within a factor of {2**spectrum.NEUTRAL:.2f} of 1, strengths count "
+        "as unchanged.</div>"
     )
 
 

@@ -28,8 +28,10 @@ import { dot, rowOf, shares, turned } from "./rows.js";
  * @property {import("./rows.js").Shares} asked how much all tokens ask of each query
  */
 
-/** Queries at most whose rows give an entropy; and those that tell how alike heads are. */
-export const [SAMPLED, COMPARED] = [16, 32];
+/** Queries at most whose rows give an entropy. */
+export const SAMPLED = 16;
+/** Queries at most whose rows tell how alike heads are. */
+export const COMPARED = 32;
 
 /** Height and width of the picture, the longer is 1, where tokens are square. @param {Grid} grid */
 function sidesOf({ H, W, box }) {

@@ -256,21 +256,22 @@ export function summarise(root) {
     title.textContent = `Head ${head + 1} in numbers`;
     part.setAttribute("aria-busy", "true");
     find(part, ".dv-alike", HTMLElement).hidden = block.heads < 2;
+    const ready = () => part.setAttribute("aria-busy", "false");
     const showAlike = (/** @type {number[][]} */ values) => {
       kept.alike = values;
       if (values !== drawn) matrix.replaceChildren(...matrixOf(values));
       matrix.classList.toggle("many", values.length > MANY);
       drawn = values;
       markHead(matrix, head);
-      part.setAttribute("aria-busy", "false");
     };
     const showNumbers = (/** @type {Numbers[][]} */ values) => {
       kept.numbers[head] = values;
       numbers.replaceChildren(...tableOf(looked, values));
       told.textContent = wordsOf(looked, values);
-      if (kept.alike) showAlike(kept.alike);
-      else leave = whenIdle(alike(block), showAlike);
+      if (kept.alike) ready();
+      else leave = whenIdle(alike(block), (all) => (showAlike(all), ready()));
     };
+    if (kept.alike) showAlike(kept.alike);
     if (kept.numbers[head]) showNumbers(kept.numbers[head]);
     else leave = whenIdle(numbersOf(block, head), showNumbers);
   });
