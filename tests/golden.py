@@ -1,18 +1,19 @@
 """Small layers, one of each form, whose bytes and rows are kept: ``python tests/golden.py`` wrote them.
 
 Numbers come from a formula, so that no release of a library draws others. Rows are computed entry by entry in float64.
+What heads do is what :mod:`dsp_viz.heads` says of it, in float64, null where it says NaN.
 """
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dsp_viz import factors
+from dsp_viz import factors, heads
 from dsp_viz.layer import Finish, Grid, Layer, Scale, Stream, Window
 
 FOLDER = Path(__file__).parent / "data" / "layers"
@@ -151,9 +152,19 @@ def _rows(block: Layer, query: str) -> list[list]:
     return found
 
 
+def told_of_heads(block: Layer) -> dict[str, list]:
+    """Each number ``[head][scale][stream]``, ``same_share`` ``[head][scale]``, and ``similarity`` ``[head][head]``."""
+    precise = [replace(scale, left=scale.left.double(), right=scale.right.double()) for scale in block.scales]
+    block = replace(block, scales=tuple(precise))
+    found = heads.numbers(block)
+    told = {field.name: getattr(found, field.name)[0] for field in fields(found)}
+    told["similarity"] = heads.similarity(block)
+    return {name: json.loads(json.dumps(values.tolist()).replace("NaN", "null")) for name, values in told.items()}
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, block in records().items():
         (FOLDER / f"{name}.bin").write_bytes(factors.encode(block))
         rows = {query: _rows(block, query) for query in (*QUERIES, *block.prefix)}
-        (FOLDER / f"{name}.json").write_text(json.dumps({"rows": rows}) + "\n")
+        (FOLDER / f"{name}.json").write_text(json.dumps({"rows": rows, "heads": told_of_heads(block)}) + "\n")

@@ -1,8 +1,10 @@
 """What the screen and the API say in words and numbers."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from .. import spectrum
 from ..analysis import UNSURE, Analysis
 from ..kinds.dsp import dsp_layers
 from ..subject import Subject
@@ -90,6 +92,25 @@ def summary(result: Analysis) -> dict[str, Any]:
         "mixing_weights": [b.weights[0].tolist() for b in result.trace.blocks],
         "seconds": result.seconds,
     }
+
+
+def filters(found: Sequence[Sequence[spectrum.Character]], head: int) -> str:
+    """What each filter of a block does, by polarity and head, as a table; the row of a head is marked. As HTML."""
+    rows = "".join(
+        f'<tr{" class=chosen" * (h == head)}><th scope="row">head {h + 1}</th>'
+        + "".join(f"<td>{escape(spectrum.told(one))}</td>" for one in polarities)
+        + "</tr>"
+        for h, polarities in enumerate(zip(*found, strict=True))
+    )
+    return (
+        '<table class="told"><thead><tr><td></td><th scope="col">filter F⁺</th><th scope="col">filter F⁻</th></tr>'
+        f"</thead><tbody>{rows}</tbody></table>"
+        '<div class="aside">Low-pass and the like: the mean gain over directions differs by a factor of '
+        f"{2**spectrum.SLOPE:.1f} or more between frequencies; the limit is where it crosses the middle. A direction "
+        f"is named where structures along it pass {2**spectrum.DIRECTION:.1f} times as strongly as those across, or "
+        f"more. Where neither holds and gains stay within a factor of {2**spectrum.NEUTRAL:.2f} of 1, strengths count "
+        "as unchanged.</div>"
+    )
 
 
 def areas(found: Trust, classes: tuple[str, ...]) -> str:

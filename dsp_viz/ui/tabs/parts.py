@@ -47,20 +47,21 @@ class _Part:
 
 
 class Filters(_Part):
-    """Magnitude, phase, profile and kernel of the filters of one block, and the spectrum of the picture's q and k."""
+    """The filters of one block in words, their magnitude, phase, profile and kernel, and the spectrum of q and k."""
 
     name, title = "filters", "Spectral filters"
 
     def __init__(self, results: Results) -> None:
         super().__init__(results, ABOUT_FILTERS)
         self._drawings = Drawings()
+        self.told = gr.HTML(elem_id="told")
         self.gain = gr.Plot(label="Filter magnitudes", elem_id="gain")
         with gr.Row(equal_height=False):
             self.radial = gr.Plot(label="Radial profile of the gain", elem_id="radial", min_width=320)
             self.power = gr.Plot(label="Spectrum of q and k for this picture", elem_id="power", min_width=320)
         self.phase = gr.Plot(label="Filter phases", elem_id="phase")
         self.kernel = gr.Plot(label="Filters as kernels in space", elem_id="kernel")
-        self.outputs = [*self.place.outputs, self.gain, self.radial, self.power, self.phase, self.kernel]
+        self.outputs = [*self.place.outputs, self.told, self.gain, self.radial, self.power, self.phase, self.kernel]
 
     def show(self, shown: Shown, values: Values) -> Values:
         shown = nearest(shown)
@@ -78,6 +79,7 @@ class Filters(_Part):
         place = shown.kept.source.model, shown.block, head, grid
         return {
             **self.place.show(shown),
+            self.told: views.filters(spectrum.characters(parts.filters), head),
             self.power: filters.power_spectrum(shown.kept.powers[shown.block], head),
             **{plot: self._drawings.of((plot.elem_id, *place), draw) for plot, draw in of_model.items()},
         }

@@ -4,6 +4,7 @@ import { drawBar, drawOverlay, paint, prepare } from "./canvas.js";
 import { scaleCount, scaleName, zoomed } from "./cells.js";
 import { scaleOf } from "./colours.js";
 import { find, setValue, settersOf } from "./elements.js";
+import { tellShown } from "./events.js";
 import { clamp, keyAt, tokenAt, zoomedBox } from "./places.js";
 import { allShown, captionOf, framesOf, keyText, pageGrid, scaleTitle, showsIndex, textOf } from "./shown.js";
 
@@ -34,6 +35,7 @@ export function draw(view) {
   const look = { opacity: picture ? state.opacity : 1, ground: picture?.ground };
   drawBar(find(root, ".dv-scale", HTMLCanvasElement), scaleOf([chosen], topOf(chosen)), width, look);
   tell(view, shown, chosen);
+  tellShown({ block: shown.block, head: state.head, scale: state.scale, stream: state.stream });
 }
 
 /** @param {View} view @param {Shown} shown @param {ReturnType<typeof allShown>} all */

@@ -4,9 +4,11 @@
  * @typedef {Partial<{ block: number, head: number, scale: number, stream: number,
  *   query: import("./maths.js").Place }>} Wanted What is missing stays as it is.
  * @typedef {import("./address.js").Said} Said
+ * @typedef {{ block: import("./layer.js").Block, head: number, scale: number, stream: number }} Looked What is shown.
  */
 
 const LOOK = "dsp:look";
+const SHOWN = "dsp:shown";
 const DESCRIBE = "dsp:describe";
 
 /** A part is to be looked at on the tab of the maps. @param {Wanted} wanted */
@@ -17,6 +19,16 @@ export function askToLook(wanted) {
 /** @param {(wanted: Wanted) => void} look */
 export function onLook(look) {
   document.addEventListener(LOOK, (event) => look(/** @type {CustomEvent} */ (event).detail));
+}
+
+/** The view of the maps has drawn something, perhaps the same again. @param {Looked} looked */
+export function tellShown(looked) {
+  document.dispatchEvent(new CustomEvent(SHOWN, { detail: looked }));
+}
+
+/** @param {(looked: Looked) => void} show */
+export function onShown(show) {
+  document.addEventListener(SHOWN, (event) => show(/** @type {CustomEvent} */ (event).detail));
 }
 
 /**

@@ -65,7 +65,7 @@ export function shares({ grid, prefix, scales }, scale, query) {
  *
  * @param {Float32Array | Float64Array} values @param {number} from @param {number} width @param {number} turn
  */
-function turned(values, from, width, turn) {
+export function turned(values, from, width, turn) {
   const result = new Float64Array(width);
   for (let c = 0; c < width; c++) result[c] = values[from + ((c + turn) % width)];
   return result;
@@ -75,7 +75,7 @@ function turned(values, from, width, turn) {
  * @param {ArrayLike<number>} vector
  * @param {Float32Array} factors @param {number} from where in them the other one begins
  */
-function dot(vector, factors, from) {
+export function dot(vector, factors, from) {
   let sum = 0;
   for (let c = 0; c < vector.length; c++) sum += vector[c] * factors[from + c];
   return sum;
@@ -180,6 +180,18 @@ function softmaxRow(scale, head, turn, { at, share }) {
 }
 
 /**
+ * The row of one head, scale and stream.
+ *
+ * @param {Block} block @param {number} s scale @param {number} head @param {number} t stream @param {Shares} asked
+ */
+export function rowOf({ finish, scales, streams }, s, head, t, asked) {
+  const { turn } = streams[t];
+  return finish === "softmax"
+    ? softmaxRow(scales[s], head, turn, asked)
+    : linearRow(scales[s], finish, head, turn, asked);
+}
+
+/**
  * All rows of a layer for a query: [scale][head][stream].
  *
  * @param {Block} block @param {Query} query
@@ -191,11 +203,9 @@ export function rows(block, query) {
     const asked = average ? null : shares(block, s, query);
     const keys = scale.right.length / scale.mean.length;
     return Array.from({ length: block.heads }, (_, h) =>
-      block.streams.map(({ turn }, t) => {
+      block.streams.map((_, t) => {
         const at = (t * block.heads + h) * keys;
-        if (!asked) return /** @type {Float32Array} */ (average).slice(at, at + keys);
-        if (block.finish === "softmax") return softmaxRow(scale, h, turn, asked);
-        return linearRow(scale, block.finish, h, turn, asked);
+        return asked ? rowOf(block, s, h, t, asked) : /** @type {Float32Array} */ (average).slice(at, at + keys);
       }),
     );
   });

@@ -11,6 +11,7 @@ import { loadBlock, loadPicture, proofOf, tellFault } from "./pieces.js";
 import { centre, clamp, within } from "./places.js";
 import { pageGrid, saidOf, settings, shownOf } from "./shown.js";
 import { levelsOf, stageNames, stagesOf } from "./stages.js";
+import { summarise } from "./summary.js";
 
 /** @typedef {import("./events.js").Wanted} Wanted */
 /** @typedef {import("./maths.js").Place} Place */
@@ -178,6 +179,7 @@ export function mount(mounting) {
   const { props, watch } = mounting;
   const view = new View(mounting);
   connect(view);
+  summarise(view.root);
   redrawing(view.root, () => draw(view));
   onLook((wanted) => view.look(wanted));
   onDescribe((said) => {
