@@ -101,6 +101,21 @@ def _ordinary(x: Tensor, model: nn.Module) -> Tensor:
         return x.to(device_of(model)).clone()
 
 
+def class_index(logits: Tensor, target: int | None) -> int:
+    """Index of the class that is explained, by default of the most probable one, from logits ``(classes,)``.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    if target is None:
+        return int(logits.argmax())
+    if not 0 <= target < len(logits):
+        raise ValueError(
+            f"target={target}: must be within 0 and {len(logits) - 1}, or none for the most probable class"
+        )
+    return target
+
+
 def batch_size(tokens: int) -> int:
     """How many pictures of that many tokens run at a time: 32 of 256, fewer of more."""
     return max(1, min(32, 8192 // tokens))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .device import device_of
-from .relevance import batch_size, relevance_steps
+from .relevance import batch_size, class_index, relevance_steps
 from .steps import Step, Steps, finish
 
 #: Points of a curve after the first: shares 1/10, …, 1 of all tokens.
@@ -87,7 +87,7 @@ class Trust:
     """Curves of one picture.
 
     Attributes:
-        target: index of the class whose score is followed, the most probable one.
+        target: index of the class whose score is followed.
         relevance: by name, ``(H, W)``, see :func:`dsp_viz.relevance.relevances`.
         curves: of these, in their order, and after them of :data:`RANDOM` random orders.
     """
@@ -126,24 +126,25 @@ class Trust:
         return result | {"random order": float(change[count:].mean())}
 
 
-def trust(model: nn.Module, x: Tensor, *, seed: int = 0) -> Trust:
+def trust(model: nn.Module, x: Tensor, *, target: int | None = None, seed: int = 0) -> Trust:
     """How well each relevance tells the truth about one picture.
 
     Args:
         model: a classifier with attention that is known here. x: ``(1, 3, height, width)``, on any device.
+        target: index of the class whose score is followed, by default the most probable one.
         seed: of the random orders.
 
     Raises:
-        ValueError: the model has no attention that is known here.
+        ValueError: the model has no attention that is known here, or no such class.
     """
-    return finish(trust_steps(model, x, seed=seed))
+    return finish(trust_steps(model, x, target=target, seed=seed))
 
 
-def trust_steps(model: nn.Module, x: Tensor, *, seed: int = 0) -> Steps[Trust]:
+def trust_steps(model: nn.Module, x: Tensor, *, target: int | None = None, seed: int = 0) -> Steps[Trust]:
     """:func:`trust`, step by step."""
     x = x.to(device_of(model))
     with torch.no_grad():
-        target = int(model(x)[0].argmax())
+        target = class_index(model(x)[0], target)
     relevance = yield from relevance_steps(model, x, target)
     generator = torch.Generator().manual_seed(seed)
     grid = next(iter(relevance.values())).shape

@@ -218,6 +218,22 @@ def test_a_real_picture(model: dsp_viz.Subject) -> None:
     assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
 
 
+def test_any_class_can_be_followed(small: DSPImageClassifier, x: Tensor) -> None:
+    with torch.no_grad():
+        p = torch.softmax(small(x)[0], 0)
+    usual, other = int(p.argmax()), int(p.argmin())
+    assert trust(small, x).target == usual
+    found = trust(small, x, target=other)
+    assert found.target == other
+    torch.testing.assert_close(found.curves.deletion[:, 0], p[other].float().expand(len(found.curves.deletion)))
+    want = relevances(small, x, other)["integrated gradients"]
+    torch.testing.assert_close(found.relevance["integrated gradients"], want)
+    assert not torch.allclose(want, relevances(small, x, usual)["integrated gradients"])
+    for wrong in (-1, 4):
+        with pytest.raises(ValueError, match="within 0 and 3; None is for the most probable class"):
+            trust(small, x, target=wrong)
+
+
 def test_integrated_gradients_in_parts_are_those_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few pictures at a time, as with many tokens: the way is cut up, and what comes out is captum's in one call."""
     model = dsp_viz.load("dsp_tiny")
