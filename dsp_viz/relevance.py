@@ -110,9 +110,7 @@ def class_index(logits: Tensor, target: int | None) -> int:
     if target is None:
         return int(logits.argmax())
     if not 0 <= target < len(logits):
-        raise ValueError(
-            f"target={target}: must be within 0 and {len(logits) - 1}, or none for the most probable class"
-        )
+        raise ValueError(f"target={target}: must be within 0 and {len(logits) - 1}; None is the most probable class")
     return target
 
 
