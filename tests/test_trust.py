@@ -230,7 +230,7 @@ def test_any_class_can_be_followed(small: DSPImageClassifier, x: Tensor) -> None
     torch.testing.assert_close(found.relevance["integrated gradients"], want)
     assert not torch.allclose(want, relevances(small, x, usual)["integrated gradients"])
     for wrong in (-1, 4):
-        with pytest.raises(ValueError, match="within 0 and 3; None is for the most probable class"):
+        with pytest.raises(ValueError, match="within 0 and 3; None is the most probable class"):
             trust(small, x, target=wrong)
 
 
