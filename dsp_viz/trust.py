@@ -90,7 +90,7 @@ def curve_steps(
 
 
 def _curves(scores: Tensor, inner: int) -> Curves:
-    """Of scores of an empty and of a full picture, and of ``inner`` for deletion and as many for insertion each order."""
+    """Of the scores of an empty and of a full picture, then of each order: ``inner`` of deletion and of insertion."""
     without, within = scores[2:].view(-1, 2, inner).unbind(1)
     nothing, all_of_it = (scores[i].expand(len(without), 1) for i in (0, 1))
     return Curves(torch.cat([all_of_it, without, nothing], 1), torch.cat([nothing, within, all_of_it], 1))
