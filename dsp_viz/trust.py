@@ -9,13 +9,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
+from typing import TYPE_CHECKING
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from .accounts import account, in_units
 from .device import device_of
 from .relevance import batch_size, class_index, relevance_steps
 from .steps import Step, Steps, finish
+
+if TYPE_CHECKING:
+    from .figures.print import PrintFigure
 
 #: Points of a curve after the first: shares 1/10, …, 1 of all tokens.
 POINTS = 10
@@ -124,6 +130,19 @@ class Trust:
         both = (self.curves.deletion, self.curves.insertion)
         low, high = (Curves(*(edge(c, sign) for c in both)) for sign in (-1, 1))
         return low, high
+
+    def figure(self, picture: Image.Image, *, title: str, caption: tuple[str, ...] = ()) -> "PrintFigure":
+        """The accounts beside the picture, for print: ``figure.savefig("relevance.pdf")``, or PNG or SVG.
+
+        Args:
+            picture: as the model saw it, such as :attr:`dsp_viz.Analysis.picture`.
+            title: of the figure, such as the name of the class. caption: lines of small print under it.
+        """
+        from .figures.print import relevance_sheet  # imports matplotlib, which only figures need
+
+        areas = self.areas()
+        accounts = [(name, account(name), in_units(name, r), areas[name]) for name, r in self.relevance.items()]
+        return relevance_sheet(picture, accounts, areas["random order"], title=title, caption=caption)
 
     def areas(self) -> dict[str, tuple[float, float]]:
         """Areas under the deletion and the insertion curve by name; ``random order`` is a mean."""

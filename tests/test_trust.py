@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients
 from conftest import EXAMPLES
+from PIL import Image
 from torch import Tensor, nn
 
 import dsp_viz
@@ -276,6 +278,20 @@ def test_band_by_hand() -> None:
     half = 2.5706 * math.sqrt(7 / 6) * math.sqrt(0.06 / 5)  # t of five degrees of freedom; six draws of spread 0.1
     torch.testing.assert_close(high.deletion, torch.full((POINTS + 1,), 0.3 + half), rtol=0, atol=1e-4)
     torch.testing.assert_close(low.deletion, torch.zeros(POINTS + 1))  # 0.3 - half is below 0
+
+
+def test_a_figure_holds_the_maps_and_their_areas() -> None:
+    rows = torch.linspace(1, 0, POINTS + 1).expand(2 + RANDOM, -1)
+    maps = {"received": torch.arange(15.0).view(5, 3) / 105, "gradient × map": torch.linspace(-2, 1, 15).view(5, 3)}
+    sheet = Trust(1, maps, Curves(rows, rows)).figure(Image.new("RGB", (24, 40)), title="a", caption=("b",))
+    drawn = [np.asarray(axes.images[0].get_array()) for axes in sheet.axes]
+    assert [d.shape[:2] for d in drawn] == [(40, 24), (5, 3), (1, 256), (5, 3), (1, 256)]
+    np.testing.assert_allclose(drawn[1], np.arange(15.0).reshape(5, 3) / 7, rtol=1e-6)  # × uniform
+    np.testing.assert_allclose(drawn[3], maps["gradient × map"], rtol=1e-6)
+    assert [sheet.axes[i].images[0].get_clim() for i in (1, 3)] == [(0, 2), (-2, 2)]
+    texts = [text.get_text() for text in sheet.texts]
+    assert texts.count("deletion 0.500, insertion 0.500") == 2
+    assert {"a", "b", "received", "gradient × map"} <= set(texts)
 
 
 def test_rollout_passes_where_attention_is_left_out(model: dsp_viz.Subject) -> None:
