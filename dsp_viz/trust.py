@@ -179,6 +179,13 @@ class SoFar:
         each = zip(self.relevance, self.areas[RANDOM:], strict=False)
         return {"random order": (fmean(deletion), fmean(insertion)), **dict(each)}
 
+    def random_range(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """The smallest and the largest areas, of deletion and insertion, that a random order had; None till known."""
+        if len(self.areas) < RANDOM:
+            return None
+        deletion, insertion = zip(*self.areas[:RANDOM], strict=True)
+        return (min(deletion), min(insertion)), (max(deletion), max(insertion))
+
 
 def trust(model: nn.Module, x: Tensor, *, target: int | None = None, seed: int = 0) -> Trust:
     """How well each relevance tells the truth about one picture.

@@ -12,7 +12,7 @@ import dsp_viz
 from dsp_viz import images
 from dsp_viz.accounts import in_units
 from dsp_viz.depth import by_depth
-from dsp_viz.trust import Trust, trust
+from dsp_viz.trust import RANDOM, Trust, trust
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,10 @@ def test_maps_are_drawn_and_judged(page: Page, model: dsp_viz.Subject, want: Tru
         told = [float(number) for number in re.findall(r"\d\.\d{3}", card.locator(".de-areas").inner_text())]
         deletion, insertion = want.areas()[name]
         assert told == pytest.approx([deletion, random[0], insertion, random[1]], abs=2e-3)
+    # Beyond all random orders on the good side it is marked.
+    best = float(want.curves.areas()[0][-RANDOM:].min())
+    better = [card.locator(".de-areas > div").first.get_attribute("class") == "de-better" for card in cards.all()]
+    assert better == [want.areas()[name][0] < best for name in want.relevance]
     probability = dsp_viz.analyse(model, EXAMPLES[0]).probabilities[want.target]
     expect(page.locator(".de-title")).to_have_text(f"Relevance for French horn, {100 * probability:.1f} %, by patch")
 

@@ -319,6 +319,10 @@ def test_what_is_known_comes_step_by_step(small: DSPImageClassifier, x: Tensor) 
     want = trust(small, x, seed=5)
     assert counts[-1] == (len(names), len(names) + 1)
     assert so_far.known() == {name: pytest.approx(pair, abs=1e-6) for name, pair in want.areas().items()}
+    spread = so_far.random_range()
+    assert spread is not None
+    for which, own in enumerate(want.curves.areas()):
+        assert [end[which] for end in spread] == pytest.approx([float(f(own[-RANDOM:])) for f in (min, max)], abs=1e-6)
     assert want.areas() != trust(small, x, seed=6).areas()
 
 

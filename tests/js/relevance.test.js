@@ -32,9 +32,12 @@ test("shares have one scale together, the others one each, and nothing has a sca
   assert.equal(tops[3], 1);
 });
 
-test("small is good for deletion, large for insertion, and what reads the same is the same", () => {
-  assert.equal(againstText(0.1, 0.2, -1), "better than random order");
-  assert.equal(againstText(0.1, 0.2, 1), "worse than random order");
-  assert.equal(againstText(0.3, 0.2, 1), "better than random order");
-  assert.equal(againstText(0.2004, 0.2, 1), "as random order");
+test("small is good for deletion, large for insertion, and only beyond all random orders", () => {
+  const random = { mean: [0.2, 0.5], low: [0.1, 0.4], high: [0.3, 0.6] };
+  const told = (which, area) => againstText(which, [area, area], random);
+  assert.equal(told("deletion", 0.05), "better than every random order");
+  assert.equal(told("deletion", 0.35), "worse than every random order");
+  assert.equal(told("insertion", 0.65), "better than every random order");
+  assert.equal(told("insertion", 0.35), "worse than every random order");
+  for (const area of [0.1, 0.15, 0.3]) assert.equal(told("deletion", area), "no better than a random order may be");
 });

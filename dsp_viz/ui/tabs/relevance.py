@@ -114,7 +114,7 @@ class Relevance:
         """Value of :class:`RelevanceView`. JSON: of an object Gradio (6.31) would send only what has changed, and write
         it into the one that the view holds."""
         kept = self._results.of(source)
-        result, areas = kept.result, so_far.known()
+        result, areas, spread = kept.result, so_far.known(), so_far.random_range()
         chosen = result.probabilities.index(max(result.probabilities)) if target is None else target
         accounts = [
             account(name)._asdict()
@@ -128,7 +128,7 @@ class Relevance:
             "target": result.classes[chosen],
             "probability": result.probabilities[chosen],
             "accounts": accounts,
-            "random": areas.get("random order"),
+            "random": spread and {"mean": areas["random order"], "low": spread[0], "high": spread[1]},
         }
         return json.dumps(value)
 

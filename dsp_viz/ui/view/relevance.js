@@ -12,6 +12,7 @@ import { within } from "./places.js";
 /** @typedef {import("./colours.js").Cell} Cell */
 /** @typedef {import("./pieces.js").Picture} Picture */
 /** @typedef {[deletion: number, insertion: number]} Areas */
+/** @typedef {{ mean: Areas, low: Areas, high: Areas }} Random those of some random orders */
 
 /**
  * @typedef {object} Account
@@ -30,7 +31,7 @@ import { within } from "./places.js";
  * @property {number[]} box where the grid lies in the picture
  * @property {string} target @property {number} probability
  * @property {Account[]} accounts
- * @property {Areas | null} random
+ * @property {Random | null} random
  */
 
 /** @typedef {{ root: HTMLElement, map: HTMLCanvasElement, bar: HTMLCanvasElement, read: HTMLElement, areas: HTMLElement }} Card */
@@ -84,11 +85,17 @@ function altOf({ name, unit }, { values, W }) {
   return `${name} over the picture, largest at ${place}: ${digits(values[most])}, ${unit}. Arrow keys read it.`;
 }
 
-/** How an area stands beside that of random order. @param {number} area @param {number} random @param {1 | -1} good */
-export function againstText(area, random, good) {
-  const [a, r] = [area, random].map((each) => Number(each.toFixed(3)));
-  if (a === r) return "as random order";
-  return good * (a - r) > 0 ? "better than random order" : "worse than random order";
+/**
+ * How an area stands beside those of the random orders, which differ among themselves.
+ *
+ * @param {"deletion" | "insertion"} which @param {Areas} areas @param {Random} random
+ */
+export function againstText(which, areas, { low, high }) {
+  const i = which === "deletion" ? 0 : 1;
+  if (areas[i] >= low[i] && areas[i] <= high[i]) return "no better than a random order may be";
+  return areas[i] < low[i] === (which === "deletion")
+    ? "better than every random order"
+    : "worse than every random order";
 }
 
 /**
@@ -102,23 +109,23 @@ function element(tag, name, ...content) {
   return made;
 }
 
-/** A row of the areas: a meter with a mark where random order is, and both numbers. @param {"deletion" | "insertion"} which @param {Areas} areas @param {Areas} random */
+/**
+ * A row of the areas: a meter, on which random orders have a band and a mark at their mean, and both numbers.
+ *
+ * @param {"deletion" | "insertion"} which @param {Areas} areas @param {Random} random
+ */
 function meterOf(which, areas, random) {
   const i = which === "deletion" ? 0 : 1;
-  const meter = element("span", "de-meter", element("i", ""), element("b", ""));
-  meter.style.setProperty("--area", String(areas[i]));
-  meter.style.setProperty("--random", String(random[i]));
+  const meter = element("span", "de-meter", element("u", ""), element("i", ""), element("b", ""));
+  const places = { area: areas, random: random.mean, low: random.low, high: random.high };
+  for (const [name, values] of Object.entries(places)) meter.style.setProperty(`--${name}`, String(values[i]));
   meter.ariaHidden = "true";
-  const numbers = element(
-    "span",
-    "de-numbers",
-    areas[i].toFixed(3),
-    element("span", "", ` random ${random[i].toFixed(3)}`),
-  );
-  const told = element("dd", "", meter, numbers);
-  told.title = `${againstText(areas[i], random[i], i ? 1 : -1)}; ${i ? "large" : "small"} is good`;
+  const mean = element("span", "", ` random ${random.mean[i].toFixed(3)}`);
+  const told = element("dd", "", meter, element("span", "de-numbers", areas[i].toFixed(3), mean));
+  const against = againstText(which, areas, random);
+  told.title = `${against}; ${i ? "large" : "small"} is good`;
   const row = element("div", "", element("dt", "", which), told);
-  if (againstText(areas[i], random[i], i ? 1 : -1).startsWith("better")) row.classList.add("de-better");
+  if (against.startsWith("better")) row.classList.add("de-better");
   return row;
 }
 
@@ -225,7 +232,9 @@ class Relevance {
       });
       card.map.setAttribute("aria-label", altOf(account, cells[i]));
       const bar = { title: account.unit, opacity: picture ? look.opacity : 1, ground: picture?.ground, unit: "" };
-      drawBar(card.bar, scaleOf([cells[i]], tops[i]), wide, bar);
+      const scale = scaleOf([cells[i]], tops[i]);
+      const ticks = scale.ticks.filter(({ at }) => Number.isInteger(at)); // all would run into each other
+      drawBar(card.bar, { ...scale, ticks }, wide, bar);
       card.read.textContent = pointed ? readText(account, cells[i], at) : "";
       const { areas } = account;
       const { random } = value;
