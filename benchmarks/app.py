@@ -142,7 +142,7 @@ def browse(address: str, process: int) -> None:
             seconds.append(time.perf_counter() - start)
         print(f"photo to complete screen: median {statistics.median(seconds):.2f} s")
         cost(page, process)
-        page.get_by_role("tab", name="What if").click()
+        page.get_by_role("tab", name="Relevance").click()
         start = time.perf_counter()
         page.locator("#judge").click()
         page.locator(".areas tbody tr").first.wait_for(timeout=180_000)

@@ -231,6 +231,7 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
         "Training",
         "Compare",
         "What if",
+        "Relevance",
     ):
         tab(page, name)
         expect(page.locator("[aria-label='Empty value']:visible")).to_have_count(0, timeout=READY)

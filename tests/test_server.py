@@ -191,7 +191,7 @@ def test_long_computations_do_not_fill_the_queue(address: str) -> None:
     (event,) = [d["id"] for d in config["dependencies"] if [button, "click"] in d["targets"]]
     source = Source(str(EXAMPLES[0]), 128, False, "dsp_tiny").text()
     answers = [
-        send(address, "/gradio_api/queue/join", {"data": [source], "fn_index": event, "session_hash": f"j{i}"})
+        send(address, "/gradio_api/queue/join", {"data": [source, ""], "fn_index": event, "session_hash": f"j{i}"})
         for i in range(30)
     ]
     assert 8 <= [status for status, _, _ in answers].count(200) <= 12

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients
 from conftest import EXAMPLES
+from PIL import Image
 from torch import Tensor, nn
 
 import dsp_viz
@@ -16,7 +18,7 @@ from dsp_viz.layer import Layer, Scale
 from dsp_viz.relevance import gradient_times_map, relevances, rollout
 from dsp_viz.steps import finish
 from dsp_viz.trace import trace
-from dsp_viz.trust import POINTS, RANDOM, Curves, Trust, curve_steps, curves, interval, table, trust, trust_steps
+from dsp_viz.trust import POINTS, RANDOM, Curves, SoFar, Trust, curve_steps, curves, interval, table, trust, trust_steps
 
 H, W = 5, 3
 
@@ -229,6 +231,22 @@ def test_curves_start_at_the_probability_that_is_shown(model: dsp_viz.Subject) -
     assert found.curves.deletion[:, 0].tolist() == pytest.approx([p] * len(found.curves.deletion), abs=1e-5)
 
 
+def test_any_class_can_be_followed(small: DSPImageClassifier, x: Tensor) -> None:
+    with torch.no_grad():
+        p = torch.softmax(small(x)[0], 0)
+    usual, other = int(p.argmax()), int(p.argmin())
+    assert trust(small, x).target == usual
+    found = trust(small, x, target=other)
+    assert found.target == other
+    torch.testing.assert_close(found.curves.deletion[:, 0], p[other].float().expand(len(found.curves.deletion)))
+    want = relevances(small, x, other)["integrated gradients"]
+    torch.testing.assert_close(found.relevance["integrated gradients"], want)
+    assert not torch.allclose(want, relevances(small, x, usual)["integrated gradients"])
+    for wrong in (-1, 4):
+        with pytest.raises(ValueError, match="within 0 and 3; None is the most probable class"):
+            trust(small, x, target=wrong)
+
+
 def test_integrated_gradients_in_parts_are_those_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few pictures at a time, as with many tokens: the way is cut up, and what comes out is captum's in one call."""
     model = dsp_viz.load("dsp_tiny")
@@ -273,6 +291,20 @@ def test_band_by_hand() -> None:
     torch.testing.assert_close(low.deletion, torch.zeros(POINTS + 1))  # 0.3 - half is below 0
 
 
+def test_a_figure_holds_the_maps_and_their_areas() -> None:
+    rows = torch.linspace(1, 0, POINTS + 1).expand(2 + RANDOM, -1)
+    maps = {"received": torch.arange(15.0).view(5, 3) / 105, "gradient × map": torch.linspace(-2, 1, 15).view(5, 3)}
+    sheet = Trust(1, maps, Curves(rows, rows)).figure(Image.new("RGB", (24, 40)), title="a", caption=("b",))
+    drawn = [np.asarray(axes.images[0].get_array()) for axes in sheet.axes]
+    assert [d.shape[:2] for d in drawn] == [(40, 24), (5, 3), (1, 256), (5, 3), (1, 256)]
+    np.testing.assert_allclose(drawn[1], np.arange(15.0).reshape(5, 3) / 7, rtol=1e-6)  # × uniform
+    np.testing.assert_allclose(drawn[3], maps["gradient × map"], rtol=1e-6)
+    assert [sheet.axes[i].images[0].get_clim() for i in (1, 3)] == [(0, 2), (-2, 2)]
+    texts = [text.get_text() for text in sheet.texts]
+    assert texts.count("deletion 0.500, insertion 0.500") == 2
+    assert {"a", "b", "received", "gradient × map"} <= set(texts)
+
+
 def test_rollout_passes_where_attention_is_left_out(model: dsp_viz.Subject) -> None:
     nothing = [SetCoefficient(value=0, block=block) for block in range(6)]
     flat = rollout(dsp_viz.analyse(model, EXAMPLES[0], interventions=nothing).trace)
@@ -283,6 +315,26 @@ def test_what_judging_tells_before_its_pictures(model: dsp_viz.Subject) -> None:
     steps = trust_steps(model, torch.zeros(1, 3, 32, 32))
     assert [next(steps)[2] for _ in range(3)] == ["accounts of relevance"] * 3
     assert next(steps)[2] == "pictures"
+
+
+def test_what_is_known_comes_step_by_step(small: DSPImageClassifier, x: Tensor) -> None:
+    so_far, counts = SoFar(), []
+    steps = trust_steps(small, x, seed=5, so_far=so_far)
+    for _ in steps:
+        counts.append((len(so_far.relevance), len(so_far.known())))
+    names = list(relevances(small, x, 0))
+    assert counts == sorted(counts)
+    assert counts[0] == (len(names) - 3, 0)  # all that comes from maps
+    assert {maps for maps, areas in counts if not areas} >= {len(names) - 2, len(names) - 1}
+    assert any(1 < areas < len(names) for _, areas in counts)
+    want = trust(small, x, seed=5)
+    assert counts[-1] == (len(names), len(names) + 1)
+    assert so_far.known() == {name: pytest.approx(pair, abs=1e-6) for name, pair in want.areas().items()}
+    spread = so_far.random_range()
+    assert spread is not None
+    for which, own in enumerate(want.curves.areas()):
+        assert [end[which] for end in spread] == pytest.approx([float(f(own[-RANDOM:])) for f in (min, max)], abs=1e-6)
+    assert want.areas() != trust(small, x, seed=6).areas()
 
 
 def test_what_a_model_is_judged_by(small: DSPImageClassifier, x: Tensor) -> None:

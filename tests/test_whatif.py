@@ -1,7 +1,5 @@
 """The What if tab in a real browser: interventions, before and after, and what each part is worth."""
 
-import re
-
 import pytest
 import torch
 from conftest import EXAMPLES
@@ -12,7 +10,6 @@ import dsp_viz
 from dsp_viz import images, maps
 from dsp_viz.importance import importance
 from dsp_viz.interventions import LeaveOutFilter, LeaveOutSummary, Restrict, SetCoefficient, SetMixingWeights, from_json
-from dsp_viz.trust import trust
 
 #: The list as the browser has it.
 WRITTEN = "JSON.parse(document.querySelector('#interventions textarea').value)"
@@ -213,33 +210,27 @@ def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.Su
     expect(page.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
 
 
-def test_maps_of_a_picture_are_judged(page: Page, model: dsp_viz.Subject) -> None:
+def test_a_picked_class_is_among_the_bars_and_ranked(page: Page, model: dsp_viz.Subject) -> None:
     opened(page)
-    page.locator("#judge").click()
-    rows = page.locator(".areas tbody tr")
-    expect(rows).to_have_count(8, timeout=6 * READY)
-    cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
-    want = trust(model, model.preparation.tensor(cut))
-    for row, (name, (deletion, insertion)) in zip(rows.all(), want.areas().items(), strict=True):
-        assert row.locator("th").inner_text() == name.replace("rollout", "rollout (approximation)")
-        told = [float(text) for text in row.locator("td").all_inner_texts()]
-        assert told == [pytest.approx(value, abs=2e-3) for value in (deletion, insertion, want.rise()[name])]
-    expect(page.locator("#deletion .js-plotly-plot")).to_be_visible(timeout=READY)
-    lines = page.evaluate("document.querySelector('#deletion .js-plotly-plot')._fullData.map(t => Array.from(t.y))")
-    assert len(lines) == 2 + 7
-    assert lines[3] == pytest.approx((100 * want.curves.deletion[1]).tolist(), abs=0.2)
-
-
-def test_judging_can_be_stopped(page: Page, model: dsp_viz.Subject) -> None:
-    opened(page)
-    page.locator("#judge").click()
-    expect(page.locator("#verdict")).to_contain_text(re.compile("processing|steps"), timeout=READY)
-    page.get_by_role("button", name="Stop").click()
-    page.locator("#examples button").nth(2).click()  # the model is free again
-    _, p = dsp_viz.analyse(model, EXAMPLES[2]).top(1)[0]
-    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
-    page.wait_for_timeout(1000)
-    expect(page.locator(".areas")).to_have_count(0)
+    add(page, "Streams", 1)
+    page.locator("#run").click()
+    expect(page.locator("#before-after .js-plotly-plot")).to_be_visible(timeout=READY)
+    names = "document.querySelector('#before-after .js-plotly-plot')._fullData[0].y"
+    before = dsp_viz.analyse(model, EXAMPLES[0])
+    (change,) = written(page)
+    after = dsp_viz.analyse(model, EXAMPLES[0], interventions=[change])
+    shown = list(dict.fromkeys(name for name, _ in [*before.top(4), *after.top(4)]))
+    assert page.evaluate(names) == shown
+    picked = next(name for name, _ in reversed(before.top(10)) if name not in shown)
+    choose(page, "Class to explain", picked)
+    page.wait_for_function(f"name => {names}.at(-1) === name", arg=picked, timeout=READY)
+    assert page.evaluate(names) == [*shown, picked]
+    page.locator("#rank").click()
+    expect(page.locator(".dm button")).to_have_count(6 * 9, timeout=4 * READY)
+    logit = float(before.trace.output[0, model.classes.index(picked)])
+    expect(page.locator("#matter .dm-title")).to_contain_text(f"{picked}, {logit:.2f}")
+    choose(page, "Class to explain", "the most probable")  # answers for another class go
+    expect(page.locator(".dm button")).to_have_count(0, timeout=READY)
 
 
 def test_what_was_told_goes_with_its_list(page: Page) -> None:

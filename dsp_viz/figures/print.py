@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from ..accounts import UNIFORM, Account
 from ..layer import Grid, Role, Stream
-from .screen import ONLY, OPPOSITE, SAME, Array, density, shared_limit
+from .screen import COVERED, ONLY, OPPOSITE, SAME, Array, density, shared_limit
 
 #: Text stays text: SVG asks for the reader's fonts, PDF holds TrueType. The same figure gives the same bytes.
 _STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "dsp_viz", "pdf.fonttype": 42}
@@ -119,6 +120,71 @@ def maps_sheet(
     bar = sheet.axes(_MARGIN, top + picture_height + 0.28, _PICTURE, 2 * _STRIPE)
     _draw_bar(bar, streams, limit, exceeded=exceeded, signed=signed)
     return sheet.figure
+
+
+def relevance_sheet(
+    picture: Image.Image,
+    accounts: Sequence[tuple[str, Account, Array, tuple[float, float]]],
+    random: tuple[float, float],
+    *,
+    title: str,
+    caption: tuple[str, ...],
+) -> "PrintFigure":
+    """Accounts of relevance beside the picture, each with its colour bar and its areas.
+
+    Args:
+        picture: RGB, as the model saw it.
+        accounts: name, what it is, ``(H, W)`` in its unit, and the areas under its deletion and insertion curve.
+        random: those of random order. title, caption: see :func:`maps_sheet`.
+
+    Returns:
+        The picture and the maps, four in a row. Those whose unit is a share of the whole have one scale together.
+    """
+    across, side, gap, head, foot = 4, 1.9, 0.36, 0.5, 0.86
+    H, W = accounts[0][2].shape
+    height, width = side * H / max(H, W), side * W / max(H, W)
+    rows, top = -(-(len(accounts) + 1) // across), 0.62 + len(caption) * _LINE
+    sheet = _Sheet(
+        2 * _MARGIN + across * side + (across - 1) * gap, top + rows * (head + height + foot) + _MARGIN - 0.2
+    )
+    sheet.text(_MARGIN, 0.34, title, size=13, weight="bold")
+    areas = "areas under the deletion curve (small is good) and the insertion curve (large is good); random order "
+    areas += f"{random[0]:.3f} and {random[1]:.3f}"
+    for i, line in enumerate((*caption, areas)):
+        sheet.text(_MARGIN, 0.58 + i * _LINE, line, size=8.5, color=_FAINT)
+    shares = [values for _, account, values, _ in accounts if account.unit == UNIFORM]
+    for i in range(len(accounts) + 1):
+        left = _MARGIN + i % across * (side + gap)
+        y = top + _LINE + i // across * (head + height + foot)
+        stage = sheet.axes(left, y + head - _LINE, width, height)
+        if i == 0:
+            sheet.text(left, y + head - _LINE - 0.08, "the picture", size=9)
+            stage.imshow(picture, extent=(-0.5, W - 0.5, H - 0.5, -0.5), interpolation="bicubic", aspect="auto")
+            continue
+        name, account, values, own = accounts[i - 1]
+        limit = _end(shares if account.unit == UNIFORM else [values])
+        low, ramp = (
+            -limit if account.signed else 0.0,
+            _ramp("same" if account.signed else account.role, signed=account.signed),
+        )
+        sheet.text(left, y + head - _LINE - 0.08, name + " (approximation)" * bool(account.approximate), size=9)
+        stage.imshow(values, cmap=ramp, vmin=low, vmax=limit, interpolation="none", aspect="auto")
+        bar = sheet.axes(left, y + head - _LINE + height + 0.08, width, _STRIPE)
+        bar.imshow(np.linspace(0, 1, 256)[None], cmap=ramp, extent=(low, limit, 0, 1), aspect="auto")
+        ticks = [low, (low + limit) / 2, limit]
+        beyond = "≥ " * bool(values.max() > limit)
+        bar.set_xticks(ticks, [f"{t:.3g}" for t in ticks[:2]] + [f"{beyond}{limit:.3g}"], fontsize=7, color=_INK)
+        bar.tick_params(color=_EDGE, length=2)
+        bar.set_xlabel(account.unit, fontsize=7, color=_INK, labelpad=2)
+        told = f"deletion {own[0]:.3f}, insertion {own[1]:.3f}"
+        sheet.text(left, y + head - _LINE + height + 0.62, told, size=8)
+    return sheet.figure
+
+
+def _end(maps: Sequence[Array]) -> float:
+    """End of a colour scale that covers almost all values."""
+    sizes = np.abs(np.concatenate([m.ravel() for m in maps]))
+    return float(np.quantile(sizes, COVERED, method="higher")) or 1.0
 
 
 def _extent(keys: Grid, grid: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -22,11 +22,12 @@ from .kept import Kept, Source
 from .maps_view import MapsView
 from .pages import Page, Pages
 from .rail import SHOWN, Rail
-from .results import ModelError, Results
+from .results import MOST_PROBABLE, ModelError, Results
 from .tabs import Shown, Tab, Values
 from .tabs.compare import Comparison
 from .tabs.history import History
 from .tabs.parts import Coefficients, Filters, Weights
+from .tabs.relevance import Relevance
 from .tabs.whatif import WhatIf
 
 _log = logging.getLogger("dsp_viz")
@@ -105,6 +106,7 @@ class Screen:
                 for part in (Filters, Coefficients, Weights):
                     added(part)
                 self.history, self.comparison, self.whatif = added(History), added(Comparison), added(WhatIf)
+                self.relevance = added(Relevance)
         self.fitting = gr.HTML(self._hiding(next(iter(results.models.values()))), elem_id="fitting")
         # What the page is about, kept by the page itself: the server may forget it, the page does not.
         self.source = gr.Textbox("", visible="hidden", elem_id="source", container=False)
@@ -146,6 +148,7 @@ class Screen:
             gr.on(choices, self.change, inputs, outputs, **latest),
         ):
             asking.then(self.settle, inputs, outputs, **redraw)
+        rail.target.input(self.explain, inputs, [rail.predicted], **redraw)
         self.view.lost(self.change, inputs, outputs, **latest)
         self.comparison.view.lost(self.redraw, inputs, made, **redraw)
         # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
@@ -157,7 +160,8 @@ class Screen:
                 opened.then(self.redraw, inputs, made, **redraw)
         told = [self.history.epoch.input, *(c.input for c in self.comparison.inputs)]
         gr.on(told, self.redraw, inputs, made, **redraw)
-        self.whatif.listen(self.source, BUSY)
+        self.whatif.listen(self.source, rail.target, BUSY)
+        self.relevance.listen(self.source, rail.target)
 
     # What happens, each with what the components hold.
 
@@ -192,12 +196,19 @@ class Screen:
             wanted = page.source and self.rail.chosen(values, page.source.path)
             return gr.skip() if wanted is None or wanted == page.source else self._shown(wanted, values, page)
 
+    def explain(self, values: Values, request: gr.Request) -> Values:
+        """Another class was picked; the tabs that explain it listen for that themselves."""
+        with self._turn(values, request) as page:
+            if page.source is None:
+                return gr.skip()
+            return {self.rail.predicted: self.rail.prediction(self._results.of(page.source), values[self.rail.target])}
+
     def redraw(self, values: Values) -> Values:
         """What the open tab shows is drawn anew."""
         source = self._results.asked(values[self.source])
         if source is None or values[self.opened] not in list(self.tabs):
             return gr.skip()
-        return self._drawn(source, values)[1]
+        return self._drawn(source, values)[1] or gr.skip()
 
     def arrive(self, values: Values, request: gr.Request) -> Values:
         """The page opens, or its address changes: show what the address asks for, else the first example."""
@@ -208,6 +219,7 @@ class Screen:
         if opened != MAPS and not (opened in self.tabs and self.tabs[opened].fits(self._results.models[source.model])):
             opened = MAPS
         told |= {self.opened: opened, self.all: gr.Tabs(selected=opened)}
+        told |= {self.rail.target: asked.get("class", MOST_PROBABLE)}
         for component, key in zip(self.comparison.inputs, ("pictureA", "pictureB", "modelA", "modelB"), strict=True):
             known = self._results.models if key.startswith("model") else self._results.examples
             told[component] = asked[key] if asked.get(key) in known else component.value
@@ -279,7 +291,7 @@ class Screen:
             self.head: shown.head,
             self.view: shown.kept.manifest.json(view=view),
             self.fitting: self._hiding(self._results.models[source.model], shown.kept),
-            **self.rail.show(shown.kept),
+            **self.rail.show(shown.kept, values[self.rail.target]),
             **drawn,
         }
         if source.path != (last.path if last else None) and Path(source.path).suffix.lower() not in SHOWN:
@@ -295,7 +307,7 @@ class Screen:
         shown = Shown(kept, block, min(max(values[self.head] or 0, 0), heads - 1))
         told: Values = {}
         if moved:
-            told = self.rail.follow(source)
+            told = self.rail.follow(source, values[self.rail.target])
             for tab in self.tabs.values():
                 told |= tab.follow(model)
             values = values | {c: u["value"] for c, u in told.items() if isinstance(u, dict) and "value" in u}

@@ -8,8 +8,9 @@ import gradio as gr
 from . import views
 from .kept import Kept, Source
 from .picture import Picture
-from .results import Results
+from .results import MOST_PROBABLE, Results
 from .tabs import Values
+from .tabs.controls import Offered
 
 #: Endings of files that browsers show as they are; of others they get what was decoded.
 SHOWN = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif"})
@@ -37,6 +38,13 @@ class Rail:
         self.message = gr.HTML(elem_id="message")
         self.stretch = gr.Checkbox(label="Stretch its values", value=False, visible=False, elem_id="stretch")
         self.predicted = gr.HTML(elem_id="prediction")
+        self.target = Offered(
+            [MOST_PROBABLE, *model.classes],
+            value=MOST_PROBABLE,
+            label="Class to explain",
+            visible=bool(model.classes),
+            elem_id="target",
+        )
         with gr.Group():
             self.model = gr.Dropdown(
                 list(results.models), value=model.name, label="Model", visible=len(results.models) > 1
@@ -61,7 +69,7 @@ class Rail:
             elem_id="examples",
         )
         self.known = gr.HTML(views.known_classes(model))
-        self.inputs = [self.stretch, self.model, self.side, self.whole]
+        self.inputs = [self.stretch, self.model, self.side, self.whole, self.target]
         self.outputs = [self.picture, *self.inputs, self.message, self.predicted, self.known]
 
     def chosen(self, values: Values, path: str) -> Source:
@@ -73,17 +81,29 @@ class Rail:
             side = self._results.side_like(name, other, self._results.sides(other)[label])
         return Source(path, side, bool(values[self.whole]), name, bool(values[self.stretch]))
 
-    def show(self, kept: Kept) -> Values:
-        """What the rail says of a result. The controls are left alone: somebody may have moved on by now."""
+    def show(self, kept: Kept, choice: str) -> Values:
+        """What the rail says of a result, and of the class that was picked. The controls are left alone: somebody may
+        have moved on by now."""
         note, stretch = kept.manifest.note, kept.source.stretch
         return {
             self.message: views.notice(note) if note else "",
             self.stretch: gr.update(value=stretch, visible=bool(note) or stretch),
-            self.predicted: views.prediction(kept.result),
+            self.predicted: self.prediction(kept, choice),
         }
 
-    def follow(self, source: Source) -> Values:
-        """What is offered of a model, and which of its sides is shown."""
+    def prediction(self, kept: Kept, choice: str) -> str:
+        """What the model says, and of the class that was picked."""
+        return views.prediction(kept.result, self._results.target(kept.source.model, choice))
+
+    def follow(self, source: Source, choice: str) -> Values:
+        """What is offered of a model, and which of its sides is shown. A class that it does not have is not picked any
+        more."""
+        classes = self._results.models[source.model].classes
+        picked = choice if choice in classes else MOST_PROBABLE
+        offered = [MOST_PROBABLE, *classes]
+        return self._place(source) | {self.target: gr.update(choices=offered, value=picked, visible=bool(classes))}
+
+    def _place(self, source: Source) -> Values:
         sides = list(self._results.sides(source.model))
         return {
             self.side: gr.update(choices=sides, value=f"{source.side} px"),
@@ -92,8 +112,8 @@ class Rail:
         }
 
     def controls(self, source: Source) -> Values:
-        """All controls as they would lead to a source."""
-        told = self.follow(source)
+        """All controls that lead to a source, as they would."""
+        told = self._place(source)
         return told | {self.model: source.model, self.whole: told[self.whole] | {"value": source.whole}}
 
     def field(self, source: Source) -> Any:

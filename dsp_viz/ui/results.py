@@ -21,6 +21,9 @@ from .picture import uploaded
 
 _log = logging.getLogger("dsp_viz")
 
+#: What the choice of a class says where none was picked.
+MOST_PROBABLE = "the most probable"
+
 #: Sides that are offered, in units of what a model was trained for.
 SIZES = (1, 2, 4)
 
@@ -141,6 +144,11 @@ class Results:
         model = self.models[source.model]
         whole = source.whole and not model.preparation.fixed  # a link, or another model's choice, may ask for it
         return model.prepare(source.path, side=source.side, whole=whole, stretch=source.stretch, decoder=self.decoder)
+
+    def target(self, model: str, choice: str) -> int | None:
+        """Index of the class that was picked; None for the most probable one, or where the model has none so named."""
+        classes = self.models[model].classes
+        return classes.index(choice) if choice in classes else None
 
     def linked(self, token: str) -> Source | None:
         """The source of a result that a link names, with what the model saw in place of the picture; None if not kept.

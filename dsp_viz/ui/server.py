@@ -28,7 +28,7 @@ from . import modules, takeaway
 from .blocks import Blocks
 from .guard import MAX_UPLOAD, Guard
 from .kept import Kept
-from .tabs.whatif import STEPS
+from .tabs.stepping import STEPS
 from .theme import HEAD, THEME, css
 
 _log = logging.getLogger("dsp_viz")

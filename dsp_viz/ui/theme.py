@@ -51,6 +51,8 @@ REGION_MARKUP = _text("view/region.html")
 REGION_JAVASCRIPT = mounting("region.js", tells=("draw",))
 MATTER_MARKUP = _text("view/matter.html")
 MATTER_JAVASCRIPT = mounting("matter.js")
+RELEVANCE_MARKUP = _text("view/relevance.html")
+RELEVANCE_JAVASCRIPT = mounting("relevance.js")
 
 
 #: What every page runs before Gradio's scripts.
@@ -59,4 +61,4 @@ HEAD = f"<script>{_text('view/answers.js')}</script>"
 
 def css() -> str:
     """The app's style sheets."""
-    return _text("style.css", "view/view.css")
+    return _text("style.css", "view/view.css", "view/relevance.css")

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from .. import spectrum
 from ..analysis import UNSURE, Analysis
 from ..kinds.dsp import dsp_layers
@@ -14,18 +16,19 @@ from ..trust import Trust
 LISTED = 20
 
 
-def prediction(result: Analysis) -> str:
+def prediction(result: Analysis, target: int | None = None) -> str:
     """The five best classes as bars, and how the numbers came about, as HTML; without classes a sentence for them.
-    Where the model is not sure it says so first."""
-    rows = "".join(
-        f'<div class="row" role="listitem"><span>{escape(name)}</span><span class="value">{100 * p:.1f} %</span>'
-        f'<span class="bar"><i style="width:{100 * p:.2f}%"></i></span></div>'
-        for name, p in result.top(5)
-    )
+    Where the model is not sure it says so first.
+
+    ``target``: index of the class that somebody picked; it is shown below, with its rank.
+    """
+    rows = "".join(_row(name, p) for name, p in result.top(5))
     best = f'<div class="prediction" role="list" aria-label="five best classes">{rows}</div>'
     if result.unsure:
         why = f"The best is below its threshold of {100 * result.threshold:.0f}\u00a0%."
         best = f'<div class="unsure"><b>{UNSURE}</b> <span>{why}</span></div>{best}'
+    if target is not None:
+        best += picked(result, target)
     if not result.classes:
         best = '<div class="aside">This model has no classes: it gives features. It has maps, and no prediction.</div>'
     H, W = result.grid
@@ -43,6 +46,23 @@ def prediction(result: Analysis) -> str:
         f'<rect class="used" x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/></svg>'
         f'<div class="facts">{part} of {width}×{height} pixels · {escape(result.model)} · '
         f"weights {escape(result.digest)} · {W}×{H} tokens · {1000 * result.seconds:.0f} ms</div></div>"
+    )
+
+
+def picked(result: Analysis, target: int) -> str:
+    """The class that is explained, its probability and its rank, as HTML."""
+    name, p = result.classes[target], result.probabilities[target]
+    rank = 1 + sum(other > p for other in result.probabilities)
+    return (
+        f'<div class="prediction picked" data-class="{escape(name)}"><div class="facts">explained: '
+        f"{rank} of {len(result.classes)}</div>{_row(name, p, role='')}</div>"
+    )
+
+
+def _row(name: str, p: float, role: str = ' role="listitem"') -> str:
+    return (
+        f'<div class="row"{role}><span>{escape(name)}</span><span class="value">{100 * p:.1f} %</span>'
+        f'<span class="bar"><i style="width:{100 * p:.2f}%"></i></span></div>'
     )
 
 
@@ -140,4 +160,47 @@ def areas(found: Trust, classes: tuple[str, ...]) -> str:
         '<table class="areas"><thead><tr><th scope="col">order of tokens</th><th scope="col">deletion</th>'
         '<th scope="col">insertion</th><th scope="col">first tenth</th></tr></thead>'
         f"<tbody>{cells}</tbody></table>"
+    )
+
+
+#: Most classes that a table by depth has.
+ROWS = 10
+
+
+def by_depth(probabilities: np.ndarray, names: list[str], classes: tuple[str, ...], target: int | None) -> str:
+    """What the head would say, depth by depth, as a table of percentages on colour, as HTML.
+
+    Its rows are the five best classes in the end, the one that was picked, and each that is the best at some depth, at
+    most :data:`ROWS` in all; the best of a depth is bold.
+
+    Args:
+        probabilities: ``(1 + blocks, classes)``. names: of the blocks. target: index of the class that was picked.
+    """
+    best = probabilities.argmax(1)
+    last = (-probabilities[-1]).argsort(kind="stable")[:5].tolist()
+    chosen = list(dict.fromkeys([*last, *([] if target is None else [target]), *best[::-1].tolist()]))[:ROWS]
+    short = [name.replace("stage ", "").replace(" · block ", "·").removeprefix("block ") for name in names]
+
+    def cell(depth: int, index: int) -> str:
+        p = float(probabilities[depth, index])
+        number = f"{100 * p:.0f}" if p >= 0.005 else "·"
+        text = f"<b>{number}</b>" if best[depth] == index else number
+        return f'<td><span style="background:rgba(15,138,128,{0.6 * p:.3f})" title="{100 * p:.2f} %">{text}</span></td>'
+
+    heads = "".join(
+        f'<th scope="col" title="{escape(name)}">{escape(own)}</th>'
+        for name, own in zip(["with no block", *names], ["none", *short], strict=True)
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{escape(classes[i])}{" (picked)" * (i == target)}</th>'
+        f"{''.join(cell(depth, i) for depth in range(len(probabilities)))}</tr>"
+        for i in chosen
+    )
+    settled = next(d for d in range(len(best)) if (best[d:] == best[-1]).all())
+    where = "with no block at all" if settled == 0 else f"from {names[settled - 1]} on"
+    return (
+        f'<div class="dm depth"><p class="dm-title">Probability in %, after each block. The final answer, '
+        f"{escape(classes[best[-1]])}, is the most probable {escape(where)}.</p>"
+        f'<div class="dm-scroll" tabindex="0" role="region" aria-label="Probabilities by depth"><table><thead><tr>'
+        f'<th scope="col">after block</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></div>'
     )

@@ -11,6 +11,7 @@ test("an address says what was said", () => {
     model: "dsp_tiny",
     side: 256,
     whole: true,
+    class: "French horn",
     tab: "compare",
     block: 0,
     head: 3,

@@ -55,13 +55,14 @@ const list = kind((text) => {
     return undefined;
   }
 });
-const tabs = oneOf("maps", "filters", "coefficients", "weights", "history", "compare", "whatif");
+const tabs = oneOf("maps", "filters", "coefficients", "weights", "history", "compare", "whatif", "relevance");
 
 const ADDRESS = {
   picture: words,
   model: words,
   side: index,
   whole: { ...flag, unsaid: false },
+  class: words,
   tab: { ...tabs, unsaid: "maps" },
   block: index,
   head: { ...index, unsaid: 0 },

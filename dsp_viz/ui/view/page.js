@@ -13,8 +13,10 @@ function link() {
   const { tab } = readAddress(`tab=${open instanceof HTMLElement ? open.dataset.tabId : ""}`);
   const list = document.querySelector("#interventions textarea");
   const interventions = list instanceof HTMLTextAreaElement ? list.value : undefined;
+  const picked = document.querySelector("#prediction [data-class]");
+  const explained = picked instanceof HTMLElement ? picked.dataset.class : undefined;
   const address = new URL(document.baseURI);
-  address.hash = writeAddress({ ...described(tab), tab, interventions });
+  address.hash = writeAddress({ ...described(tab), tab, interventions, class: explained });
   return address.href;
 }
 
