@@ -26,6 +26,7 @@ from .results import ModelError, Results
 from .tabs import Shown, Tab, Values
 from .tabs.compare import Comparison
 from .tabs.history import History
+from .tabs.overview import Overview
 from .tabs.parts import Coefficients, Filters, Weights
 from .tabs.whatif import WhatIf
 
@@ -102,6 +103,7 @@ class Screen:
                         tab = self.tabs[kind.name] = kind(results)
                     return tab
 
+                self.overview = added(Overview)
                 for part in (Filters, Coefficients, Weights):
                     added(part)
                 self.history, self.comparison, self.whatif = added(History), added(Comparison), added(WhatIf)
@@ -146,7 +148,8 @@ class Screen:
             gr.on(choices, self.change, inputs, outputs, **latest),
         ):
             asking.then(self.settle, inputs, outputs, **redraw)
-        self.view.lost(self.change, inputs, outputs, **latest)
+        for lost in (self.view.lost, self.overview.view.lost):
+            lost(self.change, inputs, outputs, **latest)
         self.comparison.view.lost(self.redraw, inputs, made, **redraw)
         # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
         looked = self.view.pick(None, None, [self.block, self.head], js=LOOKED, api_visibility="private")

@@ -55,7 +55,7 @@ const list = kind((text) => {
     return undefined;
   }
 });
-const tabs = oneOf("maps", "filters", "coefficients", "weights", "history", "compare", "whatif");
+const tabs = oneOf("maps", "overview", "filters", "coefficients", "weights", "history", "compare", "whatif");
 
 const ADDRESS = {
   picture: words,
@@ -77,6 +77,7 @@ const ADDRESS = {
   modelA: words,
   pictureB: words,
   modelB: words,
+  overview: { ...index, unsaid: 0 },
   a: part,
   b: part,
   interventions: { ...list, unsaid: "[]" },
