@@ -100,33 +100,25 @@ export function headText(result, index, block, state, choice, head) {
   return { name: `${blockText(result.layers, index)} · head ${head + 1}`, lines };
 }
 
-/** Where the scale of a map's colours ends. @param {Row[]} rows @param {State["colours"]} colours */
-export function topsOf(rows, colours) {
+/**
+ * How maps are coloured: where the scale of each ends, and the bars. Layers whose colours mean the same have one bar.
+ *
+ * @param {Row[]} rows @param {State["colours"]} colours
+ * @returns {{ topOf: (map: Cell) => number, bars: { title: string, scale: ColourScale }[] }}
+ */
+export function colouring(rows, colours) {
+  const own = colours === "own";
   const shared = limit(
     rows.flatMap(({ cells }) => cells.flat()),
     colours,
   );
-  return (/** @type {Cell} */ map) => (colours === "own" ? limit([map]) : shared);
-}
-
-/**
- * The bars: layers whose colours mean the same have one together.
- *
- * @param {Row[]} rows @param {State["colours"]} colours
- * @returns {{ title: string, scale: ColourScale }[]}
- */
-export function barsOf(rows, colours) {
-  const top = limit(
-    rows.flatMap(({ cells }) => cells.flat()),
-    colours,
-  );
   const groups = Map.groupBy(rows, ({ title, cells }) => `${title}${cells[0][0].signed}${cells[0][0].ink}`);
-  return [...groups.values()].map((group) => {
+  const bars = [...groups.values()].map((group) => {
     const cells = group.flatMap((row) => row.cells.flat());
     const kinds = [...new Set(group.map(({ kind }) => kind))].join(", ");
-    const scale = colours === "own" ? ownScale(cells) : scaleOf(cells, top);
-    return { title: group[0].title || `${kinds}, × uniform`, scale };
+    return { title: group[0].title || `${kinds}, × uniform`, scale: own ? ownScale(cells) : scaleOf(cells, shared) };
   });
+  return { topOf: (map) => (own ? limit([map]) : shared), bars };
 }
 
 const LEAST = 42; // px, of a map

@@ -4,22 +4,23 @@
 import { readAddress } from "./address.js";
 import { latest } from "./cache.js";
 import { drawBar, drawFrames, paintSmall, prepare } from "./canvas.js";
+import { tokenName } from "./cells.js";
 import { find, findAll, offerOptions, redrawing, setValue, settersOf } from "./elements.js";
 import { described, onChange, onDescribe } from "./events.js";
-import { barsOf, rowOf, scaleChoices, sizeOf, topsOf } from "./glance.js";
+import { colouring, rowOf, scaleChoices, sizeOf } from "./glance.js";
+import { element, groupsOf } from "./heads.js";
 import { connect } from "./overviewing.js";
 import { loadBlock, loadPicture, tellFault } from "./pieces.js";
 import { clamp, zoomedBox } from "./places.js";
 import { pageGrid, queryOf, queryText, settings, stateOf } from "./shown.js";
-import { tokenName } from "./cells.js";
-import { stageNames, stagesOf } from "./stages.js";
+import { stagesOf } from "./stages.js";
 
 /** @typedef {import("./glance.js").Row} Row */
 /** @typedef {import("./pieces.js").Picture} Picture */
 /** @typedef {import("./pieces.js").Result} Result */
 /** @typedef {Row & { turn: number }} Drawn `turn`: in which the row was computed */
 
-const BUSY = 8; // ms that layers may be computed for before the page gets a frame
+const BUSY = 10; // ms that layers may be computed for before the page gets a frame
 const GAPS = { head: 12, map: 2 };
 
 const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
@@ -43,6 +44,9 @@ export class Overview {
     this.asked = "";
     this.passes = 0;
     this.frame = 0;
+    /** @type {Map<Row, string>} How rows that are on the screen were drawn. */
+    this.drawn = new Map();
+    this.colours = colouring([], "fixed");
     this.newestPicture = latest();
   }
 
@@ -51,7 +55,7 @@ export class Overview {
     if (!result) return;
     if (this.result?.token === result.token) return this.refresh();
     Object.assign(this, { result, picture: null, rows: new Map(), turn: this.turn + 1 });
-    this.lay(result);
+    this.table.replaceChildren(...groupsOf(result.layers));
     this.refresh();
     await this.newestPicture(loadPicture(result), (picture) => {
       this.picture = picture;
@@ -62,38 +66,6 @@ export class Overview {
   /** Layers in the order of their rows. @param {Result} result */
   order({ layers }) {
     return stagesOf(layers).flatMap((stage) => stage.layers);
-  }
-
-  /** Makes room for every head of a result. @param {Result} result */
-  lay({ layers }) {
-    const stages = stagesOf(layers);
-    const names = stageNames(stages);
-    const groups = stages.map((stage, s) => {
-      const group = element("div", { role: "rowgroup" });
-      if (stages.length > 1) {
-        const title = element("div", { role: "row" });
-        title.append(element("span", { role: "columnheader", class: "do-stage" }, `Stage ${names[s]} tokens`));
-        group.append(title);
-      }
-      group.append(...stage.layers.map((index, block) => this.line(index, layers[index].heads, block)));
-      return group;
-    });
-    this.table.replaceChildren(...groups);
-  }
-
-  /** @param {number} index of a layer @param {number} heads @param {number} block which of its stage's */
-  line(index, heads, block) {
-    const row = element("div", { role: "row" });
-    const cells = element("div", { class: "do-cells" });
-    for (let head = 0; head < heads; head++) {
-      const label = `block ${block + 1}, head ${head + 1}`;
-      const cell = element("div", { role: "gridcell", tabindex: "-1", "aria-label": label });
-      Object.assign(cell.dataset, { layer: index, head });
-      cell.append(element("canvas", { "aria-hidden": "true" }), element("span", {}, String(head + 1)));
-      cells.append(cell);
-    }
-    row.append(element("span", { role: "rowheader", class: "do-name" }, `block ${block + 1}`), cells);
-    return row;
   }
 
   /** Follows what is asked and chosen, if the overview is seen: what is out of date is computed anew. */
@@ -135,6 +107,7 @@ export class Overview {
       find(this.root, ".dv-note", HTMLElement).textContent = "";
       this.root.dataset.result = result.token; // for whoever asks the page what it shows
       this.root.setAttribute("aria-busy", "false");
+      this.drawSoon();
     } catch (error) {
       if (!over()) tellFault(find(this.root, ".dv-note", HTMLElement), error, () => this.trigger("lost"));
     }
@@ -153,8 +126,12 @@ export class Overview {
     this.drawPicture(result);
     const rows = this.order(result).flatMap((index) => this.rows.get(index) ?? []);
     this.offer(rows);
+    // Among maps of two queries the end of the last one's scale stays until all are of the new one.
+    if (rows.length < result.layers.length || root.ariaBusy === "false") {
+      this.colours = colouring(rows, this.state.colours);
+      this.drawBars();
+    }
     this.drawCells(result, rows);
-    this.drawBars(rows);
   }
 
   /** The picture with its tokens, and the one that asks. @param {Result} result */
@@ -215,7 +192,8 @@ export class Overview {
     const room = table.clientWidth - (wide ? 110 : 0);
     const size = sizeOf(room, most, shape, wide ? GAPS : { ...GAPS, head: 8 });
     const tall = Math.round((size * H) / W);
-    const topOf = topsOf(rows, state.colours);
+    const { topOf } = this.colours;
+    const drawn = new Map();
     const style = getComputedStyle(this.root);
     const [empty, edge] = ["--dv-empty", "--do-edge"].map((name) => style.getPropertyValue(name));
     const kinds = new Set(result.layers.map(({ kind }) => kind)).size;
@@ -228,16 +206,22 @@ export class Overview {
       const more = [kinds > 1 ? result.layers[index].kind : "", this.choice ? (row?.scaleName ?? "") : ""];
       const small = more.filter(Boolean).map((text) => element("small", {}, text));
       name.replaceChildren(name.firstChild?.textContent ?? "", ...small);
+      const { beside } = shape[index];
+      const tops = (row?.cells ?? []).map((maps) => maps.map(topOf));
+      const look = JSON.stringify([size, tall, beside, state.smooth, empty, tops]);
+      const same = row && this.drawn.get(row) === look;
+      if (row) drawn.set(row, look);
       cells.forEach((cell, head) => {
+        cell.setAttribute("aria-selected", String(index === told.block && head === told.head));
+        if (same) return;
         const maps = row?.cells[head] ?? [];
-        const { beside } = shape[index];
         const context = prepare(find(cell, "canvas", HTMLCanvasElement), beside * (size + GAPS.map) - GAPS.map, tall);
         context.fillStyle = empty;
         if (!row) context.fillRect(0, 0, context.canvas.width, tall);
         maps.forEach((map, i) => {
           /** @type {import("./places.js").Box} */
           const place = [i * (size + GAPS.map), 0, size, tall];
-          paintSmall(context, map, topOf(map), place, { smooth: state.smooth, empty });
+          paintSmall(context, map, tops[head][i], place, { smooth: state.smooth, empty });
           if (!map.window) return;
           const [x, y, width, height] = zoomedBox(map, place);
           context.strokeStyle = edge;
@@ -245,10 +229,9 @@ export class Overview {
         });
         const others = row?.captions[head];
         find(cell, "span", HTMLElement).textContent = others ? `${head + 1} · ${others}` : `${head + 1}`;
-        const chosen = index === told.block && head === told.head;
-        cell.setAttribute("aria-selected", String(chosen));
       });
     }
+    this.drawn = drawn;
     if (!table.querySelector('[tabindex="0"]')) this.enterable(told.block ?? 0, told.head ?? 0);
   }
 
@@ -261,25 +244,14 @@ export class Overview {
     return cell;
   }
 
-  /** @param {Row[]} rows */
-  drawBars(rows) {
+  drawBars() {
     const place = find(this.root, ".do-bars", HTMLElement);
-    const bars = barsOf(rows, this.state.colours);
+    const { bars } = this.colours;
     while (place.children.length < bars.length) place.append(element("canvas", { role: "img" }));
     while (place.children.length > bars.length) place.lastChild?.remove();
     const canvases = findAll(place, "canvas", HTMLCanvasElement);
     bars.forEach(({ title, scale }, i) => drawBar(canvases[i], scale, place.clientWidth, { title }));
   }
-}
-
-/**
- * @param {string} kind @param {Record<string, string>} attributes @param {string} [text]
- * @returns {HTMLElement}
- */
-function element(kind, attributes, text = "") {
-  const made = Object.assign(document.createElement(kind), { textContent: text });
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
 }
 
 /** @param {import("./elements.js").Mounting<Result>} mounting */

@@ -5,7 +5,7 @@ import { zoomed } from "./cells.js";
 import { latest } from "./cache.js";
 import { closing, find, MOVES, settersOf, valueOf } from "./elements.js";
 import { askToLook, openMaps } from "./events.js";
-import { barsOf, headText, spotAfter, topsOf } from "./glance.js";
+import { colouring, headText, spotAfter } from "./glance.js";
 import { loadBlock } from "./pieces.js";
 import { inPicture, tokenAt, within, zoomedBox } from "./places.js";
 import { barShapes, group, mapShapes, originOf, saveSheet, sheetOf, words } from "./sheet.js";
@@ -163,7 +163,7 @@ function sheetFor({ rows, state }, result) {
   const tall = (size * H) / W;
   const order = [...rows.keys()].sort((a, b) => a - b);
   const all = order.flatMap((index) => rows.get(index) ?? []);
-  const topOf = topsOf(all, state.colours);
+  const { topOf, bars } = colouring(all, state.colours);
   const lines = all.map((row, line) => {
     const y = top + line * (tall + 24);
     const step = row.cells[0].length * (size + gap) - gap + between;
@@ -182,16 +182,14 @@ function sheetFor({ rows, state }, result) {
     return { drawn: name + more + group(left, y, heads.join("")), width: row.cells.length * step };
   });
   const below = top + all.length * (tall + 24) + 26;
-  const bars = barsOf(all, state.colours).map(({ title, scale }, i) =>
-    group(left, below + 52 * i, barShapes(scale, 320, { title })),
-  );
+  const drawn = bars.map(({ title, scale }, i) => group(left, below + 52 * i, barShapes(scale, 320, { title })));
   const asked = queryText(state.all ? "all" : state.asks || queryOf(result, state));
   const width = left + margin + Math.max(360, ...lines.map((line) => line.width));
   const content = [
     words(margin, 30, originOf(result), "start", 700),
     words(margin, 52, asked),
-    ...lines.map(({ drawn }) => drawn),
-    ...bars,
+    ...lines.map((line) => line.drawn),
+    ...drawn,
   ];
   return sheetOf(
     Math.ceil(width),
