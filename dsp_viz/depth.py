@@ -16,6 +16,7 @@ from .device import device_of
 from .hooks import ALL, Change, Point, changed, reading
 from .kinds import layers
 from .steps import Step, Steps, finish
+from .subject import probabilities
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Depth:
 
     Attributes:
         blocks: module paths of the blocks, in the order in which they run.
-        probabilities: ``(1 + blocks, classes)``, float64 on the CPU, each row the softmax of the logits: with none of
+        probabilities: ``(1 + blocks, classes)``, float64 on the CPU, each row sums to 1: with none of
             the blocks, with the first alone, …, with all of them, which is what the model says.
     """
 
@@ -67,7 +68,7 @@ def depth_steps(model: nn.Module, x: Tensor) -> Steps[Depth]:
     found = []
     for depth in range(len(blocks) + 1):
         with changed(model, {Point(path): [_passed_on] for path in blocks[depth:]}):
-            found.append(torch.softmax(model(x)[0].cpu().double(), -1))
+            found.append(probabilities(model, model(x)[0].cpu().double()))
         yield Step(depth + 1, len(blocks) + 1, "depths")
     return Depth(tuple(blocks), torch.stack(found))
 

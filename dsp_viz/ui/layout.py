@@ -26,6 +26,7 @@ from .results import MOST_PROBABLE, ModelError, Results
 from .tabs import Shown, Tab, Values
 from .tabs.compare import Comparison
 from .tabs.history import History
+from .tabs.overview import Overview
 from .tabs.parts import Coefficients, Filters, Weights
 from .tabs.relevance import Relevance
 from .tabs.whatif import WhatIf
@@ -103,6 +104,7 @@ class Screen:
                         tab = self.tabs[kind.name] = kind(results)
                     return tab
 
+                self.overview = added(Overview)
                 for part in (Filters, Coefficients, Weights):
                     added(part)
                 self.history, self.comparison, self.whatif = added(History), added(Comparison), added(WhatIf)
@@ -149,7 +151,8 @@ class Screen:
         ):
             asking.then(self.settle, inputs, outputs, **redraw)
         rail.target.input(self.explain, inputs, [rail.predicted], **redraw)
-        self.view.lost(self.change, inputs, outputs, **latest)
+        for lost in (self.view.lost, self.overview.view.lost):
+            lost(self.change, inputs, outputs, **latest)
         self.comparison.view.lost(self.redraw, inputs, made, **redraw)
         # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
         looked = self.view.pick(None, None, [self.block, self.head], js=LOOKED, api_visibility="private")

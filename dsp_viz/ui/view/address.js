@@ -55,7 +55,17 @@ const list = kind((text) => {
     return undefined;
   }
 });
-const tabs = oneOf("maps", "filters", "coefficients", "weights", "history", "compare", "whatif", "relevance");
+const tabs = oneOf(
+  "maps",
+  "overview",
+  "filters",
+  "coefficients",
+  "weights",
+  "history",
+  "compare",
+  "whatif",
+  "relevance",
+);
 
 const ADDRESS = {
   picture: words,
@@ -78,6 +88,7 @@ const ADDRESS = {
   modelA: words,
   pictureB: words,
   modelB: words,
+  overview: { ...index, unsaid: 0 },
   a: part,
   b: part,
   interventions: { ...list, unsaid: "[]" },

@@ -1,7 +1,8 @@
 // Maps and colour bars on canvases, in the colours of colours.js.
 
+import { zoomed } from "./cells.js";
 import { inkOf, placeOn, rgba, shareOf, stopsOf } from "./colours.js";
-import { boxOf, tokenAt, tokenBox, windowBox } from "./places.js";
+import { boxOf, tokenAt, tokenBox, windowBox, zoomedBox } from "./places.js";
 
 /** @typedef {import("./colours.js").Cell} Cell */
 /** @typedef {import("./colours.js").ColourScale} ColourScale */
@@ -69,6 +70,18 @@ export function paint(context, map, top, [x, y, width, height], smooth) {
 }
 
 /**
+ * A small map, with nothing but the keys that are seen.
+ *
+ * @param {CanvasRenderingContext2D} context @param {Cell} map @param {number} top @param {Box} place
+ * @param {{ smooth: boolean, empty: string }} look `empty`: the colour of where nothing is
+ */
+export function paintSmall(context, map, top, place, { smooth, empty }) {
+  context.fillStyle = empty;
+  context.fillRect(...place);
+  paint(context, zoomed(map), top, zoomedBox(map, place), smooth);
+}
+
+/**
  * Draws a scale's bar, on the background that its maps have.
  *
  * @param {HTMLCanvasElement} canvas @param {ColourScale} scale @param {number} width
@@ -125,6 +138,11 @@ export function drawOverlay(canvas, picture, map, top, { width, height, frames, 
     context.strokeStyle = getComputedStyle(canvas).color;
     context.strokeRect(...seen);
   }
+  drawFrames(context, frames, width, height);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {Frame[]} frames @param {number} width @param {number} height */
+export function drawFrames(context, frames, width, height) {
   for (const { place, grid, thick } of frames) {
     const [x, y, wide, tall] = tokenBox(grid, place, width, height);
     context.lineWidth = thick ? 3 : 2;

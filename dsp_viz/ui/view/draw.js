@@ -1,11 +1,11 @@
 // Puts the maps and their numbers on the page.
 
-import { drawBar, drawOverlay, paint, prepare } from "./canvas.js";
-import { scaleCount, scaleName, zoomed } from "./cells.js";
+import { drawBar, drawOverlay, paintSmall, prepare } from "./canvas.js";
+import { scaleCount, scaleName } from "./cells.js";
 import { scaleOf } from "./colours.js";
 import { find, setValue, settersOf } from "./elements.js";
 import { tellShown } from "./events.js";
-import { clamp, keyAt, tokenAt, zoomedBox } from "./places.js";
+import { clamp, keyAt, tokenAt } from "./places.js";
 import { allShown, captionOf, framesOf, keyText, pageGrid, scaleTitle, showsIndex, textOf } from "./shown.js";
 
 /** @typedef {import("./colours.js").Cell} Cell */
@@ -43,6 +43,7 @@ function drawPanel(view, shown, { cells, columns, topOf }) {
   const { root, panel, state } = view;
   const { block } = shown;
   const style = getComputedStyle(root);
+  const empty = style.getPropertyValue("--dv-empty");
   const width = panel.parentElement?.clientWidth ?? 0;
   const narrow = width < 420;
   const [left, top, gap] = [narrow ? 22 : 52, 36, narrow ? 3 : 6];
@@ -75,9 +76,7 @@ function drawPanel(view, shown, { cells, columns, topOf }) {
     context.textAlign = "center";
     row.forEach((map, i) => {
       const left = edge + x[i];
-      context.fillStyle = style.getPropertyValue("--dv-empty");
-      context.fillRect(left, y, size, tall);
-      paint(context, zoomed(map), topOf(map), zoomedBox(map, [left, y, size, tall]), state.smooth);
+      paintSmall(context, map, topOf(map), [left, y, size, tall], { smooth: state.smooth, empty });
       if (step > tall + gap) {
         context.fillStyle = style.getPropertyValue("--dv-faint");
         context.fillText(captionOf(shown, state, { head, ...columns[i] }), left + size / 2, y + tall + 14);

@@ -1,19 +1,30 @@
 // What the views and the page tell each other, as events of the document: none has to find another.
 
+import { find } from "./elements.js";
+
 /**
- * @typedef {Partial<{ block: number, head: number, scale: number, stream: number,
- *   query: import("./maths.js").Place }>} Wanted What is missing stays as it is.
+ * @typedef {Partial<Omit<import("./shown.js").State, "at" | "all" | "asks"> & {
+ *   query: import("./rows.js").Query }>} Wanted What is missing stays as it is; `query` is as in a link.
  * @typedef {import("./address.js").Said} Said
  * @typedef {{ block: import("./layer.js").Block, head: number, scale: number, stream: number }} Looked What is shown.
  */
 
 const LOOK = "dsp:look";
 const SHOWN = "dsp:shown";
+const CHANGE = "dsp:change";
 const DESCRIBE = "dsp:describe";
 
 /** A part is to be looked at on the tab of the maps. @param {Wanted} wanted */
 export function askToLook(wanted) {
   document.dispatchEvent(new CustomEvent(LOOK, { detail: wanted }));
+}
+
+/** The tab of the maps opens, with a part to look at. @param {Wanted} wanted */
+export function openMaps(wanted) {
+  const tab = find(document, '[role="tab"]', HTMLElement); // the first
+  tab.click();
+  tab.focus(); // what was clicked is hidden now
+  askToLook(wanted);
 }
 
 /** @param {(wanted: Wanted) => void} look */
@@ -29,6 +40,16 @@ export function tellShown(looked) {
 /** @param {(looked: Looked) => void} show */
 export function onShown(show) {
   document.addEventListener(SHOWN, (event) => show(/** @type {CustomEvent} */ (event).detail));
+}
+
+/** What the tab of the maps would say of itself is another now. */
+export function tellChange() {
+  document.dispatchEvent(new CustomEvent(CHANGE));
+}
+
+/** @param {() => void} follow */
+export function onChange(follow) {
+  document.addEventListener(CHANGE, follow);
 }
 
 /**

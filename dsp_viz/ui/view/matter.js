@@ -3,7 +3,7 @@
 import { drawBar } from "./canvas.js";
 import { inkOf, rgba, SAME, scaleOf, shareOf } from "./colours.js";
 import { find } from "./elements.js";
-import { askToLook } from "./events.js";
+import { openMaps } from "./events.js";
 
 /** @typedef {{ part: "head" | "scale" | "stream", index: number, name: string, change: number }} Worth */
 /** @typedef {{ target: string, logit: number, rows: Worth[][], names: string[] }} Value `names` of the layers. */
@@ -27,10 +27,7 @@ function buttonOf(block, called, { part, index, name, change }, top) {
   const button = Object.assign(document.createElement("button"), { type: "button", textContent: signed(change) });
   button.style.background = rgba(inkOf(change, SAME), OPACITY * shareOf(change, top));
   button.setAttribute("aria-label", `${called}, ${name}: ${change.toFixed(2)}`);
-  button.addEventListener("click", () => {
-    find(document, '[role="tab"]', HTMLElement).click(); // the first: the maps
-    askToLook({ block, [part]: index });
-  });
+  button.addEventListener("click", () => openMaps({ block, [part]: index }));
   return button;
 }
 

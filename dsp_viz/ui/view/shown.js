@@ -15,7 +15,7 @@ import {
   tokenName,
 } from "./cells.js";
 import { limit, ownScale, scaleOf } from "./colours.js";
-import { centre, middle, rounded, tokenAt } from "./places.js";
+import { centre, middle, rounded, tokenAt, within } from "./places.js";
 import { blockText } from "./stages.js";
 
 /** @typedef {import("./canvas.js").Frame} Frame */
@@ -54,6 +54,32 @@ export function settings(blocks, grid) {
   const part = { block: Math.min(2, blocks - 1), head: 0, scale: 0, stream: 0 };
   const look = { opacity: 0.85, smooth: false, seen: false };
   return { ...part, at: centre(grid, middle(grid)), all: false, asks: "", show: "maps", colours: "shared", ...look };
+}
+
+/**
+ * The choices that ask a query, as a link says it.
+ *
+ * @param {{ grid: [number, number] }} result @param {import("./rows.js").Query} query a place: on the page's grid
+ * @returns {Partial<State>}
+ */
+export function asking(result, query) {
+  if (query === "all") return { all: true };
+  if (typeof query === "string") return { all: false, asks: query };
+  const grid = pageGrid(result);
+  return { at: centre(grid, within(grid, query)), all: false, asks: "" };
+}
+
+/**
+ * What is chosen as a link says; what it does not say is by default.
+ *
+ * @param {Result} result @param {import("./address.js").Said} said
+ * @returns {State}
+ */
+export function stateOf(result, { query, ...said }) {
+  const state = settings(result.layers.length, pageGrid(result));
+  for (const name of /** @type {(keyof State)[]} */ (Object.keys(state)))
+    Object.assign(state, { [name]: said[/** @type {keyof typeof said} */ (name)] ?? state[name] });
+  return Object.assign(state, query && asking(result, query));
 }
 
 /** The query on the page's grid. @param {{ grid: [number, number] }} result @param {Pick<State, "at">} state */
@@ -169,11 +195,16 @@ const sizeText = ({ rows, columns }) => `${rows[1] - rows[0]}×${columns[1] - co
 
 /** Which token asks; on a layer with another grid than the page, both. @param {Shown} shown @param {State} state */
 function askedText({ result, block: { grid }, query, asked }, state) {
-  if (query === "all") return "all queries, averaged";
-  if (typeof query === "string") return tokenName(query);
+  if (typeof query === "string") return queryText(query);
   const { H, W } = pageGrid(result);
   const own = grid.H === H && grid.W === W ? "" : ` (${placeText(asked)} of this layer's ${grid.H}×${grid.W})`;
-  return `token ${placeText(queryOf(result, state))}${own}`;
+  return `${queryText(queryOf(result, state))}${own}`;
+}
+
+/** A query in words. @param {import("./rows.js").Query} query */
+export function queryText(query) {
+  if (query === "all") return "all queries, averaged";
+  return typeof query === "string" ? tokenName(query) : `token ${placeText(query)}`;
 }
 
 /** What the chosen map is. @param {Shown} shown @param {State} state @param {Cell} chosen */

@@ -6,10 +6,10 @@ import { hasIndex, scaleCount, tokenName } from "./cells.js";
 import { connect } from "./controls.js";
 import { draw } from "./draw.js";
 import { find, offerOptions, redrawing } from "./elements.js";
-import { onDescribe, onLook } from "./events.js";
+import { onDescribe, onLook, tellChange } from "./events.js";
 import { loadBlock, loadPicture, proofOf, tellFault } from "./pieces.js";
-import { centre, clamp, within } from "./places.js";
-import { pageGrid, saidOf, settings, shownOf } from "./shown.js";
+import { clamp } from "./places.js";
+import { asking, pageGrid, saidOf, settings, shownOf, stateOf } from "./shown.js";
 import { levelsOf, stageNames, stagesOf } from "./stages.js";
 import { summarise } from "./summary.js";
 
@@ -69,6 +69,7 @@ export class View {
     const { result, state } = this;
     if (!result) return;
     state.block = clamp(index, 0, result.layers.length - 1);
+    tellChange();
     this.name(result);
     this.root.setAttribute("aria-busy", "true");
     const arrived = (/** @type {import("./layer.js").Block} */ block) => {
@@ -87,6 +88,7 @@ export class View {
 
   /** Draws what the state says of the layer that is shown. */
   update() {
+    tellChange();
     if (!this.shown) return;
     const { result, index, block } = this.shown;
     this.shown = shownOf(result, index, block, this.state);
@@ -94,31 +96,18 @@ export class View {
   }
 
   /** @param {Wanted} wanted a part that is to be looked at */
-  async look({ block = this.state.block, query, ...part }) {
-    Object.assign(this.state, part);
-    if (query) this.ask(query);
+  async look({ query, ...part }) {
+    Object.assign(this.state, part, query && this.result && asking(this.result, query));
+    if (part.block === undefined && part.head === undefined) return this.update();
     this.announce();
-    await this.showBlock(block);
-  }
-
-  /** @param {Place} query on the page's grid */
-  ask(query) {
-    if (!this.result) return;
-    const grid = pageGrid(this.result);
-    Object.assign(this.state, { at: centre(grid, within(grid, query)), all: false, asks: "" });
+    await this.showBlock(this.state.block);
   }
 
   /** Sets the view as a link says; what it does not say gets its default. @param {string} view */
   async restore(view) {
     if (!this.result) return;
     this.restored = view;
-    const { query, ...said } = readAddress(view);
-    const fresh = settings(this.result.layers.length, pageGrid(this.result));
-    for (const [name, value] of Object.entries(fresh))
-      Object.assign(this.state, { [name]: said[/** @type {keyof typeof said} */ (name)] ?? value });
-    this.state.all = query === "all";
-    if (Array.isArray(query)) this.ask(query);
-    else if (query && query !== "all") this.state.asks = query;
+    Object.assign(this.state, stateOf(this.result, readAddress(view)));
     await Promise.all([this.showPicture(), this.showBlock(this.state.block)]);
     this.announce();
   }
@@ -129,11 +118,17 @@ export class View {
     this.telling = setTimeout(() => this.trigger("pick"), 150);
   }
 
-  /** What a link says of the view. @returns {import("./address.js").Said} */
-  said() {
+  /**
+   * What a link says of the view.
+   *
+   * @param {string} [tab] the one that is open
+   * @returns {import("./address.js").Said}
+   */
+  said(tab) {
     const { all, asks, at, ...rest } = this.state;
-    // Of a layer that is on its way nothing is known yet.
-    const prefix = this.shown?.index === rest.block ? this.shown.block.prefix : asks ? [asks] : [];
+    // Of a layer that is on its way nothing is known yet; the overview shows all layers.
+    const known = tab !== "overview" && this.shown?.index === rest.block && this.shown.block.prefix;
+    const prefix = known || (asks ? [asks] : []);
     return { ...rest, query: this.result ? saidOf(this.result, this.state, prefix) : "all" };
   }
 
@@ -182,10 +177,10 @@ export function mount(mounting) {
   summarise(view.root);
   redrawing(view.root, () => draw(view));
   onLook((wanted) => view.look(wanted));
-  onDescribe((said) => {
+  onDescribe((said, tab) => {
     if (!view.result) return said;
     const { example, token, model, side, whole } = view.result;
-    return { picture: example ?? token, model, side, whole, ...view.said(), ...said };
+    return { picture: example ?? token, model, side, whole, ...view.said(tab), ...said };
   });
   // A link was opened in this tab. For another result Python sends a new value; for this one it sends none.
   window.addEventListener("hashchange", () => {
