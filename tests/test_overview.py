@@ -47,6 +47,15 @@ def drawn(cell: Locator, shape: tuple[int, int], beside: int = 1) -> np.ndarray:
     return 1 - (1 - np.stack(found)) / (1 - EMPTY)
 
 
+def until(page: Page, held: list[Route]) -> None:
+    """Wait until something is held."""
+    for _ in range(READY // 100):
+        if held:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("nothing was asked for")
+
+
 def test_every_head_of_every_block_is_drawn(page: Page, model: dsp_viz.Subject) -> None:
     """On a fixed scale, of 8 × uniform; effective maps, for the query of the page and then for another."""
     blocks = dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks
@@ -99,8 +108,7 @@ def test_fetching_ends_when_the_overview_is_left_and_goes_on_when_it_is_seen(pag
     page.goto(page.url)
     ready(page)
     tab(page, "Overview")
-    expect(page.locator("#overview .do")).to_have_attribute("aria-busy", "true", timeout=READY)
-    page.wait_for_timeout(500)
+    until(page, held)
     tab(page, "Attention maps")
     expect(page.locator(".dv-stage")).to_be_visible()
     held[0].continue_()
@@ -166,7 +174,7 @@ def test_one_query_and_one_look_for_both_tabs(page: Page) -> None:
     part = page.locator("#overview")
     part.get_by_label("all queries").check()
     expect(page.locator(".do-asked")).to_have_text("all queries, averaged")
-    part.get_by_label("Show").select_option("same − opposite")
+    part.locator('[data-set="show"]').select_option("same − opposite")
     expect(page.locator(".do-bars canvas")).to_have_attribute("aria-label", re.compile("opposite more"), timeout=READY)
     part.locator("[data-scales]").select_option("2×")
     complete(page)
@@ -199,7 +207,7 @@ def test_the_newest_query_wins(page: Page, model: dsp_viz.Subject) -> None:
     page.locator("#overview").get_by_label("Colours").select_option("fixed")
     for query in ((1, 2), (14, 3), (6, 9)):
         look(page, query=query)
-    page.wait_for_timeout(300)
+    until(page, held)
     for route in held:
         route.continue_()
     complete(page)
@@ -218,8 +226,7 @@ def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_vi
         held: list[Route] = []
         page.route(re.compile(r"/results/[^/]+/0$"), lambda route: held.append(route))
         tab(page, "Overview")
-        expect(page.locator("#overview .do")).to_have_attribute("aria-busy", "true", timeout=READY)
-        page.wait_for_timeout(500)
+        until(page, held)
         page.unroute(re.compile(r"/results/[^/]+/0$"))
         store.put("another", {}, None)
         held[0].continue_()
