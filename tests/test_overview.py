@@ -16,6 +16,7 @@ from viewing import READY, choose, described, end_of_scale, link_of, look, ready
 import dsp_viz
 from dsp_viz import maps, ui
 from dsp_viz.store import Store
+from dsp_viz.ui.kept import Kept
 
 EMPTY = 0.09  # how much of the ground's ink lies where nothing is, in the light
 
@@ -64,9 +65,8 @@ def test_every_head_of_every_block_is_drawn(page: Page, model: dsp_viz.Subject) 
     picture = page.locator(".do-picture").bounding_box()
     assert picture is not None
     for query in ((8, 8), (3, 12)):
-        page.mouse.click(
-            *(picture[x] + (at + 0.5) * picture["width"] / 16 for x, at in zip("xy", query[::-1], strict=True))
-        )
+        unit = picture["width"] / 16
+        page.mouse.click(picture["x"] + (query[1] + 0.5) * unit, picture["y"] + (query[0] + 0.5) * unit)
         expect(page.locator(".do-asked")).to_have_text(f"token row {query[0] + 1}, column {query[1] + 1}")
         complete(page)
         assert page.locator("#overview [data-layer]").count() == 6 * 4
@@ -217,7 +217,7 @@ def test_the_newest_query_wins(page: Page, model: dsp_viz.Subject) -> None:
 
 
 def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_viz.Subject) -> None:
-    store = Store(max_bytes=1)  # keeps the newest result only
+    store: Store[Kept] = Store(max_bytes=1)  # keeps the newest result only
     with ui.serving(ui.create_app(ui.build([model], EXAMPLES, store), store)) as address:
         page = browser.new_page()
         page.goto(address)
