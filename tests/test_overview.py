@@ -16,7 +16,6 @@ from viewing import READY, choose, described, end_of_scale, link_of, look, ready
 import dsp_viz
 from dsp_viz import maps, ui
 from dsp_viz.store import Store
-from dsp_viz.ui.kept import Kept
 
 EMPTY = 0.09  # how much of the ground's ink lies where nothing is, in the light
 
@@ -217,7 +216,7 @@ def test_the_newest_query_wins(page: Page, model: dsp_viz.Subject) -> None:
 
 
 def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_viz.Subject) -> None:
-    store: Store[Kept] = Store(max_bytes=1)  # keeps the newest result only
+    store = Store(max_bytes=1)  # keeps the newest result only
     with ui.serving(ui.create_app(ui.build([model], EXAMPLES, store), store)) as address:
         page = browser.new_page()
         page.goto(address)
