@@ -22,6 +22,7 @@ test("an address says what was said", () => {
     colours: "own",
     opacity: 0.35,
     smooth: true,
+    overview: 2,
     pictureA: "the picture on the left",
     modelA: "a&b=c",
     pictureB: "é ²#",
