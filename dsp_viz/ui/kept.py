@@ -53,7 +53,8 @@ class Manifest:
         token: under which its pieces can be fetched. layers: in order. grid: rows and columns of the finest one.
         name: of the picture. example: its name among the examples, or None. model, digest: what looked at it.
         side, whole, stretch: how it became the input, see :class:`Source`. note: on the file, or "".
-        best: the most probable class and its probability, or None. changed: whether anything was intervened on.
+        best: the most probable class and its probability, or None. unsure: see :attr:`dsp_viz.Analysis.unsure`.
+        changed: whether anything was intervened on.
         verified: largest relative error of what the maps rebuild, see :attr:`dsp_viz.Analysis.verified`.
         rounded: see :attr:`dsp_viz.layer.Trace.rounded`.
         refused: a sentence for each layer that is not shown.
@@ -71,6 +72,7 @@ class Manifest:
     stretch: bool
     note: str
     best: tuple[str, float] | None
+    unsure: bool
     changed: bool
     verified: float | None
     rounded: str
@@ -102,6 +104,7 @@ class Manifest:
             stretch=stretch,
             note=note,
             best=next(iter(result.top(1)), None),
+            unsure=result.unsure,
             changed=bool(result.interventions),
             verified=result.verified,
             rounded=result.trace.rounded,

@@ -76,7 +76,7 @@ export function columnsOf(side, all) {
   const numbers = block.dynamic && !whole;
   return [
     `${result.name}, ${result.model}`,
-    result.best ? `${result.best[0]} ${(100 * result.best[1]).toFixed(1)} %` : "–",
+    result.best ? bestText(result.best, Boolean(result.unsure)) : "–",
     mapName(side),
     some ? entropyText(side, side, 3) : "–",
     Math.max(...values).toPrecision(3),
@@ -86,6 +86,9 @@ export function columnsOf(side, all) {
     prefixText(side, side) || "–",
   ];
 }
+
+/** @param {[string, number]} best class and its probability @param {boolean} unsure */
+const bestText = ([name, p], unsure) => `${name} ${(100 * p).toFixed(1)} %${unsure ? ", not sure" : ""}`;
 
 /** What Gradio's choices of a comparison say: pictures and models. */
 export function namesOf() {

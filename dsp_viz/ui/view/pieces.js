@@ -17,6 +17,7 @@ import { decode } from "./layer.js";
  * @property {boolean} whole
  * @property {boolean} [stretch]
  * @property {[string, number] | null} best class and its probability
+ * @property {boolean} [unsure] whether the model is not sure of it
  * @property {number | null} [verified] largest relative error with which maps rebuild what a layer put out
  * @property {string} [rounded] to which type coarser than float32 the numbers were, or ""
  * @property {string[]} [refused] what is said of layers that are not shown
