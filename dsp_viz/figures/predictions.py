@@ -44,6 +44,7 @@ def score_curves(names: list[str], values: Array, band: tuple[Array, Array], tit
         title: of the horizontal axis.
     """
     share = np.linspace(0, 100, values.shape[1])
+    end = max(0.01, min(1, 1.1 * max(float(values.max()), float(band[1].max()))))  # of an improbable class all is low
     figure = go.Figure(layout=layout(380, hovermode="x unified", legend={"orientation": "h", "y": -0.28}))
     for edge, fill in ((band[1], None), (band[0], "tonexty")):
         figure.add_scatter(
@@ -67,6 +68,6 @@ def score_curves(names: list[str], values: Array, band: tuple[Array, Array], tit
             hovertemplate="%{y:.1f} %",
         )
     figure.update_xaxes(title={"text": title}, showgrid=False, zeroline=False)
-    figure.update_yaxes(title={"text": "probability, %"}, range=[0, 100], gridcolor="rgba(128,128,128,.25)")
+    figure.update_yaxes(title={"text": "probability, %"}, range=[0, 100 * end], gridcolor="rgba(128,128,128,.25)")
     figure.update_layout(margin_b=120)
     return figure

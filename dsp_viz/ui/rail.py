@@ -104,6 +104,7 @@ class Rail:
         return self._place(source) | {self.target: gr.update(choices=offered, value=picked, visible=bool(classes))}
 
     def _place(self, source: Source) -> Values:
+        """How a picture can become the input of a source's model, and its classes."""
         sides = list(self._results.sides(source.model))
         return {
             self.side: gr.update(choices=sides, value=f"{source.side} px"),

@@ -113,12 +113,13 @@ function element(tag, name, ...content) {
  * A row of the areas: a meter, on which random orders have a band and a mark at their mean, and both numbers.
  *
  * @param {"deletion" | "insertion"} which @param {Areas} areas @param {Random} random
+ * @param {number} end of the meters, which all have it: of an improbable class all areas are small
  */
-function meterOf(which, areas, random) {
+function meterOf(which, areas, random, end) {
   const i = which === "deletion" ? 0 : 1;
   const meter = element("span", "de-meter", element("u", ""), element("i", ""), element("b", ""));
   const places = { area: areas, random: random.mean, low: random.low, high: random.high };
-  for (const [name, values] of Object.entries(places)) meter.style.setProperty(`--${name}`, String(values[i]));
+  for (const [name, values] of Object.entries(places)) meter.style.setProperty(`--${name}`, String(values[i] / end));
   meter.ariaHidden = "true";
   const mean = element("span", "", ` random ${random.mean[i].toFixed(3)}`);
   const told = element("dd", "", meter, element("span", "de-numbers", areas[i].toFixed(3), mean));
@@ -219,6 +220,8 @@ class Relevance {
     if (!value || !this.root.clientWidth) return;
     const [height, width] = value.result.grid;
     const tops = topsOf(value.accounts, cells);
+    const { random } = value;
+    const end = Math.max(1e-6, ...[...value.accounts.map(({ areas }) => areas ?? []), random?.high ?? []].flat());
     value.accounts.forEach((account, i) => {
       const card = this.cards.get(account.name);
       if (!card) return;
@@ -237,10 +240,11 @@ class Relevance {
       drawBar(card.bar, { ...scale, ticks }, wide, bar);
       card.read.textContent = pointed ? readText(account, cells[i], at) : "";
       const { areas } = account;
-      const { random } = value;
-      if (areas && random)
-        card.areas.replaceChildren(meterOf("deletion", areas, random), meterOf("insertion", areas, random));
-      else card.areas.replaceChildren(element("div", "", element("dt", "", "not judged yet")));
+      if (areas && random) {
+        const meters = /** @type {const} */ (["deletion", "insertion"]).map((w) => meterOf(w, areas, random, end));
+        card.areas.replaceChildren(...meters);
+      }
+      if (!areas) card.areas.replaceChildren(element("div", "", element("dt", "", "not judged yet")));
     });
   }
 }
