@@ -87,12 +87,15 @@ def _softmax_sum(scale: Scale, left: Tensor, right: Tensor, share: Tensor) -> Te
     return total
 
 
-def softmax_rows(scale: Scale, left: Tensor, right: Tensor, wanted: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Rows of the rule ``softmax``, :data:`ENTRIES` at a time.
+def softmax_rows(
+    scale: Scale, left: Tensor, right: Tensor, wanted: Tensor, *, entries: int = ENTRIES
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Rows of the rule ``softmax``, some at a time.
 
     Args:
         scale: of a layer. left: the queries' factors, turned for a stream, ``(P, …, h, prefix + N_queries, r)``.
         right: those of the keys, ``(P, …, h, prefix + N_keys, r)``. wanted: which queries, ``(prefix + N_queries,)``.
+        entries: weights that are computed at a time, of each head and sample.
 
     Yields:
         Of some boxes of tokens that see one another the indices of queries ``(boxes, n)`` and keys ``(boxes, m)``, and
@@ -103,10 +106,10 @@ def softmax_rows(scale: Scale, left: Tensor, right: Tensor, wanted: Tensor) -> I
         some = wanted[queries].any(-1)
         queries, keys = queries[some], keys[some]
         if len(queries) == 1:  # all in one, or one of many: only what is wanted
-            for part in queries[wanted[queries]].split(max(1, ENTRIES // keys.shape[1])):
+            for part in queries[wanted[queries]].split(max(1, entries // keys.shape[1])):
                 yield part[None], keys, _softmax(scale, left, right, part[None], keys)
             continue
-        count = max(1, ENTRIES // (queries.shape[1] * keys.shape[1]))
+        count = max(1, entries // (queries.shape[1] * keys.shape[1]))
         for part, seen in zip(queries.split(count), keys.split(count), strict=True):
             yield part, seen, _softmax(scale, left, right, part, seen)
 
