@@ -23,10 +23,10 @@ except ModuleNotFoundError as error:
         f"--ray needs {error.name}, which is not installed: pip install 'dsp-attention[cluster]'", name=error.name
     ) from error
 
+from ..shards import Done, Plan
 from ..sources import CheckpointError, load
 from .engine import Settings
 from .engine import survey as survey_here
-from .shards import Done, Plan
 
 #: Of this machine alone.
 LOCAL = "local"
@@ -71,15 +71,12 @@ class Worker:
         return {"pictures": np.array([len(files)]), "told": [[f"{a}\0{b}" for a, b in told]], "notes": [notes]}
 
 
-def survey(
-    address: str, model: str, device: str, plan: Plan, shards: Sequence[int], settings: Settings, digest: str
-) -> Iterator[Done]:
+def survey(address: str, job: Job, plan: Plan, shards: Sequence[int]) -> Iterator[Done]:
     """Write shards of a survey, a worker on each GPU of a cluster, or on each core where it has none.
 
     Args:
-        address: of the cluster, or :data:`LOCAL`. model: its address. device: one of :data:`dsp_viz.device.DEVICES`.
-        plan: see :func:`dsp_viz.survey.engine.planned`. shards: that are to be written. settings: of the survey.
-        digest: of the model's weights.
+        address: of the cluster, or :data:`LOCAL`. job: what workers have to know.
+        plan: see :func:`dsp_viz.survey.engine.planned`. shards: that are to be written.
 
     Yields:
         After each shard.
@@ -89,7 +86,7 @@ def survey(
     local = address == LOCAL
     ray.init(None if local else address, include_dashboard=False if local else None, log_to_driver=False)
     try:
-        yield from _shared(Job(model, digest, device, plan.folder.resolve(), settings), plan, shards)
+        yield from _shared(job, plan, shards)
     finally:
         ray.shutdown()
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from .. import __version__, heads
 from ..layer import Layer, Trace
 from ..reading import ImageError, read
+from ..shards import Done, Making, Plan, cores, plan, work, write
 from ..subject import Preparation, Subject
 from ..trace import trace
 from .format import FORMAT, QUANTITIES, SETTINGS, SHARD, TOP, Row, SurveyedLayer, file_of, to_parquet
-from .shards import Done, Making, Plan, cores, plan, work, write
 
 #: Pictures of a batch.
 BATCH = 64
@@ -61,7 +61,7 @@ def planned(
     Batch, device and threads are not in it: they change no digit that is kept but by chance the last one.
 
     Args:
-        subject: the model. folder, files: see :func:`dsp_viz.survey.shards.pictures`. out: folder of surveys.
+        subject: the model. folder, files: see :func:`dsp_viz.shards.pictures`. out: folder of surveys.
         side, whole: see :meth:`dsp_viz.subject.Subject.prepare`.
     """
     settings = {

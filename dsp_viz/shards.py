@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ..files import CheckpointError
+from .files import CheckpointError
 
 T = TypeVar("T")
 
