@@ -82,7 +82,8 @@ def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def _alone() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1"}
+    # Ray lets its workers give way to everything else on the machine, unless it is told not to.
+    return os.environ | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
 
 
 def _same(one: Survey, other: Survey) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import CheckpointError
+from ..memory import keep_freed_memory
 from ..shards import pictures
 from .options import add_common, add_shard, chosen, count, own_part
 from .progress import STOPPED, follow, tell
@@ -45,6 +46,7 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the shards that are missing; 130 where that was stopped."""
+    keep_freed_memory()
     try:
         from ..survey import engine  # needs pyarrow, which not everybody has
 

@@ -6,7 +6,7 @@ the checks and to the pixel of :meth:`dsp_viz.subject.Subject.prepare`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -43,8 +43,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class _Ready:
-    """A picture as model input, or why not."""
+class Ready:
+    """A picture as model input, ``(1, 3, height, width)``, or why not; ``size`` is the original's."""
 
     path: str
     size: tuple[int, int] | None
@@ -115,11 +115,20 @@ def survey(
         CheckpointError: a file cannot be written.
     """
 
-    def prepare(file: str) -> _Ready:
-        return _prepared(subject.preparation, folder, file, settings)
+    return working(subject, folder, parts, settings, lambda ready: _shard(subject, ready, settings))
 
-    def make(pictures: Iterator[_Ready]) -> Making:
-        return _shard(subject, pictures, settings)
+
+def working(
+    subject: Subject,
+    folder: Path,
+    parts: Iterable[tuple[Path, Sequence[str]]],
+    settings: Settings,
+    make: Callable[[Iterator[Ready]], Making],
+) -> Iterator[Done]:
+    """:func:`survey`, with anything else that makes files of pictures that are ready."""
+
+    def prepare(file: str) -> Ready:
+        return _prepared(subject.preparation, folder, file, settings)
 
     return work(parts, prepare, make, workers=cores(), ahead=2 * settings.batch + cores())
 
@@ -158,18 +167,18 @@ def _layer(index: int, block: Layer, *, whole: bool) -> SurveyedLayer:
     )
 
 
-def _prepared(how: Preparation, folder: Path, file: str, settings: Settings) -> _Ready:
+def _prepared(how: Preparation, folder: Path, file: str, settings: Settings) -> Ready:
     told = file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     try:
         cut, frame = how.fit(read(folder / file).picture, side=settings.side, whole=settings.whole)
     except ImageError as error:
-        return _Ready(told, None, None, str(error))
-    return _Ready(told, frame.size, how.tensor(cut), None)
+        return Ready(told, None, None, str(error))
+    return Ready(told, frame.size, how.tensor(cut), None)
 
 
-def _shard(subject: Subject, pictures: Iterator[_Ready], settings: Settings) -> Making:
+def _shard(subject: Subject, pictures: Iterator[Ready], settings: Settings) -> Making:
     rows: dict[int, Row] = {}
-    waiting: dict[torch.Size, list[tuple[int, _Ready]]] = {}  # whole pictures have several sizes
+    waiting: dict[torch.Size, list[tuple[int, Ready]]] = {}  # whole pictures have several sizes
     for i, picture in enumerate(pictures):
         if picture.input is None:
             rows[i] = Row(picture.path, _label(picture.path, settings.names), None, picture.error)
@@ -186,7 +195,7 @@ def _shard(subject: Subject, pictures: Iterator[_Ready], settings: Settings) -> 
     return to_parquet([rows[i] for i in sorted(rows)], settings.layers, len(subject.classes))
 
 
-def _run(subject: Subject, batch: list[tuple[int, _Ready]], rows: dict[int, Row], settings: Settings) -> Done:
+def _run(subject: Subject, batch: list[tuple[int, Ready]], rows: dict[int, Row], settings: Settings) -> Done:
     """Put rows of a batch among the others."""
     x = torch.cat([picture.input for _, picture in batch if picture.input is not None])
     found = trace(subject, x.to(subject.device), near=False)
