@@ -80,6 +80,9 @@ def survey(address: str, job: Job, plan: Plan, shards: Sequence[int]) -> Iterato
 
     Yields:
         After each shard.
+
+    Raises:
+        CheckpointError: a worker cannot go on.
     """
     if not shards:
         return
@@ -87,6 +90,8 @@ def survey(address: str, job: Job, plan: Plan, shards: Sequence[int]) -> Iterato
     ray.init(None if local else address, include_dashboard=False if local else None, log_to_driver=False)
     try:
         yield from _shared(job, plan, shards)
+    except ray.exceptions.RayError as error:
+        raise CheckpointError(f"Ray: {str(error).strip().splitlines()[-1][:300]}") from error
     finally:
         ray.shutdown()
 
