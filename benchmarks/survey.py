@@ -111,8 +111,10 @@ def read_back(plan: shards.Plan) -> None:
             "one quantity of all layers": lambda: survey.of_layers("entropy", layers),
             "totals of everything": survey.totals,
         }
-        took = {what: timed(read)[0] for what, read in asked.items()}
-    print(f"{len(survey):,} rows are read back: " + ", ".join(f"{what} {s:.2f} s" for what, s in took.items()) + ".")
+        took = {what: timed(read) for what, read in asked.items()}
+    print(f"\n{len(survey):,} rows are read back:\n\n| | seconds | of computing |\n|---|---|---|")
+    for what, (clock, computing) in took.items():
+        print(f"| {what} | {clock:.2f} | {computing:.2f} |")
 
 
 def main() -> None:

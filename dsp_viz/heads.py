@@ -221,11 +221,15 @@ def _linear(block: Layer, scale: Scale, places: _Places) -> _Sums:
     # Of each part, rows of factors whose products with the keys are the sampled rows and the average of all rows.
     asking = [torch.cat([part[..., places.sampled, :], share @ part], 2) for part in left]  # (B, h, n + T, r)
     n, rows = len(places.sampled), []
-    for t, turn in enumerate(turns):
-        mine = [torch.cat([part[:, :, :n], part[:, :, n + t, None]], 2) for part in asking]
-        rows.append(sum(mine[(p + turn) % len(mine)] @ part.mT for p, part in enumerate(right)))
-    found = torch.stack(rows, 2)  # (B, h, T, n + 1, N_keys)
-    at = [part[..., places.own, :] for part in right]  # (B, h, N_queries, r)
+    for p, part in enumerate(right):
+        mine = [(t, asking[(p + turn) % len(asking)]) for t, turn in enumerate(turns)]
+        every = [row for t, of in mine for row in (of[:, :, :n], of[:, :, n + t, None])]
+        rows.append(torch.cat(every, 2) @ part.mT)  # (B, h, T·(n + 1), N_keys)
+    found = sum(rows).unflatten(2, (len(turns), n + 1))
+    # Where queries lie where keys do, those at their place are all of them, in order.
+    at = [
+        part[..., len(block.prefix) :, :] if scale.queries == scale.keys else part[..., places.own, :] for part in right
+    ]
     own = [sum((part * at[p - turn]).sum(-1) for p, part in enumerate(left)) for turn in turns]
     return _Sums(moments, torch.stack(own, 2), found[..., n, :], found[..., :n, :])
 

@@ -128,6 +128,14 @@ def column(quantity: str, layer: int) -> str:
     return f"{quantity}/{layer}"
 
 
+def about(classes: int) -> pa.Schema:
+    """The columns that are of a picture, not of a layer, where the model has that many classes."""
+    top, text, whole = min(TOP, classes), pa.string(), pa.int32()
+    found = [("path", text), ("label", text), ("width", whole), ("height", whole), ("error", text)]
+    lists = [("top", pa.list_(whole, top)), ("probability", pa.list_(pa.float32(), top))]
+    return pa.schema(found + (lists if top else []))
+
+
 def rounded(values: np.ndarray) -> np.ndarray:
     """float32 to :data:`BITS` bits of significand, halves away from zero; NaN and infinity stay."""
     dropped = 23 - BITS
@@ -144,7 +152,6 @@ def to_parquet(rows: Sequence[Row], layers: Sequence[SurveyedLayer], classes: in
         rows: of one shard, in order. layers: of the survey. classes: that the model has.
     """
     top = min(TOP, classes)
-    empty = (0.0,) * top
     columns: dict[str, pa.Array] = {
         "path": pa.array([row.path for row in rows], pa.string()),
         "label": pa.array([row.label for row in rows], pa.string()),
@@ -153,10 +160,8 @@ def to_parquet(rows: Sequence[Row], layers: Sequence[SurveyedLayer], classes: in
         "error": pa.array([row.error for row in rows], pa.string()),
     }
     if top:
-        picked = np.array([row.top or (-1,) * top for row in rows], np.int32)
-        columns["top"] = pa.FixedSizeListArray.from_arrays(pa.array(picked.ravel()), top)
-        probable = np.array([row.probabilities or empty for row in rows], np.float32)
-        columns["probability"] = pa.FixedSizeListArray.from_arrays(pa.array(probable.ravel()), top)
+        columns["top"] = _lists(np.array([row.top or (-1,) * top for row in rows], np.int32))
+        columns["probability"] = _lists(np.array([row.probabilities or (0.0,) * top for row in rows], np.float32))
     split = []
     for layer in layers:
         for quantity in layer.quantities:
@@ -165,8 +170,8 @@ def to_parquet(rows: Sequence[Row], layers: Sequence[SurveyedLayer], classes: in
             numbers = np.stack([(row.numbers or {}).get(key, nothing) for row in rows])
             if numbers.shape[1:] != shape:
                 raise ValueError(f"{quantity} of {layer.name} has shape {numbers.shape[1:]} instead of {shape}")
-            name, values = column(quantity, layer.index), pa.array(rounded(numbers).ravel())
-            columns[name] = pa.FixedSizeListArray.from_arrays(values, numbers[0].size)
+            name = column(quantity, layer.index)
+            columns[name] = _lists(rounded(numbers).reshape(len(rows), -1))
             split.append(f"{name}.list.element")
     file = io.BytesIO()
     # Bytes of equal weight stand together before they are compressed: of the lowest most are zero.
@@ -180,3 +185,8 @@ def to_parquet(rows: Sequence[Row], layers: Sequence[SurveyedLayer], classes: in
         store_schema=True,
     )
     return file.getvalue()
+
+
+def _lists(values: np.ndarray) -> pa.Array:
+    """``(rows, n)`` as a column of lists of n numbers."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .format import FORMAT, QUANTITIES, SETTINGS, SurveyedLayer, SurveyError, column, file_of
+from .format import FORMAT, QUANTITIES, SETTINGS, SurveyedLayer, SurveyError, about, column, file_of
 
 _FILE = re.compile(r"rows-([0-9]{6,})\.parquet")
 
@@ -81,34 +81,32 @@ class Survey:
     @cached_property
     def paths(self) -> list[str]:
         """Of the pictures, relative to the folder that was surveyed, with ``/``."""
-        return self._texts("path")
+        return list(self._about["path"].to_pylist())
 
     @cached_property
     def labels(self) -> np.ndarray:
         """The class that each picture's folder stands for, an index among :attr:`classes`, int32; −1: none."""
         known = {name: i for names in ("classes", "directories") for i, name in enumerate(self.settings[names])}
-        return np.array([-1 if label is None else known[label] for label in self._texts("label")], np.int32)
+        labels = self._about["label"].to_pylist()
+        return np.array([-1 if label is None else known[label] for label in labels], np.int32)
 
     @cached_property
     def errors(self) -> list[str | None]:
         """Why a picture could not be used, a sentence; None where it could."""
-        return self._texts("error")
+        return list(self._about["error"].to_pylist())
 
     @cached_property
     def sizes(self) -> np.ndarray:
         """Width and height of the pictures in pixels, ``(pictures, 2)`` int32; 0 where one could not be read."""
-        found = [[table["width"].fill_null(0), table["height"].fill_null(0)] for table in self._tables("width height")]
-        return np.concatenate([np.stack([np.asarray(side) for side in sides], 1) for sides in found] or [_none(2)])
+        sides = [self._about[name].fill_null(0).to_numpy() for name in ("width", "height")]
+        return np.stack(sides, 1)
 
     @cached_property
     def top(self) -> Top:
         """The most probable classes; none where the model has no classes."""
         if not self.classes:
             return Top(np.zeros((len(self), 0), np.int32), np.zeros((len(self), 0), np.float32))
-        found = [[_lists(table[name]) for name in ("top", "probability")] for table in self._tables("top probability")]
-        k = min(5, len(self.classes))
-        classes, probabilities = zip(*found, strict=True) if found else ([_none(k)], [_none(k, np.float32)])
-        return Top(np.concatenate(classes), np.concatenate(probabilities))
+        return Top(*(_lists(self._about[name]) for name in ("top", "probability")))
 
     def quantity(self, name: str, layer: int | str) -> np.ndarray:
         """A number of each picture, head, scale and stream.
@@ -165,15 +163,20 @@ class Survey:
             raise SurveyError(f"{quantity!r}: {found.name} has {', '.join(found.quantities)}")
         return found
 
-    def _texts(self, name: str) -> list[Any]:
-        return [text for table in self._tables(name) for text in table[name].to_pylist()]
+    @cached_property
+    def _about(self) -> pa.Table:
+        """All columns but those of quantities, read once."""
+        schema = about(len(self.classes))
+        tables = list(self._tables(" ".join(schema.names)))
+        return pa.concat_tables(tables) if tables else schema.empty_table()
 
     def _tables(self, columns: str) -> Iterator[pa.Table]:
         """Some columns, by their names with blanks between, shard after shard."""
         for shard in self.shards:
             path = self.path / file_of(shard)
             try:
-                table = pq.read_table(path, columns=columns.split(), use_threads=False)
+                with pq.ParquetFile(path) as file:  # pq.read_table looks for a data set first, which takes longer
+                    table = file.read(columns.split(), use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 raise SurveyError(f"{path} cannot be read ({error}): delete it and start the survey again") from error
             count = min(self.settings["shard"], self.count - shard * self.settings["shard"])
@@ -227,12 +230,7 @@ def _settings(path: Path) -> dict[str, Any]:
 
 def _lists(values: pa.ChunkedArray) -> np.ndarray:
     """``(rows, n)`` of a column of lists of n numbers."""
-    flat = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in values.chunks])
-    return flat.reshape(len(values), -1)
-
-
-def _none(width: int, kind: type[np.number[Any]] = np.int32) -> np.ndarray:
-    return np.zeros((0, width), kind)
+    return values.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, values.type.list_size)
 
 
 class _Sums:
