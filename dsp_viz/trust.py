@@ -6,10 +6,10 @@ area under the deletion curve and a large one under the insertion curve; random 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from PIL import Image
@@ -226,7 +226,17 @@ def trust_steps(
     return Trust(target, relevance, last)
 
 
-def table(found: list[Trust]) -> str:
+class Judged(Protocol):
+    """What the table needs of a picture: :class:`Trust`, or what was kept of one."""
+
+    def areas(self) -> dict[str, tuple[float, float]]:
+        """See :meth:`Trust.areas`."""
+
+    def rise(self) -> dict[str, float]:
+        """See :meth:`Trust.rise`."""
+
+
+def table(found: Sequence[Judged]) -> str:
     """Means over pictures as Markdown, with 95 % intervals of the mean, and differences from random order.
 
     A difference is paired by picture; it is bold where its interval leaves out zero. Intervals are those of single

@@ -35,6 +35,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "matplotlib": ("dsp_viz.figures",),
     "captum": ("dsp_viz.relevance",),
     "scipy": ("dsp_viz.trust", "training"),
+    "pyarrow": ("dsp_viz.survey",),
+    "ray": ("dsp_viz.survey.cluster",),
     "safetensors": ("dsp_viz.sources", "training.teach"),
     "huggingface_hub": ("dsp_viz.sources",),
     "timm": ("dsp_viz.sources",),
@@ -45,13 +47,15 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 
 #: What a room may not import, though the floors above would let it: figures are made of arrays, files of a picture are
-#: decoded without torch, and below the screen nothing knows it.
+#: decoded without torch, a survey is read without it, and below the screen nothing knows it.
 NEVER = {
     "dsp_viz.figures": ("torch", "dsp_attention"),
     "dsp_viz.decode_worker": ("torch", "dsp_attention"),
     "dsp_viz.reading": ("torch", "dsp_attention"),
     "dsp_viz.structure": ("torch", "dsp_attention"),
     "dsp_viz.framing": ("torch", "dsp_attention"),
+    "dsp_viz.survey.format": ("torch", "dsp_attention"),
+    "dsp_viz.survey.reading": ("torch", "dsp_attention"),
 }
 
 #: Where the screen is opened from below, within functions: what is imported is not loaded before.
