@@ -47,6 +47,8 @@ MARKUP = _text("view/view.html")
 JAVASCRIPT = mounting("view.js", "page.js", tells=("pick", "lost"))
 COMPARE_MARKUP = _text("view/compare.html")
 COMPARE_JAVASCRIPT = mounting("compare.js", tells=("lost",))
+ATLAS_MARKUP = _text("view/atlas.html")
+ATLAS_JAVASCRIPT = mounting("atlas.js")
 REGION_MARKUP = _text("view/region.html")
 REGION_JAVASCRIPT = mounting("region.js", tells=("draw",))
 MATTER_MARKUP = _text("view/matter.html")
@@ -59,4 +61,4 @@ HEAD = f"<script>{_text('view/answers.js')}</script>"
 
 def css() -> str:
     """The app's style sheets."""
-    return _text("style.css", "view/view.css")
+    return _text("style.css", "view/view.css", "view/atlas.css")
