@@ -81,18 +81,18 @@ class Survey:
     @cached_property
     def paths(self) -> list[str]:
         """Of the pictures, relative to the folder that was surveyed, with ``/``."""
-        return self._texts("path")
+        return self._words["path"]
 
     @cached_property
     def labels(self) -> np.ndarray:
         """The class that each picture's folder stands for, an index among :attr:`classes`, int32; −1: none."""
         known = {name: i for names in ("classes", "directories") for i, name in enumerate(self.settings[names])}
-        return np.array([-1 if label is None else known[label] for label in self._texts("label")], np.int32)
+        return np.array([-1 if label is None else known[label] for label in self._words["label"]], np.int32)
 
     @cached_property
     def errors(self) -> list[str | None]:
         """Why a picture could not be used, a sentence; None where it could."""
-        return self._texts("error")
+        return self._words["error"]
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -165,8 +165,13 @@ class Survey:
             raise SurveyError(f"{quantity!r}: {found.name} has {', '.join(found.quantities)}")
         return found
 
-    def _texts(self, name: str) -> list[Any]:
-        return [text for table in self._tables(name) for text in table[name].to_pylist()]
+    @cached_property
+    def _words(self) -> dict[str, list[Any]]:
+        """What is said of the pictures in words, read at once: opening files takes longer than reading them."""
+        tables = list(self._tables("path label error"))
+        return {
+            name: [text for table in tables for text in table[name].to_pylist()] for name in ("path", "label", "error")
+        }
 
     def _tables(self, columns: str) -> Iterator[pa.Table]:
         """Some columns, by their names with blanks between, shard after shard."""
