@@ -1,9 +1,9 @@
-"""The command line: ``python -m dsp_viz analyse | trust | convert``, see :mod:`dsp_viz.commands`."""
+"""The command line: ``python -m dsp_viz analyse | trust | survey | convert``, see :mod:`dsp_viz.commands`."""
 
 import argparse
 import sys
 
-from .commands import analyse, convert, trust
+from .commands import analyse, convert, survey, trust
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,8 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
         SystemExit: bad arguments, with status 2 and a sentence on stderr.
     """
     parser = argparse.ArgumentParser(prog="python -m dsp_viz", description="See what attention does with pictures.")
-    commands = parser.add_subparsers(required=True, metavar="{analyse,trust,convert}")
-    for command in (analyse, trust, convert):
+    commands = parser.add_subparsers(required=True, metavar="{analyse,trust,survey,convert}")
+    for command in (analyse, trust, survey, convert):
         command.add(commands)
     args = parser.parse_args(arguments)
     return int(args.run(args))

@@ -201,28 +201,33 @@ def _sampled(grid: Grid) -> Tensor:
 
 
 def _linear(block: Layer, scale: Scale, places: _Places) -> _Sums:
-    """Of the rules ``ratio`` and ``product``: linear in the keys, so these are added up first."""
-    left, right = _factors(scale)
-    left = left[..., len(block.prefix) :, :]
-    own, some = right[..., places.own, :], left[..., places.sampled, :]  # (P, B, h, N_queries, r), (P, B, h, n, r)
-    keys = right.mT @ places.channels  # (P, B, h, r, 5)
-    sums = []
-    for stream in block.streams:
-        turn = stream.turn  # The left factor turned back meets the right factor as that meets the left, turned.
-        moments = (left @ keys.roll(turn, 0)).sum(0)  # (B, h, N_queries, 5)
-        share = places.share
-        if block.finish == "ratio":
-            share = share / (moments[..., 0] + right.shape[-2] * block.epsilon)
-        asking = (left.mT @ share[..., None]).roll(-turn, 0)  # (P, B, h, r, 1)
-        sums.append(
-            _Sums(
-                moments,
-                (left * own.roll(turn, 0)).sum((0, -1)),
-                (right @ asking)[..., 0].sum(0),
-                sum(one @ other.mT for one, other in zip(some.roll(-turn, 0), right, strict=True)),
-            )
-        )
-    return _Sums(*(torch.stack(found, 2) for found in zip(*sums, strict=True)))
+    """Of the rules ``ratio`` and ``product``: linear in the keys, so these are added up first.
+
+    What takes time is to read the factors: all streams are multiplied at once, and part by part, since a product over
+    parts of a record would copy them first.
+    """
+    left, right = (list(factor) for factor in _factors(scale))  # P of (B, h, N, r)
+    left = [part[..., len(block.prefix) :, :] for part in left]
+    turns = [stream.turn for stream in block.streams]
+    channels = places.channels.T.expand(*right[0].shape[:2], 5, -1)
+    keys = [channels @ part for part in right]  # (B, h, 5, r)
+    # The left factor turned back meets the right factor as that meets the left, turned.
+    turned = [torch.cat([keys[p - turn] for turn in turns], 2) for p in range(len(keys))]  # (B, h, T·5, r)
+    moments = sum(one @ other.mT for one, other in zip(left, turned, strict=True))
+    moments = moments.unflatten(-1, (-1, 5)).movedim(-2, 2)  # (B, h, T, N_queries, 5)
+    share = places.share.expand(moments.shape[:-1])
+    if block.finish == "ratio":
+        share = share / (moments[..., 0] + right[0].shape[-2] * block.epsilon)
+    # Of each part, rows of factors whose products with the keys are the sampled rows and the average of all rows.
+    asking = [torch.cat([part[..., places.sampled, :], share @ part], 2) for part in left]  # (B, h, n + T, r)
+    n, rows = len(places.sampled), []
+    for t, turn in enumerate(turns):
+        mine = [torch.cat([part[:, :, :n], part[:, :, n + t, None]], 2) for part in asking]
+        rows.append(sum(mine[(p + turn) % len(mine)] @ part.mT for p, part in enumerate(right)))
+    found = torch.stack(rows, 2)  # (B, h, T, n + 1, N_keys)
+    at = [part[..., places.own, :] for part in right]  # (B, h, N_queries, r)
+    own = [sum((part * at[p - turn]).sum(-1) for p, part in enumerate(left)) for turn in turns]
+    return _Sums(moments, torch.stack(own, 2), found[..., n, :], found[..., :n, :])
 
 
 def _softmax(block: Layer, scale: Scale, places: _Places) -> _Sums:

@@ -13,6 +13,7 @@ from .hooks import Change, Point, changed
 from .kinds import values
 from .kinds.kind import Entries, put
 from .layer import Layer
+from .relevance import class_index
 from .steps import Step, Steps, finish
 from .trace import trace
 
@@ -51,7 +52,8 @@ def importance(model: nn.Module, x: Tensor, *, target: int | None = None) -> Imp
         See :class:`Importance`.
 
     Raises:
-        ValueError: the model has no attention that is known here, or ``x`` holds more than one picture.
+        ValueError: the model has no attention that is known here, or no such class, or ``x`` holds more than one
+            picture.
     """
     return finish(importance_steps(model, x, target=target))
 
@@ -64,7 +66,7 @@ def importance_steps(model: nn.Module, x: Tensor, *, target: int | None = None) 
     x = x.to(device_of(model))
     traced = trace(model, x)
     plain = traced.output[0]
-    chosen = int(plain.argmax()) if target is None else target
+    chosen = class_index(plain, target)
     where = values(model)
     parts: list[Sequence[Tensor]] = []
     for done, block in enumerate(traced.blocks):

@@ -48,20 +48,25 @@ def relevances(model: nn.Module, x: Tensor, target: int) -> dict[str, Tensor]:
     return finish(relevance_steps(model, x, target))
 
 
-def relevance_steps(model: nn.Module, x: Tensor, target: int) -> Steps[dict[str, Tensor]]:
-    """:func:`relevances`, one method after the other."""
+def relevance_steps(
+    model: nn.Module, x: Tensor, target: int, *, found: dict[str, Tensor] | None = None
+) -> Steps[dict[str, Tensor]]:
+    """:func:`relevances`, one method after the other; ``found``: an empty dictionary, to be filled as they come."""
     from captum.attr import IntegratedGradients, Saliency  # takes a second, and only this needs it
 
+    found = {} if found is None else found
     x = _ordinary(x, model)
     traced = trace(model, x)
     tokens = traced.grid.rows * traced.grid.columns
     parts = 1 << (math.ceil(STEPS / batch_size(tokens)) - 1).bit_length()
+    found |= _received(traced) | {"rollout": rollout(traced)}
     yield Step(1, 3 + parts, "accounts of relevance")
+    found["gradient × map"] = gradient_times_map(model, x, target)
+    yield Step(2, 3 + parts, "accounts of relevance")
     with _differentiable():
         plain = _by_token(Saliency(model).attribute(x.clone().requires_grad_(), target=target), traced.grid)
-    yield Step(2, 3 + parts, "accounts of relevance")
-    product = gradient_times_map(model, x, target)
-    integrated = torch.zeros_like(product)
+    found["gradient"] = plain
+    integrated = torch.zeros_like(plain)
     for i in range(parts):  # of the way from the mean colour, as many as run at a time
         yield Step(3 + i, 3 + parts, "accounts of relevance")
         with _differentiable():
@@ -69,12 +74,8 @@ def relevance_steps(model: nn.Module, x: Tensor, target: int) -> Steps[dict[str,
                 x * ((i + 1) / parts), x * (i / parts), target=target, n_steps=STEPS // parts
             )
         integrated = integrated + _by_token(part, traced.grid)
-    return _received(traced) | {
-        "rollout": rollout(traced),
-        "gradient × map": product,
-        "gradient": plain,
-        "integrated gradients": integrated,
-    }
+    found["integrated gradients"] = integrated
+    return found
 
 
 def _received(traced: Trace) -> dict[str, Tensor]:
@@ -99,6 +100,19 @@ def _ordinary(x: Tensor, model: nn.Module) -> Tensor:
     """The input where the model is, as a tensor that can be differentiated by, which those of inference mode cannot."""
     with torch.inference_mode(False):
         return x.to(device_of(model)).clone()
+
+
+def class_index(logits: Tensor, target: int | None) -> int:
+    """Index of the class that is explained, by default of the most probable one, from logits ``(classes,)``.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    if target is None:
+        return int(logits.argmax())
+    if not 0 <= target < len(logits):
+        raise ValueError(f"target={target}: must be within 0 and {len(logits) - 1}; None is the most probable class")
+    return target
 
 
 def batch_size(tokens: int) -> int:

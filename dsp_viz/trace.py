@@ -15,7 +15,8 @@ from .hooks import Calls, Point, changing, reading
 from .kinds import joined, layers
 from .kinds.kind import Kind, Unreadable
 from .kinds.refused import refused as unknown
-from .layer import Layer, Trace, near
+from .layer import Layer, Trace
+from .layer import near as on_cpu
 from .proof import prove, refusal
 from .rebuilding import as_revised
 
@@ -77,16 +78,17 @@ def _key(model: nn.Module, x: Tensor, grid: tuple[int, ...]) -> Hashable:
     return x.shape, x.dtype, grid, model.training, tuple(kind for _, kind in layers(model).values())
 
 
-def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
+def trace(model: nn.Module, x: Tensor, *grid: int, near: bool = True) -> Trace:
     """Run a model once and keep what its attention layers computed.
 
     Args:
         model: any module with attention layers that are known, see :data:`dsp_viz.kinds.KINDS`.
         x: its input, samples first. grid: ``H, W`` where the model takes tokens that do not form a square.
+        near: bring the records to the CPU; else they stay where the model runs, for what is computed there.
 
     Returns:
-        Tensors without gradients, on the CPU wherever the model runs. The maps of a model's first pass with an input of
-        that size are checked, see :mod:`dsp_viz.proof`.
+        Tensors without gradients, on the CPU wherever the model runs, unless they are to stay. The maps of a model's
+        first pass with an input of that size are checked, see :mod:`dsp_viz.proof`.
 
     Raises:
         ValueError: the model has no attention layer that is known here, none whose maps rebuild what it puts out, or
@@ -98,7 +100,7 @@ def trace(model: nn.Module, x: Tensor, *grid: int) -> Trace:
         with reading(model, [point for own in points.values() for point in own]) as calls:
             output = model(x, *grid)
         with torch.autocast("cpu", enabled=False):
-            records, refused = _read(model, found, points, calls)
+            records, refused = _read(model, found, points, calls, near=near)
             verified, untrue = prove(model, records, x, tuple(kind for _, kind in found.values()))
     refused |= untrue | unknown(model)
     blocks = _staged(record for name, record in records.items() if name not in refused)
@@ -118,7 +120,12 @@ def _staged(records: Iterable[Layer]) -> tuple[Layer, ...]:
 
 
 def _read(
-    model: nn.Module, found: dict[str, tuple[nn.Module, Kind]], points: dict[str, list[Point]], calls: Calls
+    model: nn.Module,
+    found: dict[str, tuple[nn.Module, Kind]],
+    points: dict[str, list[Point]],
+    calls: Calls,
+    *,
+    near: bool,
 ) -> tuple[dict[str, Layer], dict[str, str]]:
     """The records of all layers that could be read, and of each other one why not."""
     records, refused = {}, {}
@@ -129,9 +136,10 @@ def _read(
             refused[name] = refusal(model, name, f"{silent[0].path or 'it'} was not called in this pass")
             continue
         try:
+            record = as_revised(layer, kind.read(name, layer, partial(_seen, seen, name)))
             # Here and nowhere else: what is made of a trace (bytes, arrays, figures) is made on the CPU, some of it in
             # float64.
-            records[name] = near(as_revised(layer, kind.read(name, layer, partial(_seen, seen, name))))
+            records[name] = on_cpu(record) if near else record
         except Unreadable as fault:
             refused[name] = refusal(model, name, str(fault))
         except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:

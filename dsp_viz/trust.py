@@ -6,15 +6,16 @@ area under the deletion curve and a large one under the insertion curve; random 
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .device import device_of
-from .relevance import batch_size, relevance_steps
+from .relevance import batch_size, class_index, relevance_steps
 from .steps import Step, Steps, finish
 
 #: Points of a curve after the first: shares 1/10, …, 1 of all tokens.
@@ -59,8 +60,15 @@ def curves(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, grid: t
 
 
 @torch.no_grad()
-def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, grid: tuple[int, int]) -> Steps[Curves]:
-    """:func:`curves`, batch by batch."""
+def curve_steps(
+    score: Callable[[Tensor], Tensor],
+    x: Tensor,
+    orders: Tensor,
+    grid: tuple[int, int],
+    *,
+    areas: list[tuple[float, float]] | None = None,
+) -> Steps[Curves]:
+    """:func:`curves`, batch by batch; ``areas``: is given those of each order as soon as they are known."""
     H, W = grid
     N = H * W
     orders = orders.to(x.device)
@@ -68,17 +76,24 @@ def curve_steps(score: Callable[[Tensor], Tensor], x: Tensor, orders: Tensor, gr
     counts = [round(N * i / POINTS) for i in range(1, POINTS)]
     inner = torch.stack([rank < count for count in counts], 1)  # (orders, POINTS - 1, N): those among the first
     ends = torch.tensor([[False], [True]], device=x.device).expand(2, N)
-    kept = torch.cat([~inner.flatten(0, 1), inner.flatten(0, 1), ends])
-    scores: list[Tensor] = []
-    done = 0
+    each = 2 * len(counts)  # pictures of an order: some taken away, some given back
+    kept = torch.cat([ends, torch.stack([~inner, inner], 1).flatten(0, 2)])
+    scores = torch.empty(0)
     for part in kept.split(batch_size(N)):
         mask = nn.functional.interpolate(part.view(-1, 1, H, W).to(x), x.shape[2:])
-        scores.append(score(x * mask))
-        done += len(part)
-        yield Step(done, len(kept), "pictures")
-    every = torch.cat(scores).cpu()
-    nothing, all_of_it = every[-2:].expand(len(orders), 2).split(1, dim=1)
-    without, within = every[:-2].view(2, len(orders), POINTS - 1)
+        scores = torch.cat([scores, score(x * mask).cpu()])
+        if areas is not None:
+            some = _curves(scores[: 2 + (len(scores) - 2) // each * each], len(counts))
+            deletion, insertion = (own[len(areas) :].tolist() for own in some.areas())
+            areas += zip(deletion, insertion, strict=True)
+        yield Step(len(scores), len(kept), "pictures")
+    return _curves(scores, len(counts))
+
+
+def _curves(scores: Tensor, inner: int) -> Curves:
+    """Of scores of an empty and of a full picture, and of ``inner`` for deletion and as many for insertion each order."""
+    without, within = scores[2:].view(-1, 2, inner).unbind(1)
+    nothing, all_of_it = (scores[i].expand(len(without), 1) for i in (0, 1))
     return Curves(torch.cat([all_of_it, without, nothing], 1), torch.cat([nothing, within, all_of_it], 1))
 
 
@@ -87,7 +102,7 @@ class Trust:
     """Curves of one picture.
 
     Attributes:
-        target: index of the class whose score is followed, the most probable one.
+        target: index of the class whose score is followed.
         relevance: by name, ``(H, W)``, see :func:`dsp_viz.relevance.relevances`.
         curves: of these, in their order, and after them of :data:`RANDOM` random orders.
     """
@@ -126,39 +141,76 @@ class Trust:
         return result | {"random order": float(change[count:].mean())}
 
 
-def trust(model: nn.Module, x: Tensor, *, seed: int = 0) -> Trust:
+@dataclass
+class SoFar:
+    """What is known while a picture is judged; it is filled step by step.
+
+    Attributes:
+        relevance: by name, as of :class:`Trust`. areas: under the deletion and the insertion curve, of random orders,
+            and after them of each of ``relevance`` in its order, as far as they are known.
+    """
+
+    relevance: dict[str, Tensor] = field(default_factory=dict)
+    areas: list[tuple[float, float]] = field(default_factory=list)
+
+    def known(self) -> dict[str, tuple[float, float]]:
+        """The areas by name; ``random order`` is a mean, and comes first."""
+        if len(self.areas) < RANDOM:
+            return {}
+        deletion, insertion = zip(*self.areas[:RANDOM], strict=True)
+        each = zip(self.relevance, self.areas[RANDOM:], strict=False)
+        return {"random order": (fmean(deletion), fmean(insertion)), **dict(each)}
+
+
+def trust(model: nn.Module, x: Tensor, *, target: int | None = None, seed: int = 0) -> Trust:
     """How well each relevance tells the truth about one picture.
 
     Args:
         model: a classifier with attention that is known here. x: ``(1, 3, height, width)``, on any device.
+        target: index of the class whose score is followed, by default the most probable one.
         seed: of the random orders.
 
     Raises:
-        ValueError: the model has no attention that is known here.
+        ValueError: the model has no attention that is known here, or no such class.
     """
-    return finish(trust_steps(model, x, seed=seed))
+    return finish(trust_steps(model, x, target=target, seed=seed))
 
 
-def trust_steps(model: nn.Module, x: Tensor, *, seed: int = 0) -> Steps[Trust]:
-    """:func:`trust`, step by step."""
+def trust_steps(
+    model: nn.Module, x: Tensor, *, target: int | None = None, seed: int = 0, so_far: SoFar | None = None
+) -> Steps[Trust]:
+    """:func:`trust`, step by step; ``so_far``: an empty one, to be filled."""
+    so_far = SoFar() if so_far is None else so_far
     x = x.to(device_of(model))
     with torch.no_grad():
-        target = int(model(x)[0].argmax())
-    relevance = yield from relevance_steps(model, x, target)
+        target = class_index(model(x)[0], target)
+    relevance = yield from relevance_steps(model, x, target, found=so_far.relevance)
     generator = torch.Generator().manual_seed(seed)
     grid = next(iter(relevance.values())).shape
     N = grid.numel()
     random = [torch.randperm(N, generator=generator) for _ in range(RANDOM)]
-    orders = torch.stack([*(r.flatten().argsort(descending=True) for r in relevance.values()), *random])
+    orders = torch.stack([*random, *(r.flatten().argsort(descending=True) for r in relevance.values())])
 
     def score(pictures: Tensor) -> Tensor:
         return torch.softmax(model(pictures).float(), -1)[:, target]
 
-    found = yield from curve_steps(score, x, orders, (grid[0], grid[1]))
-    return Trust(target, relevance, found)
+    found = yield from curve_steps(score, x, orders, (grid[0], grid[1]), areas=so_far.areas)
+    # Random orders come first there: whoever watches has something to compare with.
+    last = Curves(found.deletion.roll(-RANDOM, 0), found.insertion.roll(-RANDOM, 0))
+    return Trust(target, relevance, last)
 
 
-def table(found: list[Trust]) -> str:
+class Judged(Protocol):
+    """What the table needs of a picture: :class:`Trust`, or what was kept of one."""
+
+    def areas(self) -> dict[str, tuple[float, float]]:
+        """See :meth:`Trust.areas`."""
+
+    def rise(self) -> dict[str, float]:
+        """See :meth:`Trust.rise`."""
+
+
+def table(found: Sequence[Judged]) -> str:
     """Means over pictures as Markdown, with 95 % intervals of the mean, and differences from random order.
 
     A difference is paired by picture; it is bold where its interval leaves out zero. Intervals are those of single

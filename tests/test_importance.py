@@ -48,6 +48,8 @@ def test_importance_is_each_part_left_out_alone() -> None:
 def test_importance_needs_one_picture_and_the_layer() -> None:
     with pytest.raises(ValueError, match="one is needed"):
         importance(dsp_viz.load("dsp_tiny"), torch.zeros(2, 3, 128, 128))
+    with pytest.raises(ValueError, match="target=10: must be within 0 and 9"):
+        importance(dsp_viz.load("dsp_tiny"), torch.zeros(1, 3, 128, 128), target=10)
     with pytest.raises(ValueError, match="no attention layer that is known"):
         importance(torch.nn.Conv2d(3, 4, 1), torch.zeros(1, 3, 128, 128))
 

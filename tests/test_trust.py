@@ -16,7 +16,7 @@ from dsp_viz.layer import Layer, Scale
 from dsp_viz.relevance import gradient_times_map, relevances, rollout
 from dsp_viz.steps import finish
 from dsp_viz.trace import trace
-from dsp_viz.trust import POINTS, RANDOM, Curves, Trust, curve_steps, curves, interval, table, trust, trust_steps
+from dsp_viz.trust import POINTS, RANDOM, Curves, SoFar, Trust, curve_steps, curves, interval, table, trust, trust_steps
 
 H, W = 5, 3
 
@@ -218,6 +218,22 @@ def test_a_real_picture(model: dsp_viz.Subject) -> None:
     assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
 
 
+def test_any_class_can_be_followed(small: DSPImageClassifier, x: Tensor) -> None:
+    with torch.no_grad():
+        p = torch.softmax(small(x)[0], 0)
+    usual, other = int(p.argmax()), int(p.argmin())
+    assert trust(small, x).target == usual
+    found = trust(small, x, target=other)
+    assert found.target == other
+    torch.testing.assert_close(found.curves.deletion[:, 0], p[other].float().expand(len(found.curves.deletion)))
+    want = relevances(small, x, other)["integrated gradients"]
+    torch.testing.assert_close(found.relevance["integrated gradients"], want)
+    assert not torch.allclose(want, relevances(small, x, usual)["integrated gradients"])
+    for wrong in (-1, 4):
+        with pytest.raises(ValueError, match="within 0 and 3; None is the most probable class"):
+            trust(small, x, target=wrong)
+
+
 def test_integrated_gradients_in_parts_are_those_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few pictures at a time, as with many tokens: the way is cut up, and what comes out is captum's in one call."""
     model = dsp_viz.load("dsp_tiny")
@@ -272,6 +288,22 @@ def test_what_judging_tells_before_its_pictures(model: dsp_viz.Subject) -> None:
     steps = trust_steps(model, torch.zeros(1, 3, 32, 32))
     assert [next(steps)[2] for _ in range(3)] == ["accounts of relevance"] * 3
     assert next(steps)[2] == "pictures"
+
+
+def test_what_is_known_comes_step_by_step(small: DSPImageClassifier, x: Tensor) -> None:
+    so_far, counts = SoFar(), []
+    steps = trust_steps(small, x, seed=5, so_far=so_far)
+    for _ in steps:
+        counts.append((len(so_far.relevance), len(so_far.known())))
+    names = list(relevances(small, x, 0))
+    assert counts == sorted(counts)
+    assert counts[0] == (len(names) - 3, 0)  # all that comes from maps
+    assert {maps for maps, areas in counts if not areas} >= {len(names) - 2, len(names) - 1}
+    assert any(1 < areas < len(names) for _, areas in counts)
+    want = trust(small, x, seed=5)
+    assert counts[-1] == (len(names), len(names) + 1)
+    assert so_far.known() == {name: pytest.approx(pair, abs=1e-6) for name, pair in want.areas().items()}
+    assert want.areas() != trust(small, x, seed=6).areas()
 
 
 def test_what_a_model_is_judged_by(small: DSPImageClassifier, x: Tensor) -> None:

@@ -1,0 +1,58 @@
+"""What commands that work in shards tell while they work, and in the end."""
+
+import sys
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from ..shards import Done, Plan
+
+#: Exit status after Ctrl-C, as shells have it.
+STOPPED = 130
+
+
+class Followed(NamedTuple):
+    """How it went.
+
+    Attributes:
+        errors: pictures that could not be used. stopped: whether Ctrl-C ended it.
+    """
+
+    errors: int
+    stopped: bool
+
+
+def follow(found: Iterable[Done], plan: Plan, own: list[int], doing: str) -> Followed:
+    """Do the work and show how far it is, with pictures a second and the time that is left.
+
+    Args:
+        found: does it. plan: of all shards. own: those of this process. doing: what people read beside the bar.
+    """
+    sizes = {n: len(plan.part(n)) for n in own}
+    there = sum(sizes.values()) - sum(sizes[n] for n in plan.missing(own))
+    errors, told = 0, set[str]()
+    with tqdm(total=sum(sizes.values()), initial=there, desc=doing, unit="picture", disable=None) as bar:
+        try:
+            for done in found:
+                bar.update(done.pictures)
+                errors += len(done.errors)
+                notes = [note for note in done.notes if note not in told]
+                told.update(notes)
+                # Through tqdm, so that a sentence does not end up within its bar.
+                for line in (*(f"{plan.folder / path}: {error}" for path, error in done.errors), *notes):
+                    tqdm.write(line, file=sys.stderr)
+        except KeyboardInterrupt:
+            return Followed(errors, True)
+    return Followed(errors, False)
+
+
+def tell(plan: Plan, own: list[int]) -> bool:
+    """Say how much is done, unless all is; whether it is."""
+    mine, every = (len(plan.missing(shards)) for shards in (own, range(plan.count)))
+    if every:
+        done = plan.count - every
+        rest = f", {every - mine} of the others are other processes'" if every > mine else ""
+        how = "; the same command goes on" if mine else ""
+        print(f"{plan.target}: {done} of {plan.count} shards are done{rest}{how}.", file=sys.stderr)
+    return not every
