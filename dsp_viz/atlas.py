@@ -4,6 +4,7 @@ Arrays are ``(pictures, *cells)``: a cell is one head, scale and stream of a lay
 number; it counts nowhere. Sums are float64, of deviations from the mean.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -66,18 +67,22 @@ def sums(values: np.ndarray, classes: np.ndarray, count: int) -> Sums:
         count: of classes.
     """
     cells = values.shape[1:]
-    order = np.argsort(np.where(classes < 0, count, classes), kind="stable")
-    there = np.isfinite(values)[order]
-    exact = np.where(there, values[order], 0).astype(np.float64)
+    placed = np.where(classes < 0, count, classes)
+    order = np.argsort(placed, kind="stable")
+    exact = values[order].astype(np.float64)
+    there = np.isfinite(exact)
+    exact[~there] = 0
     centre = exact.sum(0) / np.maximum(there.sum(0), 1)
-    off = np.where(there, exact - centre, 0)
+    exact -= centre
+    exact[~there] = 0
     n = np.zeros((count + 1, *cells), np.int64)
     total, squares = np.zeros((2, count + 1, *cells))
     if len(values):
-        present, starts = np.unique(np.where(classes < 0, count, classes)[order], return_index=True)
+        present, starts = np.unique(placed[order], return_index=True)
         n[present] = np.add.reduceat(there, starts, axis=0, dtype=np.int64)
-        total[present] = np.add.reduceat(off, starts, axis=0)
-        squares[present] = np.add.reduceat(off**2, starts, axis=0)
+        total[present] = np.add.reduceat(exact, starts, axis=0)
+        exact *= exact
+        squares[present] = np.add.reduceat(exact, starts, axis=0)
     return Sums(n, total, squares, centre)
 
 
@@ -168,12 +173,14 @@ def histograms(values: np.ndarray, low: float, high: float, bins: int) -> np.nda
 
     What lies beyond counts in the first or the last.
     """
-    flat = values.reshape(len(values), -1)
-    there = np.isfinite(flat)
-    place = (np.where(there, flat, low).astype(np.float64) - low) * (bins / (high - low) if high > low else 0)
-    place = np.clip(place.astype(np.int64), 0, bins - 1)
-    cells = flat.shape[1]
-    flat_place = (place * cells + np.arange(cells))[there]
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
+    there, cells = np.isfinite(flat), flat.shape[1]
+    with np.errstate(invalid="ignore"):  # what is not there is left out below
+        place = (flat - np.float64(low)) * (bins / (high - low) if high > low else 0)
+        place = np.clip(place, 0, bins - 1).astype(np.int64)
+    place *= cells
+    place += np.arange(cells)
+    flat_place = place.ravel() if there.all() else place[there]
     return np.bincount(flat_place, minlength=bins * cells).reshape(bins, *values.shape[1:])
 
 

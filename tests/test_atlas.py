@@ -118,6 +118,7 @@ def test_histograms_count_as_numpy_does() -> None:
         column = _column(values, at)
         clipped = np.clip(column[np.isfinite(column)], 998, 1003)
         np.testing.assert_array_equal(found[(slice(None), *at)], np.histogram(clipped, 13, (998, 1003))[0])
+    assert atlas.histograms(np.zeros((0, 2)), 0, 1, 3).tolist() == [[0, 0]] * 3
     assert atlas.histograms(np.full((5, 1), 0.1), 0.1, 0.1, 3).ravel().tolist() == [5, 0, 0]
 
 

@@ -178,7 +178,8 @@ class Survey:
         for shard in self.shards:
             path = self.path / file_of(shard)
             try:
-                table = pq.read_table(path, columns=columns.split(), use_threads=False)
+                with pq.ParquetFile(path) as file:  # read_table takes twice as long, most of it around the reading
+                    table = file.read(columns.split(), use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 raise SurveyError(f"{path} cannot be read ({error}): delete it and start the survey again") from error
             count = min(self.settings["shard"], self.count - shard * self.settings["shard"])

@@ -42,7 +42,7 @@ def routes(surveyed: "Surveyed", decoder: Decoder) -> list[Route]:
 
 
 def _answer(surveyed: "Surveyed", what: str, query: QueryParams) -> dict[str, Any]:
-    """Raises KeyError, ValueError or IndexError where something is asked for that is not there."""
+    """Raises KeyError or IndexError where something is asked for that is not there."""
     if what == "facts":
         return surveyed.facts()
     asked = query["quantity"], query.get("heads") == "true"
@@ -51,8 +51,8 @@ def _answer(surveyed: "Surveyed", what: str, query: QueryParams) -> dict[str, An
     if what == "effects":
         return surveyed.effects(*asked, query["of"])
     if what == "cell":
-        layer, head, scale, stream = (int(part) for part in query["at"].split(","))
-        return surveyed.cell(*asked, (layer, head, scale, stream), query.get("of", ""))
+        at = [int(part) if part.isdecimal() else -1 for part in query["at"].split(",")]
+        return surveyed.cell(*asked, at, query.get("of", ""))
     raise KeyError(what)
 
 
@@ -71,7 +71,7 @@ def _served(make: Callable[[str, QueryParams], tuple[bytes, str]]) -> Callable[[
             return PlainTextResponse(str(error), status_code=415)
         except (KeyError, IndexError):
             return PlainTextResponse("The survey has no such thing.", status_code=404)
-        except ValueError as error:  # a file of the survey is damaged; or no number was sent where one belongs
+        except ValueError as error:  # a file of it is damaged
             return PlainTextResponse(f"The survey cannot be read: {error}", status_code=500)
         return Response(made, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 

@@ -163,10 +163,11 @@ class Surveyed:
         Raises:
             KeyError, IndexError: there is no such.
         """
-        layer, head, scale, stream = at
-        array = self._array(quantity)[self._having(quantity).index(layer)] if min(at) >= 0 else None
-        if array is None:
+        having = self._having(quantity)
+        if len(at) != 4 or min(at) < 0 or at[0] not in having:
             raise IndexError(at)
+        layer, head, scale, stream = at
+        array = self._array(quantity)[having.index(layer)]
         values = _averaged(array)[:, head, 0, 0] if heads else array[:, head, scale, stream]
         known = values[np.isfinite(values)].astype(np.float64)
         if not len(known):

@@ -50,7 +50,7 @@ export function headOf(order, group, sort) {
 
 /** The effect and its interval, drawn between the largest of all to either side. @param {Effects} effects @param {number} i @param {number} top */
 function forest({ d, low, high }, i, top) {
-  const [width, height] = [84, 14];
+  const [width, height] = [56, 14];
   /** @param {number} value */
   const x = (value) => (width * (1 + Math.max(-1, Math.min(1, value / top)))) / 2;
   const parts = [shape("line", { x1: width / 2, x2: width / 2, y1: 0, y2: height, class: "da-zero" })];
@@ -63,10 +63,13 @@ function forest({ d, low, high }, i, top) {
   return drawn;
 }
 
+/** @param {number | null} value */
+const plain = (value) => signed(value).replace("+", "");
+
 /** @param {Effects} effects @param {number} i */
 function effectText({ d, low, high }, i) {
   if (d[i] === null) return "–";
-  return low[i] === null ? `${signed(d[i])} (too few)` : `${signed(d[i])} [${signed(low[i])}, ${signed(high[i])}]`;
+  return low[i] === null ? `${signed(d[i])} (too few)` : `${signed(d[i])} [${plain(low[i])}, ${plain(high[i])}]`;
 }
 
 /** @param {Facts} facts @param {Numbers} numbers @param {Effects | null} effects @param {number} i @param {number} top */
@@ -75,9 +78,9 @@ function rowOf(facts, numbers, effects, i, top) {
   row.dataset.cell = String(i);
   const name = Object.assign(document.createElement("button"), { type: "button", tabIndex: -1 });
   name.textContent = cellName(facts, numbers, i);
-  const path = shape("path", { d: area(numbers.counts[i], 72, 18) });
+  const path = shape("path", { d: area(numbers.counts[i], 60, 18) });
   path.style.fill = colourOf(roleOf(facts, numbers, i));
-  const small = shape("svg", { viewBox: "0 0 72 18", width: 72, height: 18, "aria-hidden": "true" }, path);
+  const small = shape("svg", { viewBox: "0 0 60 18", width: 60, height: 18, "aria-hidden": "true" }, path);
   const kind = Object.assign(document.createElement("span"), { className: "da-kind", textContent: numbers.kind[i] });
   kind.dataset.kind = numbers.kind[i];
   const omega = numbers.omega[i];
