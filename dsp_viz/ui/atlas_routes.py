@@ -21,7 +21,7 @@ MAKING, WAITING = 2, 64
 
 
 def routes(surveyed: "Surveyed", decoder: Decoder) -> list[Route]:
-    """Of one survey. All answers may be kept: the key changes with the survey.
+    """Of one survey. Numbers and pictures may be kept by browsers: the key changes with the survey.
 
     Args:
         surveyed: what is asked. decoder: of its pictures.
@@ -73,6 +73,8 @@ def _served(make: Callable[[str, QueryParams], tuple[bytes, str]]) -> Callable[[
             return PlainTextResponse("The survey has no such thing.", status_code=404)
         except ValueError as error:  # a file of it is damaged
             return PlainTextResponse(f"The survey cannot be read: {error}", status_code=500)
-        return Response(made, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+        # Which files are still there is part of what is said of a cell.
+        kept = "no-store" if what == "cell" else "private, max-age=3600"
+        return Response(made, media_type=kind, headers={"Cache-Control": kept})
 
     return answer

@@ -17,6 +17,8 @@ export const readText = (facts, numbers, i) =>
 /** Layers of one stage stand on one ground. @param {Facts} facts @param {number} width @param {number} height */
 function grounds({ layers }, width, height) {
   const room = (width - EDGE.left - EDGE.right) / layers.length;
+  const named =
+    room >= 50 ? (/** @type {string} */ text) => text : (/** @type {string} */ text) => text.replace("stage ", "S");
   return layers.flatMap(({ stage, name }, i) => {
     const x = EDGE.left + i * room;
     const [first, last] = [name.split(" · ")[0], name.split(" · ").at(-1) ?? ""];
@@ -27,7 +29,7 @@ function grounds({ layers }, width, height) {
     ground.classList.add("da-ground");
     ground.dataset.odd = String(stage % 2);
     const texts = [shape("text", { x: x + room / 2, y: EDGE.top - 3, "text-anchor": "middle" }, short)];
-    if (several && begins) texts.push(shape("text", { x: x + 3, y: 9, class: "da-stage" }, first));
+    if (several && begins) texts.push(shape("text", { x: x + 3, y: 9, class: "da-stage" }, named(first)));
     return [ground, ...texts];
   });
 }

@@ -98,6 +98,6 @@ export function picturedText({ lowest, highest }, shown, opens) {
   if (!shown)
     return "The pictures' folder is not known: start the app with --pictures DIR, the folder that was surveyed.";
   const gone = [...lowest, ...highest].filter((picture) => picture.gone).length;
-  if (gone) return `${gone} of these pictures are no longer in the folder that was surveyed.`;
+  if (gone) return `No longer in the folder that was surveyed: ${gone} of these pictures.`;
   return opens ? "A click opens a picture at this block and head." : "";
 }

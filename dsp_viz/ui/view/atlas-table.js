@@ -63,13 +63,11 @@ function forest({ d, low, high }, i, top) {
   return drawn;
 }
 
-/** @param {number | null} value */
-const plain = (value) => signed(value).replace("+", "");
-
-/** @param {Effects} effects @param {number} i */
-function effectText({ d, low, high }, i) {
-  if (d[i] === null) return "–";
-  return low[i] === null ? `${signed(d[i])} (too few)` : `${signed(d[i])} [${plain(low[i])}, ${plain(high[i])}]`;
+/** Its interval reaches as far to either side. @param {Effects} effects @param {number} i */
+function effectText({ d, high }, i) {
+  const [at, end] = [d[i], high[i]];
+  if (at === null) return "–";
+  return end === null ? `${signed(at)} (too few)` : `${signed(at)} ± ${(end - at).toFixed(2)}`;
 }
 
 /** @param {Facts} facts @param {Numbers} numbers @param {Effects | null} effects @param {number} i @param {number} top */

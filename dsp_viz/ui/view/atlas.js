@@ -184,7 +184,7 @@ export class Atlas {
     );
     const kinds = `constant: std below ${constant}. By class: ω² above ${bound}, the share of variance between classes. By picture: the rest.`;
     const chance = Math.round(numbers.n.length / 20);
-    const among = `Brackets are 95 % intervals, each for itself: of ${numbers.n.length}, some ${chance} miss 0 by chance alone.`;
+    const among = `± is a 95 % interval, each for itself: of ${numbers.n.length}, some ${chance} miss 0 by chance alone.`;
     say(".da-kinds", this.effects ? `${kinds} ${among}` : kinds);
     const [head, body] = ["thead", "tbody"].map((name) => find(root, name, HTMLElement));
     const group = this.effects ? `${this.group} − others` : null;
