@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
     option("--port", type=int, default=PORT or "7860", help="port to listen on (default: %(default)s)")
     option("--root-path", default=ROOT, metavar="PATH", help="where a proxy offers the app, a path or a whole address")
     option("--device", default="auto", help="cpu, cuda, mps, or auto, a GPU where there is one (default)")
+    option("--survey", metavar="OUT", help="a survey of a data set, for the tab Atlas: see python -m dsp_viz survey")
+    option("--pictures", metavar="DIR", help="the folder that was surveyed, for the pictures behind its numbers")
     option("--mcp", action="store_true", help="offer the API to language models (needs gradio[mcp])")
     args = parser.parse_args(arguments)
     if args.mcp and find_spec("mcp") is None:
@@ -45,8 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
         from dsp_viz.ui import program
 
         try:
-            program.run(args.model, listening, device=args.device, root_path=args.root_path, mcp=args.mcp)
-        except ValueError as error:  # no model, no device
+            told = {name: getattr(args, name) for name in ("device", "root_path", "mcp", "survey", "pictures")}
+            program.run(args.model, listening, **told)
+        except ValueError as error:  # no model, no device, no survey
             parser.error(str(error))
     # Computations that still run are not waited for.
     sys.stdout.flush()

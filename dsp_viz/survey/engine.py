@@ -18,7 +18,7 @@ from .. import __version__, heads
 from ..layer import Layer, Trace
 from ..reading import ImageError, read
 from ..shards import Done, Making, Plan, cores, plan, work, write
-from ..subject import Preparation, Subject
+from ..subject import Preparation, Subject, probabilities
 from ..trace import trace
 from .format import FORMAT, QUANTITIES, SETTINGS, SHARD, TOP, Row, SurveyedLayer, file_of, to_parquet
 
@@ -200,7 +200,7 @@ def _run(subject: Subject, batch: list[tuple[int, Ready]], rows: dict[int, Row],
     x = torch.cat([picture.input for _, picture in batch if picture.input is not None])
     found = trace(subject, x.to(subject.device), near=False)
     numbers, missing = _numbers(found, settings.layers)
-    top, probabilities = _top(found.output, len(subject.classes))
+    top, shares = _top(subject, found.output)
     for n, (i, picture) in enumerate(batch):
         rows[i] = Row(
             path=picture.path,
@@ -208,7 +208,7 @@ def _run(subject: Subject, batch: list[tuple[int, Ready]], rows: dict[int, Row],
             size=picture.size,
             error=None,
             top=tuple(top[n]),
-            probabilities=tuple(probabilities[n]),
+            probabilities=tuple(shares[n]),
             numbers={key: values[n] for key, values in numbers.items()},
         )
     notes = tuple(f"{name}: nothing of {len(batch)} pictures ({'; '.join(found.refused)})" for name in missing)
@@ -231,12 +231,11 @@ def _numbers(found: Trace, layers: Sequence[SurveyedLayer]) -> tuple[dict[tuple[
     return result, [layer.name for layer in layers if layer.name not in blocks]
 
 
-def _top(logits: Tensor, classes: int) -> tuple[list[list[int]], list[list[float]]]:
+def _top(subject: Subject, logits: Tensor) -> tuple[list[list[int]], list[list[float]]]:
     """Indices of the most probable classes and their probabilities; of two alike the first one is first."""
-    if not classes:
+    if not subject.classes:
         return [[]] * len(logits), [[]] * len(logits)
-    probabilities = torch.softmax(logits.double(), 1)
-    ordered = probabilities.sort(dim=1, descending=True, stable=True)
+    ordered = probabilities(subject, logits.double()).sort(dim=1, descending=True, stable=True)
     return ordered.indices[:, :TOP].tolist(), ordered.values[:, :TOP].tolist()
 
 

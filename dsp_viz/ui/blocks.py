@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.exceptions import InvalidPathError
+from starlette.routing import Route
 
 _log = logging.getLogger("dsp_viz")
 
@@ -18,9 +19,11 @@ class Blocks(gr.Blocks):
 
     Attributes:
         example_folders: where the examples lie, which are served to everybody.
+        more_routes: that its tabs fetch from, beside those of all results.
     """
 
     example_folders: list[Path]
+    more_routes: list[Route]
 
     async def process_api(self, block_fn: Any, inputs: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         try:

@@ -39,6 +39,7 @@ ROUTES = {
         "/svelte/",
         "/results/",
         "/view/",
+        "/atlas/",
         "/gradio_api/info",
         "/gradio_api/startup-events",
         "/gradio_api/app_id",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 import gradio as gr
@@ -16,7 +16,7 @@ from ..images import ImageError
 from ..interventions import InterventionError, from_json, to_json
 from ..store import Store
 from ..subject import Subject
-from . import api, views
+from . import api, atlas_routes, views
 from .blocks import Blocks
 from .kept import Kept, Source
 from .maps_view import MapsView
@@ -24,12 +24,16 @@ from .pages import Page, Pages
 from .rail import SHOWN, Rail
 from .results import MOST_PROBABLE, ModelError, Results
 from .tabs import Shown, Tab, Values
+from .tabs.atlas import Atlas
 from .tabs.compare import Comparison
 from .tabs.history import History
 from .tabs.overview import Overview
 from .tabs.parts import Coefficients, Filters, Weights
 from .tabs.relevance import Relevance
 from .tabs.whatif import WhatIf
+
+if TYPE_CHECKING:  # it needs pyarrow, which few have
+    from .surveyed import Surveyed
 
 _log = logging.getLogger("dsp_viz")
 
@@ -57,22 +61,26 @@ LOOKED = """() => {
 }"""
 
 
-def build(models: Sequence[Subject], examples: list[Path], store: Store[Kept]) -> Blocks:
+def build(
+    models: Sequence[Subject], examples: list[Path], store: Store[Kept], surveyed: "Surveyed | None" = None
+) -> Blocks:
     """The whole app.
 
     Args:
         models: to choose from, see :func:`dsp_viz.load`; the first is the one that the page opens with.
         examples: pictures to offer; the first is analysed when the page opens.
         store: where the pieces of results are kept for the browsers.
+        surveyed: what the tab Atlas shows; None: there is no such tab.
 
     Returns:
         Blocks that are ready to be served, see :mod:`dsp_viz.ui.server`.
     """
-    results = Results(models, examples, store)
+    results = Results(models, examples, store, surveyed)
     with Blocks(
         title="DSP-Attention explorer", analytics_enabled=False, delete_cache=(900, 3600), fill_width=True
     ) as demo:
         Screen(results, examples, demo)
+    demo.more_routes = atlas_routes.routes(surveyed, results.decoder) if surveyed else []
     demo.example_folders = sorted({path.parent.resolve() for path in examples})
     return demo
 
@@ -109,6 +117,7 @@ class Screen:
                     added(part)
                 self.history, self.comparison, self.whatif = added(History), added(Comparison), added(WhatIf)
                 self.relevance = added(Relevance)
+                added(Atlas)
         self.fitting = gr.HTML(self._hiding(next(iter(results.models.values()))), elem_id="fitting")
         # What the page is about, kept by the page itself: the server may forget it, the page does not.
         self.source = gr.Textbox("", visible="hidden", elem_id="source", container=False)
@@ -244,9 +253,10 @@ class Screen:
             return self._first(), gone
         name = asked.get("picture", self._examples[0].stem)
         sides = self._results.sides(model)
-        if name in self._results.examples:
+        path = self._results.named(name)
+        if path is not None:
             side = sides.get(f"{asked.get('side')} px", next(iter(sides.values())))
-            return Source(self._results.examples[name], side, asked.get("whole") == "true", model), ""
+            return Source(path, side, asked.get("whole") == "true", model), ""
         linked = self._results.linked(name)
         if linked is None:
             gone = "The link's picture is no longer kept: uploads live for a while only. Here is an example instead."

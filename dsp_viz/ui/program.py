@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from fastapi import FastAPI
@@ -25,6 +25,9 @@ from .kept import Kept
 from .layout import build
 from .server import create_app, serve, serving
 
+if TYPE_CHECKING:  # it needs pyarrow, which few have
+    from .surveyed import Surveyed
+
 #: Pictures that are offered where nobody chose others.
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -39,23 +42,28 @@ def run(
     device: str = "auto",
     root_path: str | None = None,
     mcp: bool = False,
+    survey: str | None = None,
+    pictures: str | None = None,
 ) -> None:
     """Load models and serve them until SIGINT or SIGTERM. What cannot be loaded is told on stderr and left out.
 
     Args:
         names: see :func:`dsp_viz.load`; None: all that ship. listening: where to. device: where the models run.
         root_path, mcp: see :func:`dsp_viz.ui.mount`.
+        survey: folder of a survey, for the tab Atlas; None: no such tab. pictures: the folder that was surveyed, for
+            the pictures behind its numbers; None: they are not shown.
 
     Raises:
-        ValueError: no model could be loaded, or there is no such device.
+        ValueError: no model could be loaded, there is no such device, or no such survey.
     """
     _spare()
+    surveyed = None if survey is None else _surveyed(survey, pictures)
     subjects, faults = load_all(names or available() or ["dsp_tiny"], device=resolve_device(device))
     if not subjects:
         raise ValueError("\n".join(faults))
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr, flush=True)
-    app = _app(subjects, None, root_path=root_path, mcp=mcp)
+    app = _app(subjects, None, surveyed, root_path=root_path, mcp=mcp)
     host = listening.getsockname()[0]
     print(f"* Running on http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}", flush=True)
     gc.freeze()  # what is loaded stays: the collector need not look through it, least of all at the end
@@ -127,12 +135,28 @@ def explore(
     return None
 
 
-def _app(subjects: Sequence[Subject], examples: Iterable[str | os.PathLike[str]] | None, **options: Any) -> FastAPI:
+def _surveyed(survey: str, pictures: str | None) -> "Surveyed":
+    try:
+        from ..survey import open_survey
+        from .surveyed import Surveyed
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--survey: {error}") from error
+    if pictures is not None and not Path(pictures).is_dir():
+        raise ValueError(f"--pictures {pictures}: there is no such folder; name the one that was surveyed")
+    return Surveyed(open_survey(survey), None if pictures is None else Path(pictures))
+
+
+def _app(
+    subjects: Sequence[Subject],
+    examples: Iterable[str | os.PathLike[str]] | None,
+    surveyed: "Surveyed | None" = None,
+    **options: Any,
+) -> FastAPI:
     pictures = sorted(EXAMPLES.glob("*.jpg")) if examples is None else [Path(path) for path in examples]
     if not pictures:
         raise ValueError("examples is empty: at least one picture is needed, the first is shown")
     store = Store[Kept](max_bytes=KEPT)
-    return create_app(build(list(subjects), pictures, store), store, **options)
+    return create_app(build(list(subjects), pictures, store, surveyed), store, **options)
 
 
 def _spare() -> None:

@@ -118,7 +118,8 @@ class Rail:
         return told | {self.model: source.model, self.whole: told[self.whole] | {"value": source.whole}}
 
     def field(self, source: Source) -> Any:
-        """What the upload field shows of a source: its file, or what was decoded where browsers cannot."""
-        if Path(source.path).suffix.lower() in SHOWN:
+        """What the upload field shows of a source: its file, or what was decoded where browsers cannot read that, or
+        may not: of a survey's folder nothing is served but by its pictures' names."""
+        if Path(source.path).suffix.lower() in SHOWN and not self._results.is_surveyed(source.path):
             return source.path
         return self._results.decoder.preview(source.path, 512).picture

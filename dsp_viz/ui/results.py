@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -18,6 +19,9 @@ from ..store import Store, new_token
 from ..subject import MAX_SIDE, Prepared, Subject
 from .kept import Kept, Manifest, Source, keep, pieces
 from .picture import uploaded
+
+if TYPE_CHECKING:  # it needs pyarrow, which few have
+    from .surveyed import Surveyed
 
 _log = logging.getLogger("dsp_viz")
 
@@ -40,15 +44,22 @@ class Results:
 
     Args:
         models: that can be asked for. examples: pictures whose results a link can always restore.
-        store: where the pieces of results are kept.
+        store: where the pieces of results are kept. surveyed: a survey whose pictures can be asked for, or None.
     """
 
     #: How many results are remembered by what they are of. The store bounds what they hold.
     REMEMBERED = 64
 
-    def __init__(self, models: Sequence[Subject], examples: Sequence[Path], store: Store[Kept]) -> None:
+    def __init__(
+        self,
+        models: Sequence[Subject],
+        examples: Sequence[Path],
+        store: Store[Kept],
+        surveyed: "Surveyed | None" = None,
+    ) -> None:
         self.models = {model.name: model for model in models}
         self.examples = {path.stem: str(path) for path in examples}
+        self.surveyed = surveyed
         self.decoder = Decoder()
         self._store = store
         self._tokens: OrderedDict[Source, str] = OrderedDict()
@@ -66,6 +77,23 @@ class Results:
         """The side of a model that stands for one of another model's: the same multiple of what it was made for."""
         sides, theirs = (list(self.sides(name).values()) for name in (model, other))
         return sides[min(theirs.index(side), len(sides) - 1)]
+
+    def named(self, name: str) -> str | None:
+        """The file of an example, or of a picture of the survey, by what links call it; None where there is none."""
+        if name in self.examples:
+            return self.examples[name]
+        return None if self.surveyed is None else self.surveyed.pictures.path_of(name)
+
+    def name_of(self, path: str) -> str | None:
+        """What links call a file, if it is offered to everybody: an example, or a picture of the survey."""
+        name = Path(path).stem
+        if self.examples.get(name) == path:
+            return name
+        return None if self.surveyed is None else self.surveyed.pictures.name_of(path)
+
+    def is_surveyed(self, path: str) -> bool:
+        """Whether a file is a picture of the survey."""
+        return self.surveyed is not None and self.surveyed.pictures.name_of(path) is not None
 
     def usual(self, source: Source) -> Source:
         """The same picture as its model was made to see it: at its own side, and the middle."""
@@ -87,7 +115,7 @@ class Results:
             known = False
         if not known:
             raise gr.Error("The page and the app do not match. Load the page again.", print_exception=False)
-        path = source.path if source.path in self.examples.values() else uploaded(source.path)
+        path = source.path if self.name_of(source.path) is not None else uploaded(source.path)
         return source._replace(path=path, interventions=())
 
     def of(self, source: Source) -> Kept:
@@ -102,11 +130,10 @@ class Results:
         if kept is not None:
             return kept
         full, note = self.analysed(source)
-        name = Path(source.path).stem
         manifest = Manifest.of(
             full,
             token=new_token(),
-            example=name if self.examples.get(name) == source.path else None,
+            example=self.name_of(source.path),
             side=source.side,
             whole=source.whole,
             stretch=source.stretch,

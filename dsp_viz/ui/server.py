@@ -75,7 +75,7 @@ def mount(
         root_path=root_path,
         app_kwargs={
             "middleware": [Middleware(Guard)],
-            "routes": [Route("/results/{token}/{piece}", _piece(store)), modules.ROUTE],
+            "routes": [Route("/results/{token}/{piece}", _piece(store)), modules.ROUTE, *demo.more_routes],
             "lifespan": _swept,
         },
         allowed_paths=[str(folder) for folder in demo.example_folders],

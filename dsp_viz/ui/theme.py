@@ -49,6 +49,8 @@ COMPARE_MARKUP = _text("view/compare.html")
 COMPARE_JAVASCRIPT = mounting("compare.js", tells=("lost",))
 OVERVIEW_MARKUP = _text("view/overview.html")
 OVERVIEW_JAVASCRIPT = mounting("overview.js", tells=("lost",))
+ATLAS_MARKUP = _text("view/atlas.html")
+ATLAS_JAVASCRIPT = mounting("atlas.js")
 REGION_MARKUP = _text("view/region.html")
 REGION_JAVASCRIPT = mounting("region.js", tells=("draw",))
 MATTER_MARKUP = _text("view/matter.html")
@@ -63,4 +65,4 @@ HEAD = f"<script>{_text('view/answers.js')}</script>"
 
 def css() -> str:
     """The app's style sheets."""
-    return _text("style.css", "view/view.css", "view/overview.css", "view/relevance.css")
+    return _text("style.css", *(f"view/{name}.css" for name in ("view", "overview", "relevance", "atlas")))

@@ -32,6 +32,8 @@ const oneOf = (...names) => kind((text) => names.find((name) => name === text));
 
 const index = kind((text) => numbers(text, 1)?.[0]);
 const words = kind((text) => (text && text.length <= 200 ? text : undefined));
+/** An example, a token, or a picture of a survey by its path. */
+const picture = kind((text) => (text && text.length <= 1000 ? text : undefined));
 const flag = kind((text) => (text === "true" || text === "false" ? text === "true" : undefined));
 const share = kind((text) => (/^(0(\.\d{1,4})?|1(\.0{1,4})?)$/.test(text) ? Number(text) : undefined));
 /** A token of the grid, all of them, or one without a place by its name. @type {Kind<string | [number, number]>} */
@@ -65,10 +67,11 @@ const tabs = oneOf(
   "compare",
   "whatif",
   "relevance",
+  "atlas",
 );
 
 const ADDRESS = {
-  picture: words,
+  picture,
   model: words,
   side: index,
   whole: { ...flag, unsaid: false },
@@ -91,6 +94,10 @@ const ADDRESS = {
   overview: { ...index, unsaid: 0 },
   a: part,
   b: part,
+  quantity: words,
+  heads: { ...flag, unsaid: false },
+  of: words,
+  cell: part,
   interventions: { ...list, unsaid: "[]" },
 };
 const ROWS = /** @type {[string, Kind<any>][]} */ (Object.entries(ADDRESS));
