@@ -22,6 +22,7 @@ from dsp_viz import shards
 from dsp_viz.commands.options import add_common, chosen, count
 from dsp_viz.memory import keep_freed_memory
 from dsp_viz.survey import engine, open_survey
+from dsp_viz.survey.format import SHARD
 
 #: Rows that are read back.
 ROWS = 50_000
@@ -121,7 +122,9 @@ def main() -> None:
     """Print all of it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.survey", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of pictures")
-    parser.add_argument("--limit", type=count, default=512, help="pictures of a round (default %(default)s)")
+    parser.add_argument(
+        "--limit", type=count, default=512, help="pictures of a round, a shard or more (default %(default)s)"
+    )
     parser.add_argument("--rounds", type=count, default=3, help="rounds (default %(default)s)")
     parser.add_argument("--batch", type=count, default=64, help="pictures of a batch (default %(default)s)")
     add_common(parser)
@@ -129,7 +132,7 @@ def main() -> None:
     keep_freed_memory()
     subject, side = chosen(args)
     with TemporaryDirectory() as out:
-        files = shards.pictures(args.folder, args.limit)
+        files = shards.pictures(args.folder, max(args.limit, SHARD))
         plan = engine.planned(subject, args.folder, files, Path(out), side=side, whole=args.whole)
         settings = engine.begin(subject, plan, batch=args.batch)
         speed(subject, args.folder, plan, settings, args.rounds)
