@@ -19,6 +19,7 @@ from ..subject import Subject
 from . import api, atlas_routes, views
 from .blocks import Blocks
 from .kept import Kept, Source
+from .links import Links
 from .maps_view import MapsView
 from .pages import Page, Pages
 from .rail import SHOWN, Rail
@@ -95,8 +96,8 @@ class Screen:
     """
 
     def __init__(self, results: Results, examples: list[Path], demo: gr.Blocks) -> None:
-        self._results, self._examples, self._demo = results, examples, demo
-        self._pages = Pages()
+        self._results, self._examples = results, examples
+        self._pages, self._links = Pages(), Links(results, examples, demo)
         gr.HTML(MASTHEAD)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=270, elem_id="rail"):
@@ -225,7 +226,7 @@ class Screen:
     def arrive(self, values: Values, request: gr.Request) -> Values:
         """The page opens, or its address changes: show what the address asks for, else the first example."""
         asked = {key: found[0] for key, found in parse_qs(values[self.address]).items()}
-        source, note = self._named(asked)
+        source, note = self._links.source(asked)
         told: Values = {self.rail.picture: self.rail.field(source)}
         opened = asked.get("tab", MAPS)
         if opened != MAPS and not (opened in self.tabs and self.tabs[opened].fits(self._results.models[source.model])):
@@ -243,30 +244,6 @@ class Screen:
             shown = self._shown(source, values | told, page, view=values[self.address])
         told |= self.rail.controls(source) | shown
         return told | ({self.rail.message: views.notice(note)} if note else {})
-
-    def _named(self, asked: dict[str, str]) -> tuple[Source, str]:
-        """The source that an address asks for, and what to say where it is another."""
-        models = self._results.models
-        model = asked.get("model", next(iter(models)))
-        if model not in models:
-            gone = f"The link's model, {model[:60]}, is not offered here. Here is another instead."
-            return self._first(), gone
-        name = asked.get("picture", self._examples[0].stem)
-        sides = self._results.sides(model)
-        path = self._results.named(name)
-        if path is not None:
-            side = sides.get(f"{asked.get('side')} px", next(iter(sides.values())))
-            return Source(path, side, asked.get("whole") == "true", model), ""
-        linked = self._results.linked(name)
-        if linked is None:
-            gone = "The link's picture is no longer kept: uploads live for a while only. Here is an example instead."
-            return self._first(), gone
-        self._demo.upload_file_set.add(linked.path)  # deleted with the uploads
-        return linked, ""
-
-    def _first(self) -> Source:
-        model = next(iter(self._results.models.values()))
-        return Source(str(self._examples[0]), model.preparation.side, False, model.name)
 
     @contextmanager
     def _turn(self, values: Values, request: gr.Request) -> Iterator[Page]:
