@@ -134,6 +134,8 @@ def test_another_model_is_told_and_the_survey_s_offered(atlas: Page) -> None:
 
 def test_a_picture_that_is_gone_is_told(atlas: Page, folders: tuple[Path, Path]) -> None:
     cell = atlas.locator('[data-end="highest"] .da-picture').first
+    cell.scroll_into_view_if_needed()
+    expect(cell.locator("img")).to_have_js_property("naturalWidth", 48, timeout=READY)
     file = folders[1] / (cell.get_attribute("title") or "").split(" · ")[0]
     kept = file.read_bytes()
     file.unlink()
