@@ -236,7 +236,7 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
     ):
         tab(page, name)
         expect(page.locator("[aria-label='Empty value']:visible")).to_have_count(0, timeout=READY)
-        expect(page.locator(":is(.dc, .do)[aria-busy=true]:visible")).to_have_count(
+        expect(page.locator(":is(.dc, .do, .dv-summary)[aria-busy=true]:visible")).to_have_count(
             0, timeout=READY
         )  # it is pale meanwhile
         page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')", timeout=READY)

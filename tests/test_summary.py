@@ -34,7 +34,7 @@ def test_what_is_told_is_what_python_says(page: Page, model: dsp_viz.Subject) ->
     want, alike = heads.numbers(block), heads.similarity(block)
     ready(page)
     look(page, block=4, head=1, scale=2, stream=1)
-    expect(page.locator(".dv-summary h3")).to_have_text("Head 2 in numbers", timeout=READY)
+    expect(page.locator(".dv-summary h2")).to_have_text("Head 2 in numbers", timeout=READY)
     summed_up(page)
     (_, *columns), *rows = table(page, ".dv-numbers")
     assert columns[0] == "all keys alike"
@@ -68,7 +68,7 @@ def test_a_pair_of_heads_leads_to_one_of_them(page: Page) -> None:
     matrix = page.locator(".dv-alike")
     matrix.locator("tr").nth(1).locator("button").nth(2).click()
     expect(page.locator(".dv-read")).to_contain_text("head 3", timeout=READY)
-    expect(page.locator(".dv-summary h3")).to_have_text("Head 3 in numbers")
+    expect(page.locator(".dv-summary h2")).to_have_text("Head 3 in numbers")
     assert matrix.locator("th.chosen").all_inner_texts() == ["3", "3"]
     # By keys: one button is reached, arrows lead on, not beyond the edge.
     for _ in range(3):
@@ -78,7 +78,7 @@ def test_a_pair_of_heads_leads_to_one_of_them(page: Page) -> None:
     assert (focused.get_attribute("aria-label") or "").startswith("heads 2 and 4: ")
     assert matrix.locator('button[tabindex="0"]').count() == 1
     page.keyboard.press("Enter")
-    expect(page.locator(".dv-summary h3")).to_have_text("Head 4 in numbers", timeout=READY)
+    expect(page.locator(".dv-summary h2")).to_have_text("Head 4 in numbers", timeout=READY)
 
 
 def test_how_to_read_it_stays_closed(page: Page, address: str) -> None:

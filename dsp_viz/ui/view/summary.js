@@ -235,7 +235,7 @@ function foundOf(block) {
 /** Shows it of whatever is looked at. @param {HTMLElement} root of the view of the maps */
 export function summarise(root) {
   const part = find(root, ".dv-summary", HTMLElement);
-  const [title, told, numbers, matrix] = ["h3", ".dv-told", ".dv-numbers table", ".dv-alike table"].map((selector) =>
+  const [title, told, numbers, matrix] = ["h2", ".dv-told", ".dv-numbers table", ".dv-alike table"].map((selector) =>
     find(part, selector, HTMLElement),
   );
   rememberClosed(find(part, ".dv-how", HTMLDetailsElement));
