@@ -14,6 +14,7 @@ import torch
 from dsp_attention.model import DSPImageClassifier
 from dsp_viz.config import read_config
 from dsp_viz.files import write_atomically
+from dsp_viz.kinds.dsp import dsp_layers
 from dsp_viz.sources.checkpoint import load
 from dsp_viz.trace import trace
 from training import ablate, evaluate, train
@@ -52,6 +53,15 @@ def test_a_killed_run_continues_with_the_same_curve(
     first, second = (load(tmp_path / name / "dsp_tiny.safetensors").state_dict() for name in ("whole", "parts"))
     for key, value in first.items():
         torch.testing.assert_close(value, second[key], rtol=0, atol=0)
+
+
+def test_coefficients_are_held_for_some_epochs(data: Path, tmp_path: Path) -> None:
+    """What is zero at initialisation is so until they may learn; all else learns from the start."""
+    for sizes, moved in (("16x1", False), ("16x2", True)):
+        run(data, tmp_path / sizes, "--sizes", sizes, "--hold", "1")
+        layer = next(iter(dsp_layers(load(tmp_path / sizes / "dsp_tiny.safetensors")).values()))
+        assert bool(layer.context.out.weight.any()) is moved
+        assert layer.spectral.filters.weight.any()
 
 
 def test_a_run_killed_within_an_epoch_goes_on_there(

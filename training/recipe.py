@@ -41,6 +41,9 @@ class Recipe:
         pyramid: whether four stages are built, of tokens of 4, 8, 16 and 32 pixels, in place of one grid.
         aspect, balance: see :class:`training.data.Augmentation`.
         taught: share of a teacher's answers in the loss, within 0 and 1; 0: there is none.
+        held: epochs in which the coefficients of DSP-Attention do not learn, so stay at 1. On grids of few tokens, as
+            the last stages of a pyramid have of small pictures, a convolution does all that attention can: coefficients
+            learn to switch it off, and where they are all but 0 or 2 nothing teaches them better later.
 
     Raises:
         ValueError: a part is unknown, or is to be left out of another attention than DSP's; a size is not a multiple of
@@ -65,6 +68,7 @@ class Recipe:
     aspect: float = 4 / 3
     balance: float = 0.0
     taught: float = 0.0
+    held: int = 0
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.without if part not in PARTS]

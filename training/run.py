@@ -27,6 +27,7 @@ from dsp_attention.optim import parameter_groups
 from dsp_viz.builds import network_of
 from dsp_viz.config import Config, told
 from dsp_viz.files import CheckpointError, write_atomically
+from dsp_viz.kinds.dsp import dsp_layers
 from dsp_viz.sources.checkpoint import save
 
 from .data import Augmentation, DataError, Lessons, Split
@@ -174,6 +175,8 @@ class Run:
             loss = self._loss(self.trained(images), labels, shares)
             self.model.zero_grad()
             self.accelerator.backward(loss)
+            if epoch < recipe.held:
+                self._hold()
             self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
             for optimizer in self.optimizers:
                 optimizer.step()
@@ -188,6 +191,12 @@ class Run:
         self.seconds = before + time.perf_counter() - start
         self._settle(size)
         return self.accelerator.reduce(total, "mean").item() / steps
+
+    def _hold(self) -> None:
+        """No step for the coefficients: their gradients are computed, as several processes ask for, and dropped."""
+        for layer in dsp_layers(self.model).values():
+            for parameter in layer.context.parameters():
+                parameter.grad = None
 
     def _loss(self, scores: Tensor, labels: Tensor, shares: Tensor | None) -> Tensor:
         """Cross-entropy with the labels and, in the recipe's proportion, with what a teacher says."""

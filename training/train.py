@@ -43,6 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--aspect", type=float, default=4 / 3, help="of a crop, at most (default 4/3)")
     parser.add_argument("--lessons", type=Path, metavar="FILE", help="of a teacher, see training.teach")
     parser.add_argument("--taught", type=float, default=0.5, help="their share of the loss (default %(default)s)")
+    parser.add_argument(
+        "--hold", type=int, default=0, metavar="N", help="epochs in which coefficients stay at 1 (default %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", help="of the weights (default: ATTENTION_tiny)")
     args = parser.parse_args(arguments)
@@ -58,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
             aspect=args.aspect,
             balance=args.balance,
             taught=args.taught if args.lessons else 0.0,
+            held=args.hold,
         )
     except ValueError as error:
         parser.error(str(error))
