@@ -57,9 +57,9 @@ def test_a_killed_run_continues_with_the_same_curve(
 
 def test_coefficients_are_held_for_some_epochs(data: Path, tmp_path: Path) -> None:
     """What is zero at initialisation is so until they may learn; all else learns from the start."""
-    for sizes, moved in (("16x1", False), ("16x2", True)):
-        run(data, tmp_path / sizes, "--sizes", sizes, "--hold", "1")
-        layer = next(iter(dsp_layers(load(tmp_path / sizes / "dsp_tiny.safetensors")).values()))
+    for held, moved in (("2", False), ("1", True)):
+        run(data, tmp_path / held, "--sizes", "16x2", "--hold", held)
+        layer = next(iter(dsp_layers(load(tmp_path / held / "dsp_tiny.safetensors")).values()))
         assert bool(layer.context.out.weight.any()) is moved
         assert layer.spectral.filters.weight.any()
 
