@@ -1,6 +1,7 @@
 """The files of a checkpoint: only regular files of limited size are read, and a file is written whole or not at all."""
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,16 +56,22 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write to a temporary file, then rename it.
+    """Write to a temporary file, then rename it: whole or not at all, whoever else writes the same file.
 
     Raises:
         CheckpointError: the file cannot be written; what was there before is untouched.
     """
-    temporary = path.with_name(path.name + ".partial")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        temporary.write_bytes(data)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # before it has its name: a name that is there stands for a file that is whole
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write {path}: {error.strerror}; the last good file is untouched") from error
+        if isinstance(error, OSError):
+            told = f"cannot write {path}: {error.strerror}; the last good file is untouched"
+            raise CheckpointError(told) from error
+        raise

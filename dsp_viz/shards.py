@@ -7,17 +7,15 @@ be stopped at any time, begun again, and shared by any number of processes that 
 import hashlib
 import json
 import os
-import secrets
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from .files import CheckpointError
+from .files import write_atomically
 
 T = TypeVar("T")
 
@@ -118,27 +116,6 @@ def plan(
     return Plan(folder, files, out / digest, of, size, name)
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, whoever else writes the same one.
-
-    Raises:
-        CheckpointError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # before it has its name: a name that is there stands for a file that is whole
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
-        raise
-
-
 def work(
     parts: Iterable[tuple[Path, Sequence[str]]],
     prepare: Callable[[str], T],
@@ -159,7 +136,7 @@ def work(
     try:
         ready = _ahead(pool, prepare, (file for _, files in parts for file in files), ahead)
         for path, files in parts:
-            write(path, (yield from make(islice(ready, len(files)))))
+            write_atomically(path, (yield from make(islice(ready, len(files)))))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import resource
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
@@ -271,7 +272,13 @@ def test_configs_that_do_not_fit_are_refused(saved: Path, key: str, value: objec
 
 def test_a_failed_save_leaves_the_last_good_file(saved: Path) -> None:
     before = saved.read_bytes()
-    saved.with_name(saved.name + ".partial").mkdir()  # the temporary file cannot be written
-    with pytest.raises(dsp_viz.CheckpointError, match="the last good file is untouched"):
-        save(saved, DSPImageClassifier(**BUILD), dsp_viz.load(saved).config)
+    config, files = dsp_viz.load(saved).config, sorted(saved.parent.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as on a disk that is full
+    try:
+        with pytest.raises(dsp_viz.CheckpointError, match="the last good file is untouched"):
+            save(saved, DSPImageClassifier(**BUILD), config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert saved.read_bytes() == before
+    assert sorted(saved.parent.iterdir()) == files

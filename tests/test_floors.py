@@ -34,7 +34,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "plotly": ("dsp_viz.figures", "dsp_viz.ui"),
     "matplotlib": ("dsp_viz.figures",),
     "captum": ("dsp_viz.relevance",),
-    "scipy": ("dsp_viz.trust", "training"),
+    "scipy": ("dsp_viz.trust", "dsp_viz.atlas", "training"),
     "pyarrow": ("dsp_viz.survey",),
     "ray": ("dsp_viz.survey.cluster",),
     "safetensors": ("dsp_viz.sources", "training.teach"),

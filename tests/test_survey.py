@@ -21,6 +21,7 @@ import dsp_viz
 from dsp_viz import heads, shards
 from dsp_viz.__main__ import main
 from dsp_viz.commands import progress
+from dsp_viz.files import write_atomically
 from dsp_viz.survey import Survey, engine, open_survey
 from dsp_viz.survey.format import BITS
 from dsp_viz.trace import trace
@@ -296,10 +297,10 @@ def test_survey_refuses(
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    shards.write(path, b"first")
+    write_atomically(path, b"first")
     (tmp_path / "folder").mkdir()
     with pytest.raises(dsp_viz.CheckpointError, match="cannot write"):
-        shards.write(tmp_path / "folder", b"second")
+        write_atomically(tmp_path / "folder", b"second")
     assert path.read_bytes() == b"first"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from .. import __version__, heads
+from ..files import write_atomically
 from ..layer import Layer, Trace
 from ..reading import ImageError, read
-from ..shards import Done, Making, Plan, cores, plan, work, write
+from ..shards import Done, Making, Plan, cores, plan, work
 from ..subject import Preparation, Subject, probabilities
 from ..trace import trace
 from .format import FORMAT, QUANTITIES, SETTINGS, SHARD, TOP, Row, SurveyedLayer, file_of, to_parquet
@@ -98,7 +99,7 @@ def begin(subject: Subject, plan: Plan, *, batch: int = BATCH) -> Settings:
     }
     if not (plan.target / SETTINGS).exists():
         plan.target.mkdir(parents=True, exist_ok=True)
-        write(plan.target / SETTINGS, json.dumps(settings, indent=1, ensure_ascii=False).encode() + b"\n")
+        write_atomically(plan.target / SETTINGS, json.dumps(settings, indent=1, ensure_ascii=False).encode() + b"\n")
     return Settings(side, whole, layers, frozenset(directories) | frozenset(subject.classes), batch)
 
 
@@ -114,7 +115,6 @@ def survey(
     Raises:
         CheckpointError: a file cannot be written.
     """
-
     return working(subject, folder, parts, settings, lambda ready: _shard(subject, ready, settings))
 
 

@@ -3,7 +3,7 @@
 import { shareUnder } from "./canvas.js";
 import { scaleCount, scaleName } from "./cells.js";
 import { columnsOf, drawnOf, mapName } from "./compared.js";
-import { closing, find, findAll, MOVES, offerOptions, settersOf, valueOf } from "./elements.js";
+import { closing, find, findAll, MOVES, offerOptions, onDrag, settersOf, valueOf } from "./elements.js";
 import { inPicture, moved } from "./places.js";
 import { barShapes, group, originOf, overlayShapes, saveSheet, sheetOf, shortened, words } from "./sheet.js";
 import { pageGrid } from "./shown.js";
@@ -78,17 +78,7 @@ export function connect(comparison) {
 
 /** @param {Comparison} comparison @param {HTMLCanvasElement} canvas @param {number} i */
 function connectCanvas(comparison, canvas, i) {
-  /** @param {PointerEvent} event */
-  const point = (event) => {
-    comparison.ask(inPicture(shareUnder(event, canvas)));
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    point(event);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (event.buttons && canvas.hasPointerCapture(event.pointerId)) point(event);
-  });
+  onDrag(canvas, (event) => comparison.ask(inPicture(shareUnder(event, canvas))));
   canvas.addEventListener("keydown", (event) => {
     const { sides } = comparison;
     if (!Object.hasOwn(MOVES, event.key) || !sides || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -104,3 +104,18 @@ export async function copyText(text, what, place) {
 
 /** @type {Record<string, [number, number]>} */
 export const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+/**
+ * A pointer that is pressed on an element, and then drawn along while it is held.
+ *
+ * @param {HTMLElement} element @param {(event: PointerEvent) => void} point
+ */
+export function onDrag(element, point) {
+  element.addEventListener("pointerdown", (event) => {
+    element.setPointerCapture(event.pointerId);
+    point(event);
+  });
+  element.addEventListener("pointermove", (event) => {
+    if (event.buttons && element.hasPointerCapture(event.pointerId)) point(event);
+  });
+}

@@ -3,7 +3,7 @@
 import { shareUnder } from "./canvas.js";
 import { zoomed } from "./cells.js";
 import { latest } from "./cache.js";
-import { closing, find, MOVES, settersOf, valueOf } from "./elements.js";
+import { closing, find, MOVES, onDrag, settersOf, valueOf } from "./elements.js";
 import { askToLook, openMaps } from "./events.js";
 import { colouring, headText, spotAfter } from "./glance.js";
 import { loadBlock } from "./pieces.js";
@@ -48,19 +48,11 @@ export function connect(overview) {
 /** The patch that asks, in all layers. @param {Overview} overview */
 function connectPicture(overview) {
   const { canvas } = overview;
-  /** @param {PointerEvent} event */
-  const point = (event) => {
+  onDrag(canvas, (event) => {
     const { result, state } = overview;
     if (!result) return;
     const query = tokenAt(pageGrid(result), inPicture(shareUnder(event, canvas)));
     if (state.all || state.asks || query.join() !== queryOf(result, state).join()) askToLook({ query });
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    point(event);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (event.buttons && canvas.hasPointerCapture(event.pointerId)) point(event);
   });
   canvas.addEventListener("keydown", (event) => {
     const { result, state } = overview;
