@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import check_dropout, check_heads
+from .convolution import HeadwiseConvolution
 from .grid import as_image, as_tokens, check_tokens, resize_positions
 from .optim import Role
 from .polarity import PolarityLinearAttention, polarity_features
@@ -70,7 +71,7 @@ class PolaFormerAttention(nn.Module):
         self.alpha = alpha
         self.qg = nn.Linear(dim, 2 * dim, bias=qkv_bias)
         self.kv = nn.Linear(dim, 2 * dim, bias=qkv_bias)
-        self.dwc = nn.Conv2d(head_dim, head_dim, kernel_size, padding=kernel_size // 2, groups=head_dim)
+        self.dwc = HeadwiseConvolution(head_dim, kernel_size)
         self.power = nn.Parameter(torch.zeros(1, num_heads, 1, head_dim))
         self.scale = nn.Parameter(torch.zeros(1, 1, dim))
         self.positional_encoding = nn.Parameter(torch.zeros(1, num_tokens, dim))
@@ -85,7 +86,7 @@ class PolaFormerAttention(nn.Module):
             ValueError: as there; also if the encoding would have to be interpolated and was not built for a square.
         """
         H, W = check_tokens(x, self.dim, H, W)
-        B, N, C = x.shape
+        B, N, _ = x.shape
         q, g = self.qg(x).chunk(2, dim=-1)
         k, v = self.kv(x).chunk(2, dim=-1)
         k = k + self._positions(N, H, W)
@@ -95,8 +96,9 @@ class PolaFormerAttention(nn.Module):
         heads = v.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, N, d)
         out = self.attention(features, heads, features.new_ones(B, self.num_heads, 2))
         out = out.transpose(1, 2).flatten(2)  # (B, N, C)
-        local = self.dwc(as_image(v, H, W).reshape(B * self.num_heads, -1, H, W))
-        out = (out + as_tokens(local.reshape(B, C, H, W))) * g  # float32 from the attention, whatever the layer's dtype
+        out = (
+            out + as_tokens(self.dwc(as_image(v, H, W)))
+        ) * g  # float32 from the attention, whatever the layer's dtype
         y: Tensor = self.proj_drop(self.proj(out.to(self.proj.weight.dtype)))
         return y
 

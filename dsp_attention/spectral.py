@@ -103,7 +103,9 @@ class SpectralPolarityMixer(nn.Module):
         # Modes kx > 0 stand for their mirror images too.
         share = torch.where(kx > 0, 2.0, 1.0).to(field.dtype) / (H * W)
         D = torch.view_as_real(self.filters())[..., M - Ky : M + Ky - 1, :Kx, :].to(field.device)
-        re, im = (D * share[:, None])[:, None, None, ..., None].unbind(-2)  # (2, 1, 1, h, 2Ky-1, Kx, 1)
+        # Repeated for each channel: so their gradient sums over leading axes first, at once, and over channels last.
+        D = (D * share[:, None])[:, None, None, ..., None].expand(*[-1] * 7, d)
+        re, im = D.unbind(-2)  # (2, 1, 1, h, 2Ky-1, Kx, d)
         Z = (Z * re.unsqueeze(4)).addcmul_(Z.flip(3), torch.stack([-im, im], 4))  # (2, F, B, h, 2, 2Ky-1, Kx, d)
 
         # Back by the transposed matrices; the last product leaves the real part.

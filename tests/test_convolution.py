@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import reference
 import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import grad, vmap
 
 from dsp_attention import MultiModalConvolution
+from dsp_attention.convolution import HeadwiseConvolution, depthwise
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,32 @@ def test_initially_all_kernels_count_alike() -> None:
     layer = MultiModalConvolution(2, kernel_size=3, num_kernels=2)
     want = (torch.nn.functional.pad(layer.kernels[0], [1] * 4) + layer.kernels[1]) / 2
     torch.testing.assert_close(layer.merged_kernel(), want)
+
+
+@pytest.mark.parametrize("grid", [(2, 3), (4, 9), (6, 2), (1, 1)])
+def test_gradients_of_kernels_larger_than_the_picture(grid: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = (2, 3, *grid), (3, 1, 5, 5), (3,)
+    inputs = [torch.randn(s, generator=generator, dtype=torch.double, requires_grad=True) for s in shapes]
+
+    def slow(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        return F.conv2d(x, kernel, bias, padding=2, groups=3)
+
+    assert "SmallDepthwise" in str(depthwise(inputs[0], inputs[1], inputs[2]).grad_fn.next_functions)  # type: ignore[union-attr]
+    torch.testing.assert_close(depthwise(*inputs), slow(*inputs))
+    assert gradcheck(depthwise, inputs)
+    assert gradgradcheck(depthwise, inputs)
+    # Of each picture by itself.
+    each = [
+        vmap(grad(lambda x, k, b, f=f: f(x[None], k, b).square().sum(), (0, 1, 2)), (0, None, None))(*inputs)
+        for f in (depthwise, slow)
+    ]
+    torch.testing.assert_close(*each)
+
+
+def test_heads_share_their_kernels() -> None:
+    torch.manual_seed(0)
+    layer = HeadwiseConvolution(3, 5).double()
+    v = torch.randn(2, 6, 7, 4, dtype=torch.double)
+    each = torch.nn.Conv2d.forward(layer, v.reshape(4, 3, 7, 4))
+    torch.testing.assert_close(layer(v), each.reshape_as(v))

@@ -27,7 +27,7 @@ def points(layer: PolaFormerAttention) -> list[Point]:
 def read(name: str, layer: PolaFormerAttention, seen: Seen) -> Layer:
     """See :class:`dsp_viz.kinds.kind.Kind`."""
     x, *size = seen("")
-    B, N, C = x.shape
+    N = x.shape[1]
     grid = placed(seen, *grid_size(N, *size))
     features, v, ones = seen("attention")  # (2, 2, B, h, N, d), (B, h, N, d), (B, h, 2)
     return Layer(
@@ -41,7 +41,7 @@ def read(name: str, layer: PolaFormerAttention, seen: Seen) -> Layer:
         coefficients=ones[:, :, None],
         weights=ones.new_ones(*ones.shape[:2], 1),
         output=seen("proj"),
-        local=as_tokens(seen("dwc").reshape(B, C, *grid.size)),
+        local=as_tokens(seen("dwc")),
         gate=seen("qg").chunk(2, dim=-1)[1],
     )
 
