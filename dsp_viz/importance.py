@@ -1,4 +1,4 @@
-"""Which part matters for a picture: each head, scale and stream left out in turn."""
+"""Which part matters for a picture: each left out in turn, or, to first order, all at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .hooks import Change, Point, changed
 from .kinds import values
 from .kinds.kind import Entries, put
 from .layer import Layer
-from .relevance import class_index
+from .relevance import class_index, differentiable, ordinary
 from .steps import Step, Steps, finish
 from .trace import trace
 
@@ -70,14 +70,48 @@ def importance_steps(model: nn.Module, x: Tensor, *, target: int | None = None) 
     where = values(model)
     parts: list[Sequence[Tensor]] = []
     for done, block in enumerate(traced.blocks):
-        masks = _masks(*block.coefficients.shape[1:])
+        masks = _masks(*_parts(block))
         with changed(model, _left_out(block, where[block.name], masks.to(x))):
             logits = model(x.expand(len(masks), *x.shape[1:])).cpu()
-        sizes = [n if n > 1 or i == 0 else 0 for i, n in enumerate(block.coefficients.shape[1:])]
+        sizes = [n if n > 1 or i == 0 else 0 for i, n in enumerate(_parts(block))]
         parts.append((logits[:, chosen] - plain[chosen]).split(sizes))
         yield Step(done + 1, len(traced.blocks), "blocks")
     heads, scales, streams = (tuple(each) for each in zip(*parts, strict=True))
     return Importance(chosen, float(plain[chosen]), heads, scales, streams)
+
+
+def worth(model: nn.Module, x: Tensor, layers: Sequence[Layer]) -> tuple[Tensor, ...]:
+    r"""What each head, scale and stream is worth for the most probable class, to first order, of many pictures at once.
+
+    .. math:: \frac{\partial z}{\partial m}\Big|_{m=1}
+
+    where ``z`` is the logit and ``m`` a factor on the values that the part's maps act on: about as much as the logit
+    falls when the part is left out, as far as it is linear in ``m``. Positive where the part speaks for the class. Its
+    absolute value is the score by which Michel, Levy and Neubig (2019, arXiv 1905.10650) rank heads.
+
+    Args:
+        model: a classifier with attention that is known here. x: pictures as it takes them, ``(B, 3, height, width)``.
+        layers: those of a trace of them, see :func:`dsp_viz.trace.trace`.
+
+    Returns:
+        Of each layer ``(B, h, S, T)``, where the model is. One forward and one backward pass in all.
+    """
+    x = ordinary(x, model)
+    where = values(model)
+    with differentiable():
+        masks = [torch.ones(len(x), *_parts(layer)).to(x).requires_grad_() for layer in layers]
+        every = dict[Point, list[Change]]()
+        for layer, mask in zip(layers, masks, strict=True):
+            every |= _left_out(layer, where[layer.name], mask)
+        with changed(model, every):
+            total = model(x).amax(-1).sum()
+        return torch.autograd.grad(total, masks)
+
+
+def _parts(layer: Layer) -> tuple[int, int, int]:
+    """``h, S, T``."""
+    _, heads, scales = layer.weights.shape
+    return heads, scales, len(layer.streams)
 
 
 def _left_out(block: Layer, where: Sequence[Entries], masks: Tensor) -> dict[Point, list[Change]]:

@@ -55,7 +55,7 @@ def relevance_steps(
     from captum.attr import IntegratedGradients, Saliency  # takes a second, and only this needs it
 
     found = {} if found is None else found
-    x = _ordinary(x, model)
+    x = ordinary(x, model)
     traced = trace(model, x)
     tokens = traced.grid.rows * traced.grid.columns
     parts = 1 << (math.ceil(STEPS / batch_size(tokens)) - 1).bit_length()
@@ -63,13 +63,13 @@ def relevance_steps(
     yield Step(1, 3 + parts, "accounts of relevance")
     found["gradient × map"] = gradient_times_map(model, x, target)
     yield Step(2, 3 + parts, "accounts of relevance")
-    with _differentiable():
+    with differentiable():
         plain = _by_token(Saliency(model).attribute(x.clone().requires_grad_(), target=target), traced.grid)
     found["gradient"] = plain
     integrated = torch.zeros_like(plain)
     for i in range(parts):  # of the way from the mean colour, as many as run at a time
         yield Step(3 + i, 3 + parts, "accounts of relevance")
-        with _differentiable():
+        with differentiable():
             part = IntegratedGradients(model).attribute(
                 x * ((i + 1) / parts), x * (i / parts), target=target, n_steps=STEPS // parts
             )
@@ -89,14 +89,14 @@ def _received(traced: Trace) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _differentiable() -> Iterator[None]:
+def differentiable() -> Iterator[None]:
     """Forward passes in here can be differentiated, whatever mode the caller is in, and on a GPU too: cuDNN's LSTM has
     a backward pass only in training."""
     with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         yield
 
 
-def _ordinary(x: Tensor, model: nn.Module) -> Tensor:
+def ordinary(x: Tensor, model: nn.Module) -> Tensor:
     """The input where the model is, as a tensor that can be differentiated by, which those of inference mode cannot."""
     with torch.inference_mode(False):
         return x.to(device_of(model)).clone()
@@ -180,12 +180,12 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
     Returns:
         ``(H, W)``, signed, on the CPU.
     """
-    x = _ordinary(x, model)
+    x = ordinary(x, model)
     traced = trace(model, x)
     found = layers(model)
     outputs = {block.name: found[block.name][1].output(found[block.name][0]) for block in traced.blocks}
     points = [joined(name, own.point) for name, own in outputs.items()]
-    with _differentiable(), reading(model, points) as calls:
+    with differentiable(), reading(model, points) as calls:
         logit = model(x.clone().requires_grad_())[0, target]
         gradients = torch.autograd.grad(logit, [calls[point][-1] for point in points])
     total = torch.zeros(traced.grid.size, dtype=x.dtype)
@@ -203,7 +203,7 @@ def _by_key(block: Layer, gradient: Tensor) -> list[Tensor]:
         block: of one sample. gradient: ``∂y/∂`` of what the layer puts out, ``(1, prefix + N, C)``.
     """
     # From the record, since a library may use values for more than the maps, or make them where no submodule does.
-    with _differentiable():
+    with differentiable():
         record = _copied(block)
         values = [scale.values.requires_grad_() for scale in record.scales]
         found = torch.autograd.grad(rebuilt(record), values, gradient)

@@ -6,8 +6,10 @@ from conftest import EXAMPLES
 
 import dsp_viz
 from dsp_viz import images
-from dsp_viz.importance import importance, importance_steps
+from dsp_viz.hooks import changed
+from dsp_viz.importance import _left_out, importance, importance_steps, worth
 from dsp_viz.interventions import SetCoefficient, applied
+from dsp_viz.kinds import values
 from dsp_viz.trace import trace
 
 
@@ -84,3 +86,28 @@ def test_every_attention_can_be_taken_apart(name: str) -> None:
     if len(block.streams) > 1:
         second = [h * d + i for h in range(4) for i in range((d + 1) // 2, d)]
         assert float(result.streams[4][1]) == pytest.approx(without(second), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["dsp_tiny", "polaformer_tiny", "softmax_tiny"])
+def test_worth_is_the_slope_of_the_logit(name: str) -> None:
+    """Against leaving out a little of each part, in float64, of two pictures at once."""
+    model = dsp_viz.load(name)
+    x = torch.stack(
+        [model.preparation.tensor(images.fit(images.read_image(e), side=64, patch=8)[0])[0] for e in EXAMPLES[:2]]
+    )
+    network = model.network.double()
+    x = x.double()
+    layers = trace(network, x).blocks
+    found = worth(network, x, layers)
+    assert [one.shape for one in found] == [(2, *b.weights.shape[1:], len(b.streams)) for b in layers]
+    target = network(x).argmax(-1)
+    for index, layer in ((1, layers[1]), (4, layers[4])):
+        for part in [(0, 0, 0), tuple(n - 1 for n in found[index].shape[1:])]:
+            logits = []
+            for step in (-1e-4, 1e-4):
+                masks = torch.ones(found[index].shape, dtype=torch.double)
+                masks[:, *part] += step
+                with torch.inference_mode(), changed(network, _left_out(layer, values(network)[layer.name], masks)):
+                    logits.append(network(x).gather(1, target[:, None])[:, 0])
+            slope = (logits[1] - logits[0]) / 2e-4
+            torch.testing.assert_close(found[index][:, *part], slope, rtol=1e-5, atol=1e-8)
