@@ -18,7 +18,7 @@ from hostile_checkpoints import write_small
 from PIL import Image
 
 import dsp_viz
-from dsp_viz import heads, shards
+from dsp_viz import heads, importance, shards
 from dsp_viz.__main__ import main
 from dsp_viz.commands import progress
 from dsp_viz.files import write_atomically
@@ -160,6 +160,25 @@ def test_whole_pictures_keep_their_order_and_their_grids(
             x = subject.prepare(folder / found.paths[i], whole=True).input
             want = heads.numbers(trace(subject, x).blocks[last]).distance[0]
             np.testing.assert_allclose(distance[i], want, rtol=KEPT, atol=1e-6)
+
+
+def test_what_parts_are_worth_where_somebody_asks(
+    folder: Path, subject: dsp_viz.Subject, small: Path, tmp_path: Path
+) -> None:
+    given = ["survey", str(folder), "--model", str(small), "--out", str(tmp_path), "--device", "cpu", "--limit", "12"]
+    assert main([*given, "--worth", "--batch", "5"]) == 0
+    found = open_survey(tmp_path)
+    assert {layer.quantities[-1] for layer in found.layers} == {"worth"}
+    for i in (0, 7):
+        assert found.errors[i] is None
+        x = subject.prepare(folder / found.paths[i]).input
+        for index, want in enumerate(importance.worth(subject, x, trace(subject, x).blocks)):
+            assert want.abs().max() > 0
+            np.testing.assert_allclose(found.quantity("worth", index)[i], want[0], rtol=1e-3, atol=1e-5)
+    files, side = shards.pictures(folder, 12), subject.preparation.side
+    plans = [engine.planned(subject, folder, files, tmp_path, side=side, worth=worth) for worth in (False, True)]
+    assert plans[1].target == found.path
+    assert plans[0].target != plans[1].target
 
 
 def test_a_shard_that_was_stopped_in_the_middle_is_made_again(

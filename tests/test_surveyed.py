@@ -18,7 +18,7 @@ from dsp_viz.store import Store
 from dsp_viz.survey import open_survey
 from dsp_viz.ui.atlas_routes import routes
 from dsp_viz.ui.results import Results
-from dsp_viz.ui.surveyed import Surveyed
+from dsp_viz.ui.surveyed import Surveyed, of_heads
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,12 @@ def test_a_head_is_the_mean_of_its_scales_and_streams_of_each_picture(surveyed: 
     rows = [surveys.numbers(i)["distance", 4][2].mean() for i in range(41) if i != 7]
     i = _index(numbers, (4, 2, 0, 0))
     assert numbers["std"][i] == pytest.approx(np.std(rows), rel=1e-3)
+
+
+def test_what_a_head_is_worth_adds_up() -> None:
+    array = np.random.default_rng(0).normal(size=(2, 3, 2, 2)).astype(np.float32)
+    assert of_heads("worth", array)[1, 2] == pytest.approx(array[1, 2].sum())
+    assert of_heads("distance", array)[1, 2] == pytest.approx(array[1, 2].mean())
 
 
 def test_kinds_and_effects_find_what_reacts(surveyed: Surveyed) -> None:

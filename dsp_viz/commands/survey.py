@@ -40,6 +40,11 @@ def add(commands: Any) -> None:
         help="work on a Ray cluster whose nodes all see DIR and OUT under these paths: its address, or nothing for "
         "all GPUs, or else cores, of this machine",
     )
+    command.add_argument(
+        "--worth",
+        action="store_true",
+        help="add what each head, scale and stream is worth for the class: a backward pass more for each picture",
+    )
     add_shard(command)
     add_common(command)
 
@@ -56,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             from ..survey import cluster
         files = pictures(args.folder, args.limit)
         model, side = chosen(args)
-        plan = engine.planned(model, args.folder, files, args.out, side=side, whole=args.whole)
+        plan = engine.planned(model, args.folder, files, args.out, side=side, whole=args.whole, worth=args.worth)
         settings = engine.begin(model, plan, batch=args.batch)
         own = plan.own((0, 1) if args.ray else own_part(args.shard))
         missing = plan.missing(own)

@@ -6,7 +6,7 @@ the checks and to the pixel of :meth:`dsp_viz.subject.Subject.prepare`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import __version__, heads
+from .. import __version__, heads, importance
 from ..files import write_atomically
 from ..layer import Layer, Trace
 from ..reading import ImageError, read
@@ -32,7 +32,7 @@ class Settings:
     """What is asked of each picture.
 
     Attributes:
-        side, whole: see :meth:`dsp_viz.subject.Subject.prepare`. layers: whose numbers are kept.
+        side, whole: see :meth:`dsp_viz.subject.Subject.prepare`. layers: whose numbers are kept, and which.
         names: of the folders that stand for classes. batch: pictures that the model gets at a time.
     """
 
@@ -54,7 +54,14 @@ class Ready:
 
 
 def planned(
-    subject: Subject, folder: Path, files: tuple[str, ...], out: Path, *, side: int, whole: bool = False
+    subject: Subject,
+    folder: Path,
+    files: tuple[str, ...],
+    out: Path,
+    *,
+    side: int,
+    whole: bool = False,
+    worth: bool = False,
 ) -> Plan:
     """Where a survey goes: a folder named by the hash of the weights, the version of this package and of the files, how
     pictures are prepared, and which they are (their names and sizes in bytes).
@@ -64,6 +71,8 @@ def planned(
     Args:
         subject: the model. folder, files: see :func:`dsp_viz.shards.pictures`. out: folder of surveys.
         side, whole: see :meth:`dsp_viz.subject.Subject.prepare`.
+        worth: whether what parts are worth is among the numbers, see :func:`dsp_viz.importance.worth`: it takes a
+            backward pass.
     """
     settings = {
         "survey": FORMAT,
@@ -73,6 +82,7 @@ def planned(
         "side": side,
         "whole": whole,
         "preparation": asdict(subject.preparation),
+        **({"worth": True} if worth else {}),
     }
     return plan(folder, files, out, settings=settings, size=SHARD, name=file_of)
 
@@ -86,7 +96,7 @@ def begin(subject: Subject, plan: Plan, *, batch: int = BATCH) -> Settings:
     """
     side, whole = plan.of["side"], plan.of["whole"]
     directories = _directories(subject)
-    layers, verified = _described(subject, side, whole=whole)
+    layers, verified = _described(subject, side, whole=whole, worth=plan.of.get("worth", False))
     settings = {
         "format": FORMAT,
         "of": plan.of,
@@ -137,20 +147,22 @@ def _directories(subject: Subject) -> tuple[str, ...]:
     return tuple(subject.config.directories) if subject.config else subject.classes
 
 
-def _described(subject: Subject, side: int, *, whole: bool) -> tuple[tuple[SurveyedLayer, ...], float]:
+def _described(subject: Subject, side: int, *, whole: bool, worth: bool) -> tuple[tuple[SurveyedLayer, ...], float]:
     """The layers, and how far their maps were off, see :mod:`dsp_viz.proof`."""
     # Noise, the same each time: of a picture of one colour any map would do.
     x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     found = trace(subject, x.to(subject.device))
-    return tuple(_layer(i, block, whole=whole) for i, block in enumerate(found.blocks)), found.verified
+    layers = tuple(_layer(i, block, whole=whole, worth=worth) for i, block in enumerate(found.blocks))
+    return layers, found.verified
 
 
-def _layer(index: int, block: Layer, *, whole: bool) -> SurveyedLayer:
+def _layer(index: int, block: Layer, *, whole: bool, worth: bool) -> SurveyedLayer:
     roles = tuple(stream.role for stream in block.streams)
     lacking = {
         *(() if block.dynamic else ("coefficient", "weight")),
         *(() if block.finish == "ratio" and set(roles) == {"same", "opposite"} else ("same_share",)),
         *(() if block.prefix else ("prefix_share",)),
+        *(() if worth else ("worth",)),
     }
     return SurveyedLayer(
         index=index,
@@ -199,7 +211,12 @@ def _run(subject: Subject, batch: list[tuple[int, Ready]], rows: dict[int, Row],
     """Put rows of a batch among the others."""
     x = torch.cat([picture.input for _, picture in batch if picture.input is not None])
     found = trace(subject, x.to(subject.device), near=False)
-    numbers, missing = _numbers(found, settings.layers)
+    slopes = None
+    if any("worth" in layer.quantities for layer in settings.layers):
+        slopes = dict(
+            zip((block.name for block in found.blocks), importance.worth(subject, x, found.blocks), strict=True)
+        )
+    numbers, missing = _numbers(found, settings.layers, slopes)
     top, shares = _top(subject, found.output)
     for n, (i, picture) in enumerate(batch):
         rows[i] = Row(
@@ -215,8 +232,14 @@ def _run(subject: Subject, batch: list[tuple[int, Ready]], rows: dict[int, Row],
     return Done(len(batch), notes=notes)
 
 
-def _numbers(found: Trace, layers: Sequence[SurveyedLayer]) -> tuple[dict[tuple[str, int], np.ndarray], list[str]]:
-    """Of each quantity and layer ``(B, h, S, T)``; and names of layers that the pass did not show."""
+def _numbers(
+    found: Trace, layers: Sequence[SurveyedLayer], slopes: Mapping[str, Tensor] | None
+) -> tuple[dict[tuple[str, int], np.ndarray], list[str]]:
+    """Of each quantity and layer ``(B, h, S, T)``; and names of layers that the pass did not show.
+
+    Args:
+        slopes: what parts are worth, by the layer's name; None: nobody asked.
+    """
     blocks = {block.name: block for block in found.blocks}
     result = {}
     for layer in layers:
@@ -225,6 +248,8 @@ def _numbers(found: Trace, layers: Sequence[SurveyedLayer]) -> tuple[dict[tuple[
         block = blocks[layer.name]
         with torch.inference_mode():
             of = vars(heads.numbers(block)) | {"coefficient": block.coefficients, "weight": block.weights}
+        if slopes is not None:
+            of["worth"] = slopes[layer.name]
         for name in layer.quantities:
             shape = (len(block.coefficients), *layer.shape(name))
             result[name, layer.index] = of[name].float().cpu().numpy().reshape(shape)

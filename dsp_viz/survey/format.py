@@ -43,6 +43,7 @@ QUANTITIES = {
     "prefix_share": "what a query gives to tokens without a place, such as a class token",
     "centre_row": "centre of the average map, from the top, as a share of the picture's height",
     "centre_column": "centre of the average map, from the left, as a share of the picture's width",
+    "worth": "to first order, how much the logit of the most probable class falls when the part is left out",
 }
 
 #: Those of a head and a scale: their last axis has one entry.

@@ -32,6 +32,9 @@ TITLES = {
     "worth": "Worth",
 }
 
+#: Of a head the sum over its scales and streams; of others the mean.
+ADDED = ("worth",)
+
 #: Parts of the histograms: of the table's, and of the large one.
 BINS, FINE = 24, 48
 
@@ -115,7 +118,8 @@ class Surveyed:
         """A quantity of all layers: of each cell where it stands, and its mean, spread and kind, columns of one length.
 
         Args:
-            quantity: its name. heads: whether a head's scales and streams are averaged, picture by picture.
+            quantity: its name. heads: whether a head's scales and streams are averaged (or :data:`ADDED` up), picture
+                by picture.
 
         Raises:
             KeyError: no layer has such a quantity.
@@ -168,7 +172,7 @@ class Surveyed:
             raise IndexError(at)
         layer, head, scale, stream = at
         array = self._array(quantity)[having.index(layer)]
-        values = _averaged(array)[:, head, 0, 0] if heads else array[:, head, scale, stream]
+        values = of_heads(quantity, array)[:, head, 0, 0] if heads else array[:, head, scale, stream]
         known = values[np.isfinite(values)].astype(np.float64)
         if not len(known):
             return {"n": 0, "lowest": [], "highest": []}
@@ -205,7 +209,7 @@ class Surveyed:
         return found
 
     def _together(self, quantity: str, heads: bool) -> dict[str, bool]:
-        """Of what a cell is all: where a quantity is of all streams, and where scales are averaged."""
+        """Of what a cell is all: where a quantity is of all streams, and where scales are taken together."""
         shape = [layer.shape(quantity) for layer in self.survey.layers if quantity in layer.quantities]
         several = any(len(layer.streams) > 1 for layer in self.survey.layers)
         return {"scales": heads, "streams": heads or (several and all(streams == 1 for _, _, streams in shape))}
@@ -225,7 +229,7 @@ class Surveyed:
     def _summed(self, quantity: str, heads: bool) -> Summary:
         arrays = self._array(quantity)
         if heads:
-            arrays = [_averaged(array) for array in arrays]
+            arrays = [of_heads(quantity, array) for array in arrays]
         finite = [array[np.isfinite(array)] for array in arrays]
         lows, highs = ([float(edge(a)) for a in finite if a.size] for edge in (np.min, np.max))
         low, high = min(lows, default=0.0), max(highs, default=1.0)
@@ -238,9 +242,11 @@ class Surveyed:
         )
 
 
-def _averaged(array: np.ndarray) -> np.ndarray:
+def of_heads(quantity: str, array: np.ndarray) -> np.ndarray:
     """``(pictures, h, S, T)`` → ``(pictures, h, 1, 1)``; NaN where one of them is."""
-    return array.mean((2, 3), keepdims=True, dtype=np.float64).astype(np.float32)
+    whole = array.sum if quantity in ADDED else array.mean
+    found: np.ndarray = whole((2, 3), keepdims=True, dtype=np.float64)
+    return found.astype(np.float32)
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
