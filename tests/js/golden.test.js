@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { decode } from "../../dsp_viz/ui/view/layer.js";
+import { decode, LayerError } from "../../dsp_viz/ui/view/layer.js";
 import { maps, prefixShares } from "../../dsp_viz/ui/view/maths.js";
 
 const FOLDER = new URL("../data/layers/", import.meta.url);
@@ -48,4 +48,32 @@ test("a grid is all of the picture, or where its layer says", () => {
   start.writeUInt32LE(text.length);
   const padded = Uint8Array.from(Buffer.concat([start, text, bytes.subarray(4 + length)]));
   assert.deepEqual(decode(padded.buffer).grid.box, [0, 0, 1.25, 1]);
+});
+
+test("damaged bytes are one kind of error", () => {
+  const bytes = readFileSync(new URL("window.bin", FOLDER));
+  const end = 4 + bytes.readUint32LE(0);
+  /** @param {(header: any) => void} harm */
+  const harmed = (harm) => {
+    const header = JSON.parse(bytes.subarray(4, end).toString());
+    harm(header);
+    const text = Buffer.from(JSON.stringify(header).padEnd(end - 4 + 400, " "));
+    const length = Buffer.alloc(4);
+    length.writeUint32LE(text.length);
+    return Buffer.concat([length, text, bytes.subarray(end)]);
+  };
+  const cases = [
+    Buffer.alloc(0),
+    bytes.subarray(0, 99),
+    bytes.subarray(0, end + 8),
+    harmed((header) => (header.format = 2)),
+    harmed((header) => (header.heads = 0.5)),
+    harmed((header) => (header.streams = [null])),
+    harmed((header) => (header.scales = [])),
+    harmed((header) => (header.scales[0].width = 0)),
+    harmed((header) => delete header.scales[0].window.shift),
+    harmed((header) => (header.coefficients = [])),
+  ];
+  assert.ok(decode(new Uint8Array(harmed(() => {})).buffer));
+  for (const data of cases) assert.throws(() => decode(new Uint8Array(data).buffer), LayerError);
 });

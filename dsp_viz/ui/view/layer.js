@@ -68,20 +68,35 @@ function halfTable() {
   return halves;
 }
 
+/** Bytes that are no layer which this page can read; the message says what to do. */
+export class LayerError extends Error {}
+
 /**
  * Bytes of a layer → the layer.
  *
  * @param {ArrayBuffer} buffer
  * @returns {Block}
+ * @throws {LayerError} the bytes are of another format, or damaged.
  */
 export function decode(buffer) {
+  try {
+    return read(buffer);
+  } catch (error) {
+    if (error instanceof LayerError) throw error;
+    throw new LayerError("A layer came damaged. Load the page again.", { cause: error });
+  }
+}
+
+/** @param {ArrayBuffer} buffer @returns {Block} */
+function read(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
   const { format = 1, scales, grid, box = [0, 0, 1, 1], ...rest } = header;
   if (format !== FORMAT)
-    throw new Error(
+    throw new LayerError(
       `This page reads layers of format ${FORMAT}; this one is of format ${format}. Load the page again.`,
     );
+  check(header);
   const { heads, finish, prefix, streams } = header;
   let offset = 4 + length;
   /** @template T @param {new (buffer: ArrayBuffer, offset: number, size: number) => T} type @param {number} size */
@@ -125,6 +140,33 @@ export function decode(buffer) {
     };
   };
   return { ...rest, grid: { ...sizeOf(grid), box }, scales: scales.map(scaleFrom) };
+}
+
+/** Refuses a header with which the rest cannot be read, or no row be computed. @param {any} header */
+function check({ heads, prefix, grid, box, streams, finish, epsilon, coefficients, weights, scales }) {
+  /** @param {boolean} right */
+  const need = (right) => {
+    if (!right) throw new TypeError("the header of a layer is damaged");
+  };
+  const count = (/** @type {any} */ n) => Number.isInteger(n) && n > 0;
+  const number = (/** @type {any} */ n) => typeof n === "number";
+  const some = (/** @type {any} */ list, /** @type {(item: any) => boolean} */ is, n = list?.length) =>
+    Array.isArray(list) && list.length === n && list.every(is);
+  const size = (/** @type {any} */ sides) => some(sides, count, 2);
+  need(count(heads) && size(grid) && (box === undefined || some(box, number, 4)));
+  need(some(prefix, (name) => typeof name === "string"));
+  need(["ratio", "product", "softmax"].includes(finish) && (finish !== "ratio" || number(epsilon)));
+  need(some(streams, (stream) => typeof stream?.name === "string" && Number.isInteger(stream.turn)) && streams.length);
+  need(some(scales, (scale) => typeof scale === "object" && scale !== null) && scales.length);
+  for (const { queries, keys, box: place, pooled, width, signed, window } of scales) {
+    need(size(queries) && size(keys) && some(place, number, 4) && count(pooled));
+    need(count(width) && (!signed || (finish === "ratio" && width % 2 === 0)));
+    need(streams.every((/** @type {Stream} */ { turn }) => turn >= 0 && turn < width));
+    need(!window || (size(window.size) && some(window.shift, Number.isInteger, 2)));
+  }
+  const [S, T] = [scales.length, streams.length];
+  need(some(weights, (of) => some(of, number, S), heads));
+  need(some(coefficients, (of) => some(of, (each) => some(each, number, T), S), heads));
 }
 
 /** @param {[number, number]} size @returns {Size} */
