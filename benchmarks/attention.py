@@ -1,7 +1,9 @@
-"""Time and memory of the three attentions, side by side in one run: ``python -m benchmarks.attention``.
+"""Time and memory of the three attentions, side by side in one run: ``python -m benchmarks.attention [--threads N]``.
 
-Input ``(2, N, 384)``, 6 heads, float32, one CPU thread, inference. The attentions take turns, so a machine that slows
+Input ``(2, N, 384)``, 6 heads, float32, on CPU threads, inference. The attentions take turns, so a machine that slows
 down slows them all; each time is the median of the rounds. Absolute times move with the machine: quote the ratios.
+The floor of a layer is the time of its matrix products alone, the same ones into memory that is there already: what no
+other arrangement of the same arithmetic can go below.
 """
 
 import argparse
@@ -56,6 +58,35 @@ class LargestTensor(TorchDispatchMode):
         return out
 
 
+class Products(TorchDispatchMode):
+    """Remembers the matrix products that run, to run them again; a product with a sum counts as one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Callable[..., Tensor], Tensor, Tensor, Tensor]] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        aten = torch.ops.aten
+        plain = {aten.mm: torch.mm, aten.addmm: torch.mm, aten.bmm: torch.bmm, aten.baddbmm: torch.bmm}
+        if run := plain.get(func.overloadpacket):
+            self.calls.append((run, *args[-2:], torch.empty_like(out)))
+        return out
+
+    def again(self) -> None:
+        """Only these products."""
+        for run, a, b, out in self.calls:
+            run(a, b, out=out)
+
+
+def floor(layer: nn.Module, x: Tensor) -> Callable[[], None]:
+    """What runs the matrix products of a layer, and nothing else."""
+    # In inference mode a linear layer would be one operation, not a product.
+    with torch.inference_mode(False), torch.no_grad(), Products() as products:
+        layer(x.clone())
+    return products.again
+
+
 def peak(name: str, N: int) -> tuple[float, int]:
     """Resident peak of one forward in MiB above what was resident before, and the largest tensor. Linux only.
 
@@ -82,24 +113,28 @@ def resident(key: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peak", nargs=2, metavar=("NAME", "N"), help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     if args.peak:
         print(*peak(args.peak[0], int(args.peak[1])))
         return
 
-    print(f"torch {torch.__version__}, one thread, ({BATCH}, N, {DIM}), {HEADS} heads, float32, forward, ms (median)")
-    print("| N | DSP | PolaFormer | softmax | DSP/PolaFormer | DSP/softmax | growth per 4× tokens, same order |")
-    print("|---|---|---|---|---|---|---|")
+    told = f"torch {torch.__version__}, {args.threads} thread(s), {torch.backends.cpu.get_cpu_capability()}"
+    print(f"{told}; ({BATCH}, N, {DIM}), {HEADS} heads, float32, forward, ms (median)")
+    columns = ["N", "DSP", "PolaFormer", "softmax", "DSP/PolaFormer", "DSP/softmax", "DSP/floor"]
+    print(f"| {' | '.join(columns)} | growth per 4× tokens, same order |")
+    print("|---|---|---|---|---|---|---|---|")
     previous: dict[str, float] = {}
     for N, count in SIZES.items():
         x = torch.randn(BATCH, N, DIM)
         layers = {name: build(name, N).eval() for name in NAMES}
         with torch.inference_mode():
-            ms = rounds({name: lambda layer=layer, x=x: layer(x) for name, layer in layers.items()}, count)
+            runs = {name: lambda layer=layer, x=x: layer(x) for name, layer in layers.items()}
+            ms = rounds(runs | {"floor": floor(layers["dsp"], x)}, count)
         growth = " ".join(f"{ms[n] / previous[n]:.2f}×" for n in NAMES if previous)
         row = [f"{ms[n]:.1f}" for n in NAMES]
-        ratios = [f"{ms['dsp'] / ms['polaformer']:.2f}", f"{ms['dsp'] / ms['softmax']:.2f}"]
+        ratios = [f"{ms['dsp'] / ms[other]:.2f}" for other in ("polaformer", "softmax", "floor")]
         print("|", " | ".join([str(N), *row, *ratios, growth]), "|", flush=True)
         previous = ms
 

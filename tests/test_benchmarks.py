@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.attention import Products
 from benchmarks.models import multiplications
 from dsp_attention.baselines import SoftmaxAttention
 from dsp_attention.context import LSTMSummary
@@ -24,3 +25,15 @@ BATCH, TOKENS, DIM = 3, 64, 32
 def test_multiplications_by_hand(layer: nn.Module, each: int) -> None:
     counted = multiplications(layer.eval(), torch.randn(BATCH, TOKENS, DIM))
     assert counted == pytest.approx(BATCH * each / 1e6)
+
+
+def test_the_floor_is_all_products_of_a_layer() -> None:
+    layer, x = SoftmaxAttention(DIM, num_heads=4).eval(), torch.randn(BATCH, TOKENS, DIM)
+    with Products() as products, torch.no_grad():
+        layer(x)
+    shapes = [(tuple(a.shape), tuple(b.shape), tuple(out.shape)) for _, a, b, out in products.calls]
+    rows = BATCH * TOKENS
+    assert shapes == [((rows, DIM), (DIM, n * DIM), (rows, n * DIM)) for n in (3, 1)]
+    products.again()
+    a, b, out = products.calls[0][1:]
+    torch.testing.assert_close(out, a @ b)
