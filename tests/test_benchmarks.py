@@ -29,11 +29,12 @@ def test_multiplications_by_hand(layer: nn.Module, each: int) -> None:
 
 def test_the_floor_is_all_products_of_a_layer() -> None:
     layer, x = SoftmaxAttention(DIM, num_heads=4).eval(), torch.randn(BATCH, TOKENS, DIM)
-    with Products() as products, torch.no_grad():
-        layer(x)
+    with torch.no_grad():
+        with Products() as products:
+            layer(x)
+        products.again()
     shapes = [(tuple(a.shape), tuple(b.shape), tuple(out.shape)) for _, a, b, out in products.calls]
     rows = BATCH * TOKENS
     assert shapes == [((rows, DIM), (DIM, n * DIM), (rows, n * DIM)) for n in (3, 1)]
-    products.again()
     a, b, out = products.calls[0][1:]
     torch.testing.assert_close(out, a @ b)
