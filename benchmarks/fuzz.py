@@ -129,7 +129,8 @@ def altered(rng: random.Random, value: Any) -> Any:
         inner, at = _somewhere(rng, value)
         if inner is None:
             return rng.choice(VALUES)
-        new = rng.choice(VALUES) if rng.random() < 0.7 else _near(rng, inner[at])
+        # A copy, since the next change may be within it.
+        new = copy.deepcopy(rng.choice(VALUES)) if rng.random() < 0.7 else _near(rng, inner[at])
         match rng.randrange(5):
             case 0:
                 del inner[at]
