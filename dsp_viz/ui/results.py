@@ -47,8 +47,9 @@ class Results:
         store: where the pieces of results are kept. surveyed: a survey whose pictures can be asked for, or None.
     """
 
-    #: How many results are remembered by what they are of. The store bounds what they hold.
-    REMEMBERED = 64
+    #: How many results are remembered by what they are of: several pictures of several pages. The store bounds what
+    #: they hold.
+    REMEMBERED = 512
 
     def __init__(
         self,
@@ -171,6 +172,11 @@ class Results:
         model = self.models[source.model]
         whole = source.whole and not model.preparation.fixed  # a link, or another model's choice, may ask for it
         return model.prepare(source.path, side=source.side, whole=whole, stretch=source.stretch, decoder=self.decoder)
+
+    def room(self, kept: Kept) -> int:
+        """How many results as large as this one a page may have at once, at least 1: they fill half of the store."""
+        pieces, _ = self._store.get(kept.manifest.token) or ({}, None)
+        return max(1, self._store.max_bytes // (2 * max(1, sum(map(len, pieces.values())))))
 
     def target(self, model: str, choice: str) -> int | None:
         """Index of the class that was picked; None for the most probable one, or where the model has none so named."""
