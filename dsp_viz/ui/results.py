@@ -174,9 +174,11 @@ class Results:
         return model.prepare(source.path, side=source.side, whole=whole, stretch=source.stretch, decoder=self.decoder)
 
     def room(self, kept: Kept) -> int:
-        """How many results as large as this one a page may have at once, at least 1: they fill half of the store."""
+        """How many results as large as this one a page may have at once, at least 1: their factors fill half of the
+        store."""
         pieces, _ = self._store.get(kept.manifest.token) or ({}, None)
-        return max(1, self._store.max_bytes // (2 * max(1, sum(map(len, pieces.values())))))
+        size = sum(len(pieces.get(str(i), b"")) for i in range(kept.manifest.blocks))
+        return max(1, self._store.max_bytes // max(1, 2 * size))
 
     def target(self, model: str, choice: str) -> int | None:
         """Index of the class that was picked; None for the most probable one, or where the model has none so named."""
