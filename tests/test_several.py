@@ -263,7 +263,9 @@ def test_no_more_than_are_bounded(page: Page, tmp_path: Path) -> None:
         Image.new("RGB", (40, 40), (9 * i, 90, 90)).save(tmp_path / f"{i}.png")
     take(page, sorted(tmp_path.iterdir()))
     done(page, "16 of 16 analysed · 2 could not be used")
-    expect(page.locator(".dn-faults li")).to_have_text(["16.png, 17.png: Left out: 16 pictures are shown at once."])
+    expect(page.locator(".dn-faults li")).to_have_text(
+        ["16.png, 17.png: Left out: at most 16 pictures are shown at once."]
+    )
     page.get_by_label("256 px").check()
     expect(page.locator(".dn-bounds")).to_contain_text("Up to 4 pictures at 256 px", timeout=READY)
 

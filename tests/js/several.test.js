@@ -30,7 +30,7 @@ test("what there is no room for is left out", () => {
     taken.map(({ name }) => name),
     ["1", "2"],
   );
-  assert.deepEqual(refused, [{ name: "3", fault: "Left out: 3 pictures are shown at once." }]);
+  assert.deepEqual(refused, [{ name: "3", fault: "Left out: at most 3 pictures are shown at once." }]);
   assert.equal(boundsText(BOUNDS), "Up to 3 pictures at 128 px, each of at most 5 MB.");
   assert.match(boundsText({ ...BOUNDS, most: 1 }), /^Up to one picture at/);
 });

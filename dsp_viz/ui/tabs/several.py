@@ -25,8 +25,9 @@ class SeveralView(gr.HTML):
     """Takes pictures, has them analysed one by one, see :mod:`dsp_viz.ui.several_routes`, and shows one map of each.
 
     Its value: the manifest of the page's result, see :class:`dsp_viz.ui.kept.Manifest`, from whose view it takes which
-    map is shown; ``most`` pictures, ``largest`` file in bytes, and names of the ``examples``. Its event ``choose``
-    tells that the page is to show one of them: ``source``, as the route said it.
+    map is shown; ``most`` pictures, ``largest`` file in bytes, names of the ``examples``, and about how many bytes the
+    ``arrays`` of a picture take. Its event ``choose`` tells that the page is to show one of them: ``source``, as the
+    route said it.
     """
 
     choose: Callable[..., Any]
@@ -59,5 +60,7 @@ class Several:
 
     def show(self, shown: Shown, values: Values) -> Values:
         """What pictures are analysed with from now on, and how many may be."""
-        manifest, most = shown.kept.manifest, min(MOST, self._results.room(shown.kept))
-        return {self.view: manifest.json(most=most, largest=MAX_UPLOAD, examples=list(self._results.examples))}
+        kept, examples = shown.kept, list(self._results.examples)
+        most, arrays = min(MOST, self._results.room(kept)), 2 * self._results.size(kept)  # float32 in place of float16
+        bounds = {"most": most, "largest": MAX_UPLOAD, "examples": examples, "arrays": arrays}
+        return {self.view: kept.manifest.json(**bounds)}

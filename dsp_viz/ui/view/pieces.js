@@ -16,6 +16,7 @@ import { decode } from "./layer.js";
  * @property {number} side
  * @property {boolean} whole
  * @property {boolean} [stretch]
+ * @property {string} [note] on its file, or ""
  * @property {[string, number] | null} best class and its probability
  * @property {boolean} [unsure] whether the model is not sure of it
  * @property {number | null} [verified] largest relative error with which maps rebuild what a layer put out

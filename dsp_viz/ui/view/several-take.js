@@ -113,6 +113,6 @@ function sheetFor({ state }, seen) {
   const ground = seen[0].picture?.ground;
   const bar = barShapes(scale, Math.min(width, 480), { title: "× uniform", opacity: state.opacity, ground });
   const content = [words(margin, 32, title, "start", 700), words(margin, 54, asked), ...tiles];
-  content.push(group(margin, bottom + 10, bar));
-  return sheetOf(width + 2 * margin, bottom + 60, `${title} · ${asked}`, content.join(""));
+  content.push(group(margin, bottom + 18, bar));
+  return sheetOf(width + 2 * margin, bottom + 70, `${title} · ${asked}`, content.join(""));
 }

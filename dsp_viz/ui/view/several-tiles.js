@@ -36,7 +36,8 @@ export function arrange(several, seen) {
 /** @param {Several} several @param {Entry} entry @returns {Tile} */
 function made(several, entry) {
   const button = document.createElement("button");
-  Object.assign(button, { type: "button", className: "dn-tile", title: `Open ${entry.name}` });
+  const note = entry.told?.result.note ? `. ${entry.told.result.note}` : "";
+  Object.assign(button, { type: "button", className: "dn-tile", title: `Open ${entry.name}${note}` });
   const canvas = document.createElement("canvas");
   canvas.ariaHidden = "true";
   const parts = ["dn-name", "dn-best", "dn-entropy"].map((name) => element("span", { class: name }));

@@ -18,7 +18,7 @@ import { settings, stateOf } from "./shown.js";
 /** @typedef {import("./several-strip.js").Entry} Entry */
 /** @typedef {import("./several-strip.js").Order} Order */
 /** @typedef {import("./several-work.js").How} How */
-/** @typedef {Result & { most: number, largest: number, examples: string[] }} Value */
+/** @typedef {Result & { most: number, largest: number, examples: string[], arrays: number }} Value */
 
 const SMALL = 440; // px of a picture: twice the width of a tile
 const BUSY = 12; // ms that maps may be computed for before the page gets a frame
@@ -266,6 +266,8 @@ export class Several {
     const { top, scale } = colouring(maps, state.colours);
     for (const entry of seen) drawTile(this, entry, top);
     drawPlace(this, result);
+    const size = `with arrays, about ${megabytes(result.arrays * maps.length)}`;
+    find(root, ".dn-arrays", HTMLElement).textContent = size;
     const text = `${maps[0].which} · ${askedText(state, maps[0].block.prefix)}`;
     const which = find(root, ".dn-which", HTMLElement);
     if (which.textContent !== text) which.textContent = text;
@@ -287,6 +289,9 @@ export class Several {
     tab.focus(); // what was clicked is hidden now
   }
 }
+
+/** @param {number} bytes */
+const megabytes = (bytes) => `${Number((bytes / 1e6).toPrecision(2))} MB`;
 
 /** @param {How} how */
 const howText = ({ model, side, whole }) => `${model} at ${side} px${whole ? ", the whole picture" : ""}`;
