@@ -82,8 +82,8 @@ def test_each_picture_has_the_same_map_and_what_cannot_be_used_is_named(
     assert names(page) == GOOD  # in the order of numbers
     faults = page.locator(".dn-faults li").all_inner_texts()
     assert faults[0].startswith("half.jpg: The picture is damaged")
-    assert faults[1] == "notes.txt: No picture."
-    assert faults[2].startswith("text.jpg: The file is not a picture that can be read.")
+    assert faults[1].startswith("text.jpg: The file is not a picture that can be read.")
+    assert faults[2] == "notes.txt: No picture."
     results = [dsp_viz.analyse(model, files[0].parent / name) for name in GOOD]
     for tile, result in zip(page.locator(".dn-tile").all(), results, strict=True):
         (best, p), *_ = result.top(1)

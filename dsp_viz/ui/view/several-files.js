@@ -73,7 +73,8 @@ export function sorted(files, room, { most, largest }) {
 }
 
 /** What is said of pictures that are too many. @param {number} most */
-export const beyond = (most) => `Left out: ${most === 1 ? "one picture is" : `${most} pictures are`} shown at once.`;
+export const beyond = (most) =>
+  `Left out: at most ${most === 1 ? "one picture is" : `${most} pictures are`} shown at once.`;
 
 /** What is said before. @param {{ most: number, largest: number, side: number }} bounds */
 export const boundsText = ({ most, largest, side }) =>
