@@ -37,6 +37,7 @@ def take(page: Page, files: list[Path]) -> None:
 def done(page: Page, told: str) -> None:
     """What is said of all pictures together, and they are drawn."""
     expect(page.locator(".dn-told")).to_have_text(told, timeout=READY)
+    expect(page.locator(".dn-tile")).to_have_count(int(told.split()[0]), timeout=READY)
     drawn(page)
 
 

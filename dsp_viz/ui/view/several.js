@@ -4,7 +4,7 @@
 import { latest } from "./cache.js";
 import { drawBar } from "./canvas.js";
 import { find, redrawing } from "./elements.js";
-import { described, onChange } from "./events.js";
+import { described, onChange, openMaps } from "./events.js";
 import { loadBlock, loadSmall, tellFault } from "./pieces.js";
 import { element } from "./roster.js";
 import { beyond, boundsText, faultLines, sorted } from "./several-files.js";
@@ -73,13 +73,17 @@ export class Several {
 
   /** Whether the strip is of another model, size or cutting than is chosen now. */
   isOld() {
-    return this.how !== null && JSON.stringify(this.how) !== JSON.stringify(this.asked());
+    return this.used() > 0 && this.how !== null && JSON.stringify(this.how) !== JSON.stringify(this.asked());
+  }
+
+  /** How many pictures there are, less those that could not be used. */
+  used() {
+    return this.entries.filter(({ state }) => state !== "failed").length;
   }
 
   /** How many pictures more there is room for. */
   room() {
-    const used = this.entries.filter(({ state }) => state !== "failed").length;
-    return Math.max(0, (this.result?.most ?? 0) - used);
+    return Math.max(0, (this.result?.most ?? 0) - this.used());
   }
 
   /** @param {import("./several-files.js").Named[]} files */
@@ -102,6 +106,7 @@ export class Several {
   /** @param {Entry[]} entries */
   add(entries) {
     this.note.textContent = "";
+    if (!this.used()) this.how = null;
     this.entries.push(...entries);
     if (this.isOld()) this.again();
     else this.run();
@@ -113,7 +118,7 @@ export class Several {
     this.running?.abort();
     this.how = null;
     this.entries
-      .filter(({ state, upload, example }) => state !== "failed" || upload || example)
+      .filter(({ file, example }) => file || example) // others were never taken
       .forEach((entry, i) => {
         const left = i >= most;
         const fault = left ? beyond(most) : "";
@@ -138,9 +143,9 @@ export class Several {
   /** Analyses what waits. Whoever stops it stops this run only: another may have begun since. */
   async run() {
     if (this.running && !this.running.signal.aborted) return;
-    const running = (this.running = new AbortController());
     this.how ??= this.asked();
     if (!this.how) return;
+    const running = (this.running = new AbortController());
     const doing = (/** @type {Entry} */ entry, /** @type {string} */ what) => {
       if (running !== this.running) return;
       this.doing = `${what} ${entry.name}`;
@@ -175,7 +180,9 @@ export class Several {
     find(root, ".dn-work", HTMLElement).hidden = !entries.length;
     const bar = find(root, "progress", HTMLProgressElement);
     Object.assign(bar, { max: Math.max(1, done + waiting), value: done, hidden: !busy && !waiting });
-    find(root, ".dn-told", HTMLElement).textContent = progressText(entries, busy ? this.doing : "");
+    const told = find(root, ".dn-told", HTMLElement);
+    told.ariaLive = busy ? "off" : "polite"; // who hears the page is told the end, not every step
+    told.textContent = progressText(entries, busy ? this.doing : "");
     find(root, '[data-do="stop"]', HTMLElement).hidden = !busy;
     find(root, '[data-do="go"]', HTMLElement).hidden = busy || !waiting || this.isOld();
     const faults = find(root, ".dn-faults", HTMLElement);
@@ -284,9 +291,7 @@ export class Several {
   /** The page shows a picture, in the view of the maps. @param {import("./several-strip.js").Told} told */
   open({ source }) {
     this.trigger("choose", { source });
-    const tab = find(document, '[role="tab"]', HTMLElement); // the first
-    tab.click();
-    tab.focus(); // what was clicked is hidden now
+    openMaps({}); // which looks at that map already
   }
 }
 
