@@ -231,6 +231,7 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
         "Mixing weights",
         "Training",
         "Compare",
+        "Several pictures",
         "What if",
         "Relevance",
     ):

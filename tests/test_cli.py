@@ -1,5 +1,6 @@
 """The command line, as people run it: real processes, real files, and sentences where something is wrong."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -125,6 +126,43 @@ def test_existing_files_are_kept_without_force(
     after = {path: path.read_bytes() for path in out.iterdir()}
     assert {path.name for path in before if after[path] != before[path]} >= {"last.png", "last.svg"}
     assert after[out / "view.2.png"] == before[out / "view.2.png"]
+
+
+def test_a_folder_becomes_a_folder_of_results_and_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: dsp_viz.Subject
+) -> None:
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for source, name in ((EXAMPLES[0], "a, b.jpg"), (EXAMPLES[1], "more/a, b.jpg"), (BROKEN, "half.jpg")):
+        shutil.copy(source, folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    arguments = ["analyse", str(folder), "--side", "64", "--figures", "png", "--out", str(folder / "out")]
+    assert main(arguments) == 1
+    assert f"{folder / 'half.jpg'}: The picture is damaged" in capsys.readouterr().err
+    written = {"pictures.csv"} | {f"{stem}{ending}" for stem in ("a, b", "a, b-2") for ending in ENDINGS[:3]}
+    assert {path.name for path in (folder / "out").iterdir()} == written
+    with open(folder / "out" / "pictures.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [str(folder / name) for name in ("a, b.jpg", "more/a, b.jpg")]
+    for row in rows:
+        result = dsp_viz.analyse(model, row["name"], side=64)
+        assert [row[f"class {i + 1}"] for i in range(5)] == [name for name, _ in result.top()]
+        found = [float(row[f"probability {i + 1}"]) for i in range(5)]
+        assert found == pytest.approx([p for _, p in result.top()], abs=1e-6)
+        assert (row["unsure"], row["model"], row["weights"], row["side"]) == ("false", "dsp_tiny", model.digest, "64")
+    # Its own figures are no pictures of the folder; and nothing is overwritten unasked, not even the table alone.
+    assert main([*arguments, "--force"]) == 1
+    assert {path.name for path in (folder / "out").iterdir()} == written
+    for path in (folder / "out").iterdir():
+        if path.name != "pictures.csv":
+            path.unlink()
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "pictures.csv exists already: give --force" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit):
+        main(["analyse", str(tmp_path / "empty"), "--out", str(tmp_path / "out")])
+    assert "holds no picture" in capsys.readouterr().err
 
 
 def test_a_picture_whose_files_cannot_be_written_is_reported(

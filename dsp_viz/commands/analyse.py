@@ -1,6 +1,8 @@
 """``python -m dsp_viz analyse PICTURES… --out DIR``: numbers and figures of pictures."""
 
 import argparse
+import csv
+import io
 import json
 import re
 import sys
@@ -12,9 +14,10 @@ from tqdm import tqdm
 
 from .. import export
 from ..analysis import Analysis, analyse
-from ..files import CheckpointError
+from ..files import CheckpointError, write_atomically
 from ..interventions import Intervention, InterventionError, applied, from_json
 from ..maps import Query
+from ..shards import pictures
 from ..trace import shown, trace
 from .options import add_common, chosen
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 #: Formats of figures.
 FIGURES = ("png", "svg", "pdf")
 
+#: The table of all pictures, and how many of its best classes each has there.
+TABLE, BEST = "pictures.csv", 5
+
 
 def add(commands: Any) -> None:
     """Enter the command."""
@@ -31,10 +37,17 @@ def add(commands: Any) -> None:
         "analyse",
         help="write numbers and figures of pictures",
         description="For each picture write DIR/STEM.json (settings, coefficients, mixing weights), STEM.npz (all "
-        "arrays) and figures, STEM.png and STEM.svg by default (the maps of one block for one query).",
+        "arrays) and figures, STEM.png and STEM.svg by default (the maps of one block for one query). Of a folder "
+        f"it writes DIR/{TABLE} too, a row for each picture: its best classes, the model and its weights.",
     )
     command.set_defaults(run=run, parser=command)
-    command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="picture file")
+    command.add_argument(
+        "pictures",
+        nargs="+",
+        type=Path,
+        metavar="PICTURE",
+        help="picture file, or a folder: all pictures in it, and in the folders within",
+    )
     command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to, made if missing")
     command.add_argument("--block", type=_block, metavar="N", help="block in the figure, from 1 (default: the third)")
     command.add_argument(
@@ -79,9 +92,11 @@ def run(args: argparse.Namespace) -> int:
                 found = trace(model, x)
             _block_of(model.name, args.block, len(found.blocks))
             _query_of(args.query, found.grid.size)
-        targets = _targets(args.pictures, args.out)
+        files = _files(args.pictures, args.out)
+        table = args.out / TABLE if files != args.pictures else None
+        targets = _targets(files, args.out)
         if not args.force:
-            _refuse_existing(targets, args.figures)
+            _refuse_existing(targets, args.figures, table)
         args.out.mkdir(parents=True, exist_ok=True)
     except (CheckpointError, ValueError) as error:
         args.parser.error(str(error))
@@ -89,7 +104,8 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error(f"--out {args.out} is no folder that can be made ({error.strerror}): give another")
 
     status = 0
-    pairs = list(zip(args.pictures, targets, strict=True))
+    rows: list[list[object]] = []
+    pairs = list(zip(files, targets, strict=True))
     for picture, target in tqdm(pairs, desc="analysing", unit="picture", disable=None):
         try:
             result = analyse(model, picture, side=side, whole=args.whole, interventions=interventions)
@@ -97,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
             query = _query_of(args.query, result.grid)
             figure = export.maps_figure(result, block=block, query=query)
             _write(result, target, picture=picture, figure=figure, formats=args.figures, dpi=args.dpi)
+            rows.append(_row(picture, result, side))
         except ValueError as error:  # of the picture, the interventions or the query
             fault = str(error)
         except OSError as error:
@@ -106,6 +123,12 @@ def run(args: argparse.Namespace) -> int:
         status = 1
         # Through tqdm, so that the sentence does not end up within its bar.
         tqdm.write(f"{picture}: {fault}", file=sys.stderr)
+    if table is not None:
+        try:
+            write_atomically(table, _table(rows))
+        except CheckpointError as error:
+            print(error, file=sys.stderr)
+            status = 1
     return status
 
 
@@ -173,6 +196,34 @@ def _interventions(text: str) -> tuple[Intervention, ...]:
     return from_json(content)
 
 
+def _files(named: list[Path], out: Path) -> list[Path]:
+    """The pictures, and in place of a folder those in it; not what was written there before, into ``out``.
+
+    Raises:
+        ValueError: a folder holds none.
+    """
+    files: list[Path] = []
+    for path in named:
+        found = [path / name for name in pictures(path)] if path.is_dir() else [path]
+        files += [file for file in found if file == path or not file.resolve().is_relative_to(out.resolve())]
+    return files
+
+
+def _row(picture: Path, result: Analysis, side: int) -> list[object]:
+    """Of the table, as :func:`_table` names its columns."""
+    best: list[object] = [value for pair in result.top(BEST) for value in pair]
+    best += [""] * (2 * BEST - len(best))
+    return [picture, *best, "true" if result.unsure else "false", result.model, result.digest, side]
+
+
+def _table(rows: list[list[object]]) -> bytes:
+    """CSV; its columns are those of the table that the tab Several pictures saves, less the map."""
+    file = io.StringIO()
+    best = [name for i in range(1, BEST + 1) for name in (f"class {i}", f"probability {i}")]
+    csv.writer(file).writerows([["name", *best, "unsure", "model", "weights", "side"], *rows])
+    return file.getvalue().encode("utf-8", "backslashreplace")  # a file's name need not be UTF-8
+
+
 def _targets(pictures: list[Path], out: Path) -> list[Path]:
     """Where each picture's files go, without their ending: equal stems are numbered, also where only case differs."""
     taken: set[str] = set()
@@ -191,9 +242,10 @@ def _file(target: Path, ending: str) -> Path:
     return target.with_name(target.name + ending)  # not with_suffix: "view.2" keeps its ".2"
 
 
-def _refuse_existing(targets: list[Path], figures: tuple[str, ...]) -> None:
+def _refuse_existing(targets: list[Path], figures: tuple[str, ...], table: Path | None) -> None:
     endings = (".json", ".npz", *(f".{kind}" for kind in figures))
     existing = [path for target in targets for ending in endings if (path := _file(target, ending)).exists()]
+    existing += [table] if table is not None and table.exists() else []
     if existing:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise ValueError(f"{existing[0]}{more} exists already: give --force to overwrite, or another --out")

@@ -52,6 +52,7 @@ ROUTES = {
         "/gradio_api/mcp/",
     ),
     "POST": (
+        "/several",
         "/gradio_api/queue/join",
         "/gradio_api/call/",
         "/gradio_api/upload",

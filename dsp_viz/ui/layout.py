@@ -16,7 +16,7 @@ from ..images import ImageError
 from ..interventions import InterventionError, from_json, to_json
 from ..store import Store
 from ..subject import Subject
-from . import api, atlas_routes, views
+from . import api, atlas_routes, several_routes, views
 from .blocks import Blocks
 from .kept import Kept, Source
 from .links import Links
@@ -31,6 +31,7 @@ from .tabs.history import History
 from .tabs.overview import Overview
 from .tabs.parts import Coefficients, Filters, Weights
 from .tabs.relevance import Relevance
+from .tabs.several import Several
 from .tabs.whatif import WhatIf
 
 if TYPE_CHECKING:  # it needs pyarrow, which few have
@@ -81,7 +82,9 @@ def build(
         title="DSP-Attention explorer", analytics_enabled=False, delete_cache=(900, 3600), fill_width=True
     ) as demo:
         Screen(results, examples, demo)
-    demo.more_routes = atlas_routes.routes(surveyed, results.decoder) if surveyed else []
+    demo.more_routes = [several_routes.route(results)]
+    if surveyed:
+        demo.more_routes += atlas_routes.routes(surveyed, results.decoder)
     demo.example_folders = sorted({path.parent.resolve() for path in examples})
     return demo
 
@@ -116,7 +119,8 @@ class Screen:
                 self.overview = added(Overview)
                 for part in (Filters, Coefficients, Weights):
                     added(part)
-                self.history, self.comparison, self.whatif = added(History), added(Comparison), added(WhatIf)
+                self.history, self.comparison = added(History), added(Comparison)
+                self.several, self.whatif = added(Several), added(WhatIf)
                 self.relevance = added(Relevance)
                 added(Atlas)
         self.fitting = gr.HTML(self._hiding(next(iter(results.models.values()))), elem_id="fitting")
@@ -158,6 +162,7 @@ class Screen:
             rail.picture.input(self.run, {*inputs, rail.picture}, outputs, **latest),
             rail.gallery.select(self.offer, inputs, outputs, **latest | {"trigger_mode": "multiple"}),
             gr.on(choices, self.change, inputs, outputs, **latest),
+            self.several.view.choose(self.choose, inputs, outputs, **latest | {"trigger_mode": "multiple"}),
         ):
             asking.then(self.settle, inputs, outputs, **redraw)
         rail.target.input(self.explain, inputs, [rail.predicted], **redraw)
@@ -193,6 +198,15 @@ class Screen:
         source = self.rail.chosen(values | {self.rail.stretch: False}, path)
         with self._turn(values, request) as page:
             return {self.rail.picture: path} | self._shown(source, values, page)
+
+    def choose(self, values: Values, event: gr.EventData, request: gr.Request) -> Values:
+        """A click on one of several pictures: the page shows it, as it was analysed there."""
+        with self._turn(values, request) as page:
+            source = self._results.asked(str(event._data.get("source", "")))
+            if source is None:
+                return gr.skip()
+            told = {self.rail.picture: self.rail.field(source), **self.rail.controls(source)}
+            return told | self._shown(source, values, page)
 
     def change(self, values: Values, request: gr.Request) -> Values:
         """Another model or size for the picture that is on the screen, whatever the upload field holds now; or the same

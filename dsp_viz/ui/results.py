@@ -47,8 +47,9 @@ class Results:
         store: where the pieces of results are kept. surveyed: a survey whose pictures can be asked for, or None.
     """
 
-    #: How many results are remembered by what they are of. The store bounds what they hold.
-    REMEMBERED = 64
+    #: How many results are remembered by what they are of: several pictures of several pages. The store bounds what
+    #: they hold.
+    REMEMBERED = 512
 
     def __init__(
         self,
@@ -171,6 +172,15 @@ class Results:
         model = self.models[source.model]
         whole = source.whole and not model.preparation.fixed  # a link, or another model's choice, may ask for it
         return model.prepare(source.path, side=source.side, whole=whole, stretch=source.stretch, decoder=self.decoder)
+
+    def size(self, kept: Kept) -> int:
+        """Bytes of the factors of a result; 0 where they are no longer kept."""
+        pieces, _ = self._store.get(kept.manifest.token) or ({}, None)
+        return sum(len(pieces.get(str(i), b"")) for i in range(kept.manifest.blocks))
+
+    def room(self, kept: Kept) -> int:
+        """How many results as large as this one a page may have at once, at least 1: they fill half of the store."""
+        return max(1, self._store.max_bytes // max(1, 2 * self.size(kept)))
 
     def target(self, model: str, choice: str) -> int | None:
         """Index of the class that was picked; None for the most probable one, or where the model has none so named."""

@@ -49,6 +49,8 @@ COMPARE_MARKUP = _text("view/compare.html")
 COMPARE_JAVASCRIPT = mounting("compare.js", tells=("lost",))
 OVERVIEW_MARKUP = _text("view/overview.html")
 OVERVIEW_JAVASCRIPT = mounting("overview.js", tells=("lost",))
+SEVERAL_MARKUP = _text("view/several.html")
+SEVERAL_JAVASCRIPT = mounting("several.js", tells=("choose",))
 ATLAS_MARKUP = _text("view/atlas.html")
 ATLAS_JAVASCRIPT = mounting("atlas.js")
 REGION_MARKUP = _text("view/region.html")
@@ -65,4 +67,4 @@ HEAD = f"<script>{_text('view/answers.js')}</script>"
 
 def css() -> str:
     """The app's style sheets."""
-    return _text("style.css", *(f"view/{name}.css" for name in ("view", "overview", "relevance", "atlas")))
+    return _text("style.css", *(f"view/{name}.css" for name in ("view", "overview", "several", "relevance", "atlas")))

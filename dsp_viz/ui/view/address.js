@@ -65,6 +65,7 @@ const tabs = oneOf(
   "weights",
   "history",
   "compare",
+  "several",
   "whatif",
   "relevance",
   "atlas",

@@ -9,7 +9,7 @@ import { boxOf, tokenAt, tokenBox, windowBox, zoomedBox } from "./places.js";
 /** @typedef {import("./maths.js").Place} Place */
 /** @typedef {import("./layer.js").Size} Size */
 /** @typedef {import("./places.js").Box} Box */
-/** @typedef {import("./pieces.js").Picture} Picture */
+/** @typedef {import("./pieces.js").Muted} Muted */
 
 /** @param {HTMLCanvasElement} canvas */
 function contextOf(canvas) {
@@ -115,7 +115,7 @@ export function drawBar(canvas, scale, width, { title = "", opacity = 1, ground,
 /**
  * A map over its picture.
  *
- * @param {HTMLCanvasElement} canvas @param {Picture | null} picture @param {Cell} map @param {number} top
+ * @param {HTMLCanvasElement} canvas @param {Muted | null} picture @param {Cell} map @param {number} top
  * @param {{ width: number, height: number, frames: Frame[], opacity: number, smooth: boolean }} look
  */
 export function drawOverlay(canvas, picture, map, top, { width, height, frames, opacity, smooth }) {

@@ -122,16 +122,22 @@ export const prefixText = (rows, which) =>
     .join(", ");
 
 /**
- * The entropy of a row for people, over all keys that the query sees; one with negative values has none.
+ * The entropy of a row, over all keys that the query sees; one with negative values has none: NaN.
  *
- * @param {Rows} rows @param {Which} which @param {number} places
+ * @param {Rows} rows @param {Which} which
  */
-export function entropyText(rows, which, places) {
+export function entropyOf(rows, which) {
   const { block, maps, window } = rows;
-  if (block.finish === "product") return "–";
+  if (block.finish === "product") return NaN;
   const placed = inWindow(maps[which.scale][which.head][which.stream], block.grid.W, window);
   const without = prefixOf(rows, which);
-  return entropy(without.length ? [...placed, ...without] : placed).toFixed(places);
+  return entropy(without.length ? [...placed, ...without] : placed);
+}
+
+/** The same for people. @param {Rows} rows @param {Which} which @param {number} places */
+export function entropyText(rows, which, places) {
+  const found = entropyOf(rows, which);
+  return Number.isNaN(found) ? "–" : found.toFixed(places);
 }
 
 /** @param {number} share */

@@ -14,11 +14,12 @@ import { levelsOf, stageNames, stagesOf } from "./stages.js";
 /** @typedef {import("./maths.js").Place} Place */
 /** @typedef {import("./compare.js").Chosen} Chosen */
 /** @typedef {"stage" | "block" | "head" | "scale" | "stream"} Key */
+/** @typedef {Chosen & Pick<Side, "result" | "block">} Sided */
 
 /** @param {HTMLSelectElement} select */
-const keyOf = ({ dataset }) => /** @type {Key} */ (dataset.key);
+export const keyOf = ({ dataset }) => /** @type {Key} */ (dataset.key);
 
-/** The choices of a side, as its result has them. @param {HTMLSelectElement} select @param {[Side, Side]} sides */
+/** The choices of a side, as its result has them. @param {HTMLSelectElement} select @param {Sided[]} sides */
 export function fill(select, sides) {
   const side = sides[Number(select.dataset.side)];
   const { block, result } = side;
@@ -43,10 +44,10 @@ export function fill(select, sides) {
 /**
  * What a choice changes.
  *
- * @param {Side} side on which it was made @param {Key} key @param {number} value
+ * @param {Pick<Sided, "result" | "index">} side on which it was made @param {Key} key @param {number} value
  * @returns {Partial<Chosen>}
  */
-function changed({ result, index }, key, value) {
+export function changed({ result, index }, key, value) {
   const stages = stagesOf(result.layers);
   if (key === "stage") return { index: stages[value].layers[0] };
   return key === "block" ? { index: stages[levelsOf(stages, index).stage].layers[value] } : { [key]: value };

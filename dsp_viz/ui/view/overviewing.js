@@ -15,25 +15,15 @@ import { blockText } from "./stages.js";
 /** @typedef {import("./overview.js").Overview} Overview */
 /** @typedef {import("./pieces.js").Result} Result */
 /** @typedef {{ cell: HTMLElement, index: number, head: number }} Under */
+/** @typedef {Pick<Overview, "root" | "canvas" | "result" | "state">} Asking `canvas`: the picture's place */
 
 const HINT = "Each square is one head. Point at one for its numbers; a click opens it.";
 
 /** @param {Overview} overview */
 export function connect(overview) {
   const { root } = overview;
-  connectPicture(overview);
+  connectQuery(overview);
   connectCells(overview);
-  for (const [name, control] of settersOf(root)) {
-    /** @type {Record<string, (value: any, result: Result) => import("./events.js").Wanted>} */
-    const queries = {
-      all: (checked, result) => ({ query: checked ? "all" : overview.state.asks || queryOf(result, overview.state) }),
-      asks: (value, result) => ({ query: value || queryOf(result, overview.state) }),
-    };
-    control.addEventListener("input", () => {
-      const value = valueOf(control);
-      if (overview.result) askToLook(queries[name]?.(value, overview.result) ?? { [name]: value });
-    });
-  }
   const scales = find(root, "[data-scales]", HTMLSelectElement);
   scales.addEventListener("input", () => {
     overview.choice = Number(scales.value);
@@ -45,17 +35,37 @@ export function connect(overview) {
   closing(find(root, ".dv-menu", HTMLDetailsElement));
 }
 
-/** The patch that asks, in all layers. @param {Overview} overview */
-function connectPicture(overview) {
-  const { canvas } = overview;
+/**
+ * What is asked, and how it is shown: asked of the view of the maps, which all others follow.
+ *
+ * @param {Asking} asking
+ */
+export function connectQuery(asking) {
+  connectPicture(asking);
+  for (const [name, control] of settersOf(asking.root)) {
+    /** @type {Record<string, (value: any, result: Result) => import("./events.js").Wanted>} */
+    const queries = {
+      all: (checked, result) => ({ query: checked ? "all" : asking.state.asks || queryOf(result, asking.state) }),
+      asks: (value, result) => ({ query: value || queryOf(result, asking.state) }),
+    };
+    control.addEventListener("input", () => {
+      const value = valueOf(control);
+      if (asking.result) askToLook(queries[name]?.(value, asking.result) ?? { [name]: value });
+    });
+  }
+}
+
+/** The patch that asks, in all layers. @param {Asking} asking */
+function connectPicture(asking) {
+  const { canvas } = asking;
   onDrag(canvas, (event) => {
-    const { result, state } = overview;
+    const { result, state } = asking;
     if (!result) return;
     const query = tokenAt(pageGrid(result), inPicture(shareUnder(event, canvas)));
     if (state.all || state.asks || query.join() !== queryOf(result, state).join()) askToLook({ query });
   });
   canvas.addEventListener("keydown", (event) => {
-    const { result, state } = overview;
+    const { result, state } = asking;
     if (!result || !Object.hasOwn(MOVES, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
     const [row, column] = queryOf(result, state);
     const [down, right] = MOVES[event.key];

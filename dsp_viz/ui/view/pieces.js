@@ -16,6 +16,7 @@ import { decode } from "./layer.js";
  * @property {number} side
  * @property {boolean} whole
  * @property {boolean} [stretch]
+ * @property {string} [note] on its file, or ""
  * @property {[string, number] | null} best class and its probability
  * @property {boolean} [unsure] whether the model is not sure of it
  * @property {number | null} [verified] largest relative error with which maps rebuild what a layer put out
@@ -30,7 +31,8 @@ import { decode } from "./layer.js";
 /**
  * A picture, and the same muted, to lie under a map.
  *
- * @typedef {{ image: HTMLImageElement, muted: HTMLCanvasElement, ground?: string }} Picture `ground`: its mean colour
+ * @typedef {{ muted: HTMLCanvasElement, ground?: string }} Muted `ground`: its mean colour
+ * @typedef {Muted & { image: HTMLImageElement }} Picture
  */
 
 /** How exactly the maps rebuild what the layers put out, where that is known. @param {Result} result */
@@ -104,17 +106,32 @@ export async function loadPicture(result, seen = false) {
 }
 
 /**
+ * The picture muted and small, for where there are many.
+ *
+ * @param {Result} result @param {number} longest side in pixels
+ */
+export async function loadSmall(result, longest) {
+  const image = new Image();
+  image.src = pieceAddress(result, "sharp");
+  await image.decode().catch(() => {});
+  return mute(image, longest);
+}
+
+/**
  * The picture fades to gray, so that a map's colour is never mistaken for the picture's, and to white, so that a faint
  * one is seen on it: colours of maps are about as dark as a usual picture.
  *
- * @param {HTMLImageElement} image
+ * @param {HTMLImageElement} image @param {number} [longest] side in pixels
  */
-function mute(image) {
+function mute(image, longest = Infinity) {
   const muted = document.createElement("canvas");
-  Object.assign(muted, { width: image.naturalWidth, height: image.naturalHeight });
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const scale = Math.min(1, longest / Math.max(width, height));
+  Object.assign(muted, { width: Math.round(scale * width), height: Math.round(scale * height) });
   const context = muted.getContext("2d");
   if (!muted.width || !context) return { muted };
-  context.drawImage(image, 0, 0);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, muted.width, muted.height);
   const pixels = context.getImageData(0, 0, muted.width, muted.height);
   const { data } = pixels;
   const sums = [0, 0, 0];

@@ -10,7 +10,7 @@ import { boxOf, tokenBox, windowBox } from "./places.js";
 /** @typedef {import("./colours.js").Cell} Cell */
 /** @typedef {import("./colours.js").ColourScale} ColourScale */
 /** @typedef {import("./canvas.js").Frame} Frame */
-/** @typedef {import("./pieces.js").Picture} Picture */
+/** @typedef {import("./pieces.js").Muted} Muted */
 /** @typedef {import("./pieces.js").Result} Result */
 /** @typedef {{ width: number, height: number, blob: Blob }} Sheet */
 
@@ -59,7 +59,7 @@ export function mapShapes(map, top, width, height, { smooth = false, titles = fa
 /**
  * A map over its picture (or on white), with the token that asks framed.
  *
- * @param {Picture | null} picture @param {Cell} map @param {number} top
+ * @param {Muted | null} picture @param {Cell} map @param {number} top
  * @param {{ width: number, height: number, frames: Frame[], opacity: number, smooth: boolean }} look
  */
 export function overlayShapes(picture, map, top, { width, height, frames, opacity, smooth }) {
@@ -127,8 +127,13 @@ export function sheetOf(width, height, title, content) {
  *
  * @param {Sheet} sheet @param {string} extension @param {string} name @param {number} scale
  */
-export async function saveSheet({ width, height, blob }, extension, name, scale) {
-  if (extension === "svg") return saveBlob(blob, `${name}.svg`);
+export async function saveSheet(sheet, extension, name, scale) {
+  const blob = extension === "svg" ? sheet.blob : await pngOf(sheet, scale);
+  if (blob) saveBlob(blob, `${name}.${extension}`);
+}
+
+/** @param {Sheet} sheet @param {number} scale @returns {Promise<Blob | null>} null: it is larger than can be drawn */
+export async function pngOf({ width, height, blob }, scale) {
   const image = new Image();
   image.src = URL.createObjectURL(blob);
   await image.decode();
@@ -136,7 +141,7 @@ export async function saveSheet({ width, height, blob }, extension, name, scale)
   Object.assign(canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
   canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
   URL.revokeObjectURL(image.src);
-  canvas.toBlob((png) => png && saveBlob(png, `${name}.png`), "image/png");
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
 /** What a picture's result is of, in one line. @param {Result} result */
