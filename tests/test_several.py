@@ -280,6 +280,16 @@ def test_no_more_than_are_bounded(page: Page, tmp_path: Path) -> None:
     expect(page.locator(".dn-bounds")).to_contain_text("Up to 4 pictures at 256 px", timeout=READY)
 
 
+def test_a_folder_of_too_many_files_is_not_looked_through_in_silence(page: Page, tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for i in range(2001):
+        (many / f"{i}.txt").touch()
+    opened(page)
+    page.locator('.dn [data-in="folder"]').set_input_files(many)
+    expect(page.locator(".dn .dv-note")).to_have_text("Only 2,000 files were looked at. Choose a smaller folder.")
+
+
 def test_all_is_taken_away(page: Page, files: list[Path], model: dsp_viz.Subject) -> None:
     opened(page)
     take(page, files)

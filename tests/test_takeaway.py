@@ -157,6 +157,8 @@ def test_the_report_works_without_a_server(page: Page, tmp_path: Path) -> None:
     alone.get_by_text("Save", exact=True).click()
     expect(alone.get_by_role("button", name="Report")).to_have_count(0)
     assert {urlsplit(url).scheme for url in requests} <= {"file", "data", "blob"}
+    # What is computed anew is pale until then.
+    expect(alone.locator(".dv-summary")).to_have_attribute("aria-busy", "false", timeout=READY)
     assert Axe().run(alone).response["violations"] == []
 
 

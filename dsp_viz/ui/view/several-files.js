@@ -4,7 +4,7 @@
 /** @typedef {{ name: string, fault: string }} Refused */
 
 /** Files that are looked at; a folder may hold the whole disk. */
-const LOOKED_AT = 2000;
+export const LOOKED_AT = 2000;
 
 /**
  * The files of a drop, those in folders too.

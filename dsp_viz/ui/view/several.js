@@ -7,7 +7,7 @@ import { find, redrawing } from "./elements.js";
 import { described, onChange, openMaps } from "./events.js";
 import { loadBlock, loadSmall, tellFault } from "./pieces.js";
 import { element } from "./roster.js";
-import { beyond, boundsText, faultLines, sorted } from "./several-files.js";
+import { beyond, boundsText, faultLines, LOOKED_AT, sorted } from "./several-files.js";
 import { askedText, colouring, entryOf, indexOf, keyOf, mapOf, ordered, progressText } from "./several-strip.js";
 import { arrange, drawPlace, drawTile, offer } from "./several-tiles.js";
 import { Halt, work } from "./several-work.js";
@@ -95,6 +95,8 @@ export class Several {
       ...refused.map(({ name, fault }) => entryOf(name, { state: "failed", fault })),
     ]);
     if (!taken.length && !refused.length) this.note.textContent = "There are no pictures in it.";
+    if (files.length >= LOOKED_AT)
+      this.note.textContent = `Only ${LOOKED_AT.toLocaleString("en")} files were looked at. Choose a smaller folder.`;
   }
 
   takeExamples() {
