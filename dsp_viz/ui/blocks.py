@@ -6,10 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import BlocksConfig
 from gradio.exceptions import InvalidPathError
 from starlette.routing import Route
 
 _log = logging.getLogger("dsp_viz")
+
+
+class _Described(BlocksConfig):
+    """Of an app's components. Gradio (6.31) copies it for each session, and describes every component anew for a copy:
+    40 % of all computing under load. Only what makes its deep links reads that, and these are closed here."""
+
+    def __copy__(self) -> BlocksConfig:
+        new: Any = super().__copy__()
+        new.config_for_block = lambda *_: {}
+        return new
 
 
 class Blocks(gr.Blocks):
@@ -24,6 +35,10 @@ class Blocks(gr.Blocks):
 
     example_folders: list[Path]
     more_routes: list[Route]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.default_config = _Described(self)
 
     async def process_api(self, block_fn: Any, inputs: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         try:
