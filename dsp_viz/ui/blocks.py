@@ -2,11 +2,12 @@
 
 import logging
 import traceback
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import BlocksConfig
+from gradio.blocks import Block, BlocksConfig
 from gradio.exceptions import InvalidPathError
 from starlette.routing import Route
 
@@ -54,6 +55,26 @@ class Blocks(gr.Blocks):
             _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
             kind = f"The request failed ({type(error).__name__}): the app's log says where."
             raise gr.Error(kind, print_exception=False) from None
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """Gradio's, of those components that change: it would build each of the others anew, in a thread each."""
+        if _is_skip(predictions):
+            predictions = {}
+        if not (isinstance(predictions, dict) and all(isinstance(key, Block) for key in predictions)):
+            return await super().postprocess_data(block_fn, predictions, state)
+        changed = {component: value for component, value in predictions.items() if not _is_skip(value)}
+        if changed.keys() - set(block_fn.outputs):
+            return await super().postprocess_data(block_fn, predictions, state)  # which says what is wrong
+        shorter = copy(block_fn)
+        shorter.outputs = [component for component in block_fn.outputs if component in changed]
+        values = [changed[component] for component in shorter.outputs]
+        told = await super().postprocess_data(shorter, values[0] if len(values) == 1 else values, state)
+        found = dict(zip(shorter.outputs, told, strict=True))
+        return [found[component] if component in found else gr.skip() for component in block_fn.outputs]
+
+
+def _is_skip(value: Any) -> bool:
+    return isinstance(value, dict) and value == gr.skip()
 
 
 def _names_an_address(inputs: Any) -> bool:

@@ -26,6 +26,7 @@ from starlette.routing import Route
 from ..store import Store
 from . import modules, takeaway
 from .blocks import Blocks
+from .front import Front
 from .guard import MAX_UPLOAD, Guard
 from .kept import Kept
 from .tabs.stepping import STEPS
@@ -74,7 +75,7 @@ def mount(
         path=path,
         root_path=root_path,
         app_kwargs={
-            "middleware": [Middleware(Guard)],
+            "middleware": [Middleware(Guard), Middleware(Front)],
             "routes": [Route("/results/{token}/{piece}", _piece(store)), modules.ROUTE, *demo.more_routes],
             "lifespan": _swept,
         },
