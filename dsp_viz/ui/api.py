@@ -9,6 +9,7 @@ import gradio as gr
 from ..images import ImageError
 from ..interventions import KINDS, InterventionError, from_json
 from . import views
+from .answers import Answers
 from .kept import Source
 from .picture import Picture
 from .results import ModelError, Results
@@ -27,7 +28,7 @@ class InterventionList(gr.JSON):
 
 def add(results: Results, busy: dict[str, Any]) -> None:
     """Add the endpoint to the Blocks that are being built; ``busy``: options of events that may run a model."""
-    first = next(iter(results.models))
+    first, answers = next(iter(results.models)), Answers()
 
     def analyse_picture(
         picture: str | None, model: str = first, interventions: list[Any] | str | None = None
@@ -54,7 +55,7 @@ def add(results: Results, busy: dict[str, Any]) -> None:
         side = results.models[model].preparation.side
         try:
             source = Source(picture, side, False, model, interventions=from_json(text))
-            return views.summary(results.analysed(source)[0])
+            return answers.of(source, results.models[model].digest, lambda own: views.summary(results.analysed(own)[0]))
         except (ImageError, InterventionError, ModelError) as error:
             _log.warning("refused a request: %.300s", error)
             raise gr.Error(str(error), print_exception=False) from error

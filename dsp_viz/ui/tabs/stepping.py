@@ -32,7 +32,7 @@ def in_turns(results: Results, steps: Steps[T], progress: gr.Progress, told: Cal
     """
     while True:
         try:
-            with results.turn:
+            with results.turns.turn(long=True):
                 done, total, what = next(steps)
         except StopIteration as end:
             return end.value
