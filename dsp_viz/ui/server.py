@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 from types import FrameType
-from typing import Any
 
 import gradio as gr
 import uvicorn
@@ -29,8 +28,8 @@ from .blocks import Blocks
 from .front import Front
 from .guard import MAX_UPLOAD, Guard
 from .kept import Kept
-from .tabs.stepping import STEPS
 from .theme import HEAD, THEME, css
+from .waiting import leave_room
 
 _log = logging.getLogger("dsp_viz")
 
@@ -46,9 +45,6 @@ _TYPES = {
 
 #: How many files to take away are made at a time, and how many more may be waited for.
 MAKING, WAITING = 2, 8
-
-#: How many computations that take long (ranking, judging) may be waited for; they take turns.
-LONG = 8
 
 #: Seconds that an upload is kept after its last use, and between two looks for such.
 KEPT, LOOK = 3600, 900
@@ -67,8 +63,7 @@ def mount(
     Returns:
         ``app``.
     """
-    demo.queue(max_size=64)
-    _leave_room(demo)
+    leave_room(demo)
     gr.mount_gradio_app(
         app,
         demo,
@@ -95,21 +90,6 @@ def mount(
         raise RuntimeError(demo.mcp_error)
     demo.has_launched = True  # else Gradio checks no path that a client sends
     return app
-
-
-def _leave_room(demo: Blocks) -> None:
-    """Let no more than :data:`LONG` long computations wait: the queue is full at 64 events, of whatever kind."""
-    queue: Any = demo._queue
-    push = queue.push
-
-    async def push_or_refuse(body: Any, *arguments: Any, **options: Any) -> Any:
-        fn = demo.fns.get(body.fn_index)
-        own = queue.event_queue_per_concurrency_id.get(STEPS)
-        if fn is not None and fn.concurrency_id == STEPS and own is not None and len(own.queue) >= LONG:
-            return False, "Many ask for this at the moment. Try again in a minute.", "queue_full"
-        return await push(body, *arguments, **options)
-
-    queue.push = push_or_refuse
 
 
 def create_app(demo: Blocks, store: Store[Kept], *, root_path: str | None = None, mcp: bool = False) -> FastAPI:
