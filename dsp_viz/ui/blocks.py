@@ -1,6 +1,7 @@
 """Gradio's Blocks, with errors that are short and nothing fetched from elsewhere."""
 
 import logging
+import time
 import traceback
 from copy import copy
 from pathlib import Path
@@ -10,6 +11,8 @@ import gradio as gr
 from gradio.blocks import Block, BlocksConfig
 from gradio.exceptions import InvalidPathError
 from starlette.routing import Route
+
+from .watching import Nobody, Watcher
 
 _log = logging.getLogger("dsp_viz")
 
@@ -32,6 +35,7 @@ class Blocks(gr.Blocks):
     Attributes:
         example_folders: where the examples lie, which are served to everybody.
         more_routes: that its tabs fetch from, beside those of all results.
+        watcher: is told what was answered.
     """
 
     example_folders: list[Path]
@@ -40,12 +44,16 @@ class Blocks(gr.Blocks):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.default_config = _Described(self)
+        self.watcher: Watcher = Nobody()
 
     async def process_api(self, block_fn: Any, inputs: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        start, good = time.perf_counter(), False
         try:
             if _names_an_address(inputs):
                 raise gr.Error("Nothing is fetched from elsewhere: upload the picture itself.", print_exception=False)
-            return await super().process_api(block_fn, inputs, *arguments, **options)
+            answer = await super().process_api(block_fn, inputs, *arguments, **options)
+            good = True
+            return answer
         except gr.Error as error:
             raise gr.Error(error.message[:600], print_exception=False) from None
         except InvalidPathError:
@@ -55,6 +63,8 @@ class Blocks(gr.Blocks):
             _log.error("a request failed: %s: %.300s\n%s", type(error).__name__, error, frames)
             kind = f"The request failed ({type(error).__name__}): the app's log says where."
             raise gr.Error(kind, print_exception=False) from None
+        finally:
+            self.watcher.answered(str(block_fn.api_name), time.perf_counter() - start, good)
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
         """Gradio's, of those components that change: it would build each of the others anew, in a thread each."""

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread
 from types import FrameType
+from typing import Any
 
 import gradio as gr
 import uvicorn
@@ -26,10 +27,13 @@ from ..store import Store
 from . import modules, takeaway
 from .blocks import Blocks
 from .front import Front
-from .guard import MAX_UPLOAD, Guard
+from .guard import Guard
 from .kept import Kept
+from .limits import USUAL, Limits
 from .theme import HEAD, THEME, css
+from .uploads import sweep
 from .waiting import leave_room
+from .watching import Watcher
 
 _log = logging.getLogger("dsp_viz")
 
@@ -46,33 +50,48 @@ _TYPES = {
 #: How many files to take away are made at a time, and how many more may be waited for.
 MAKING, WAITING = 2, 8
 
-#: Seconds that an upload is kept after its last use, and between two looks for such.
-KEPT, LOOK = 3600, 900
+#: Seconds between two looks for uploads that nobody has used for long.
+LOOK = 300
 
 
 def mount(
-    app: FastAPI, demo: Blocks, store: Store[Kept], *, path: str = "/", root_path: str | None = None, mcp: bool = False
+    app: FastAPI,
+    demo: Blocks,
+    store: Store[Kept],
+    *,
+    path: str = "/",
+    root_path: str | None = None,
+    mcp: bool = False,
+    limits: Limits = USUAL,
+    auth: Sequence[tuple[str, str]] = (),
+    watcher: Watcher | None = None,
 ) -> FastAPI:
     """Add the explorer to an app.
 
     Args:
         app: to add it to. demo: from :func:`dsp_viz.ui.build`. store: the one that it was built with.
         path: where, such as ``/dsp``. root_path: the path, or the whole address, under which a proxy offers it.
-        mcp: offer the API to language models too.
+        mcp: offer the API to language models too. limits: see :class:`Limits`.
+        auth: names and passwords of those who may use it; none: everybody may. watcher: is told what happens.
 
     Returns:
         ``app``.
     """
-    leave_room(demo)
+    demo.watcher = watcher or demo.watcher
+    demo.delete_cache = (LOOK, int(limits.kept))
+    leave_room(demo, limits, demo.watcher)
     gr.mount_gradio_app(
         app,
         demo,
         path=path,
         root_path=root_path,
         app_kwargs={
-            "middleware": [Middleware(Guard), Middleware(Front)],
+            "middleware": [
+                Middleware(Guard, limits=limits, watcher=demo.watcher, login=bool(auth)),
+                *([] if auth else [Middleware(Front)]),
+            ],
             "routes": [Route("/results/{token}/{piece}", _piece(store)), modules.ROUTE, *demo.more_routes],
-            "lifespan": _swept,
+            "lifespan": _swept(limits.kept),
         },
         allowed_paths=[str(folder) for folder in demo.example_folders],
         theme=THEME,
@@ -81,10 +100,11 @@ def mount(
         footer_links=["api"],
         run_history=False,  # the default copies every result into the browser's storage
         enable_monitoring=False,
-        max_file_size=MAX_UPLOAD,
+        max_file_size=limits.upload,
+        auth=list(auth) or None,
         show_error=False,  # what the app says on purpose is shown all the same
         ssr_mode=False,
-        mcp_server=mcp,
+        mcp_server=mcp and limits.mcp,
     )
     if demo.mcp_error:
         raise RuntimeError(demo.mcp_error)
@@ -92,11 +112,11 @@ def mount(
     return app
 
 
-def create_app(demo: Blocks, store: Store[Kept], *, root_path: str | None = None, mcp: bool = False) -> FastAPI:
-    """The explorer as an app of its own; arguments as for :func:`mount`."""
+def create_app(demo: Blocks, store: Store[Kept], **options: Any) -> FastAPI:
+    """The explorer as an app of its own; arguments and options as for :func:`mount`."""
     # Gradio lets any origin in, with credentials, unless the app around it has a policy of its own: none may.
     app = FastAPI(openapi_url=None, middleware=[Middleware(CORSMiddleware, allow_origins=[])])
-    return mount(app, demo, store, root_path=root_path, mcp=mcp)
+    return mount(app, demo, store, **options)
 
 
 class _Server(uvicorn.Server):
@@ -134,32 +154,24 @@ def serving(app: FastAPI) -> Iterator[str]:
         thread.join()
 
 
-@asynccontextmanager
-async def _swept(_: FastAPI) -> AsyncIterator[None]:
-    """Remove, now and then, what is left of uploads that Gradio has deleted or never finished."""
+def _swept(age: float) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Remove, at the start and now and then, uploads that were not used for ``age`` seconds: those of earlier runs too,
+    and what broke off."""
 
     async def go_on() -> None:
         while True:
+            await asyncio.to_thread(sweep, Path(get_upload_folder()), age)
             await asyncio.sleep(LOOK)
-            await asyncio.to_thread(sweep, Path(get_upload_folder()), KEPT)
 
-    task = asyncio.create_task(go_on())
-    try:
-        yield
-    finally:
-        task.cancel()
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(go_on())
+        try:
+            yield
+        finally:
+            task.cancel()
 
-
-def sweep(folder: Path, age: float) -> None:
-    """Remove what has not changed for ``age`` seconds: empty folders, and files of uploads that broke off."""
-    for each in folder.glob("*"):
-        with suppress(OSError):  # it is not empty, or somebody else's
-            if time.time() - each.stat().st_mtime <= age:
-                continue
-            if each.is_dir():
-                each.rmdir()
-            elif each.name.startswith("tmp"):
-                each.unlink()
+    return lifespan
 
 
 def _piece(store: Store[Kept]) -> Callable[[Request], Awaitable[Response]]:

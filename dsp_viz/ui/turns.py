@@ -1,5 +1,6 @@
 """Who runs a model next: one at a time, in fair turns, and those who want the same of it at the same time in one."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ class Turns:
         self._lines: tuple[deque[_Waiting], deque[_Waiting]] = (deque(), deque())
         self._taken = False
         self._last = 1
+        #: When the turn that goes on began, by the monotonic clock; None: nobody's.
+        self.since: float | None = None
 
     def __len__(self) -> int:
         """How many wait."""
@@ -101,6 +104,7 @@ class Turns:
         with self._lock:
             if not self._taken:
                 self._taken = True
+                self.since = time.monotonic()
                 return
             self._lines[long].append(waiting)
         waiting.called.wait()
@@ -109,7 +113,8 @@ class Turns:
         with self._lock:
             which = next((i for i in (1 - self._last, self._last) if self._lines[i]), None)
             if which is None:
-                self._taken = False
+                self._taken, self.since = False, None
                 return
+            self.since = time.monotonic()
             self._last = which
             self._lines[which].popleft().called.set()
