@@ -15,7 +15,6 @@ import json
 import math
 import os
 import random
-import socket
 import statistics
 import struct
 import subprocess
@@ -244,13 +243,11 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 @contextmanager
-def app(address: str | None, arguments: Sequence[str] = ()) -> Iterator[tuple[str, int | None]]:
+def app(address: str | None, arguments: Sequence[str] = (), *, port: int = 0) -> Iterator[tuple[str, int | None]]:
     """Address and process of the app: of one that runs, whose process is not known, or of one started for the body."""
     if address is not None:
         yield address, None
         return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     command = [sys.executable, "app.py", "--port", str(port), *arguments]
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
     assert running.stdout is not None
@@ -258,7 +255,7 @@ def app(address: str | None, arguments: Sequence[str] = ()) -> Iterator[tuple[st
         while not (line := running.stdout.readline()).startswith("* Running on"):
             if not line:
                 raise SystemExit("error: the app did not start")
-        yield f"http://127.0.0.1:{port}", running.pid
+        yield line.removeprefix("* Running on ").strip(), running.pid
     finally:
         running.terminate()
         running.wait()
