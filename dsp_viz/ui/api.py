@@ -10,6 +10,7 @@ from ..images import ImageError
 from ..interventions import KINDS, InterventionError, from_json
 from . import views
 from .answers import Answers
+from .blocks import API
 from .kept import Source
 from .picture import Picture
 from .results import ModelError, Results
@@ -64,4 +65,4 @@ def add(results: Results, busy: dict[str, Any]) -> None:
     name = gr.Textbox(first, label="model", visible=False)
     changes = InterventionList([], label="interventions", visible=False)
     answer = gr.JSON(label="analysis", visible=False)
-    gr.Button(visible=False).click(analyse_picture, [sent, name, changes], answer, api_name="analyse", **busy)
+    gr.Button(visible=False).click(analyse_picture, [sent, name, changes], answer, api_name=API, **busy)

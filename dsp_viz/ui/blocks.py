@@ -14,7 +14,17 @@ from starlette.routing import Route
 
 from .watching import Nobody, Watcher
 
+#: Name of the function that programs call.
+API = "analyse"
+
+#: Pages whose choices are remembered; of a page that was forgotten all components are as they were at first.
+SESSIONS = 1000
+
 _log = logging.getLogger("dsp_viz")
+
+
+#: What a session is told of each component; one for all, as nobody writes into it.
+_NOTHING: dict[str, Any] = {}
 
 
 class _Described(BlocksConfig):
@@ -23,7 +33,7 @@ class _Described(BlocksConfig):
 
     def __copy__(self) -> BlocksConfig:
         new: Any = super().__copy__()
-        new.config_for_block = lambda *_: {}
+        new.config_for_block = lambda *_: _NOTHING
         return new
 
 
@@ -45,6 +55,7 @@ class Blocks(gr.Blocks):
         super().__init__(**options)
         self.default_config = _Described(self)
         self.watcher: Watcher = Nobody()
+        self.state_session_capacity = SESSIONS
 
     async def process_api(self, block_fn: Any, inputs: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         start, good = time.perf_counter(), False
@@ -64,6 +75,9 @@ class Blocks(gr.Blocks):
             kind = f"The request failed ({type(error).__name__}): the app's log says where."
             raise gr.Error(kind, print_exception=False) from None
         finally:
+            if block_fn.api_name == API:  # nothing of it is ever changed: Gradio would keep thousands of such sessions
+                self.state_holder.session_data.pop(options.get("session_hash"), None)
+                self.state_holder.time_last_used.pop(options.get("session_hash"), None)
             self.watcher.answered(str(block_fn.api_name), time.perf_counter() - start, good)
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
