@@ -76,8 +76,9 @@ class Blocks(gr.Blocks):
             raise gr.Error(kind, print_exception=False) from None
         finally:
             if block_fn.api_name == API:  # nothing of it is ever changed: Gradio would keep thousands of such sessions
-                self.state_holder.session_data.pop(options.get("session_hash"), None)
-                self.state_holder.time_last_used.pop(options.get("session_hash"), None)
+                session = str(options.get("session_hash"))
+                self.state_holder.session_data.pop(session, None)
+                self.state_holder.time_last_used.pop(session, None)
             self.watcher.answered(str(block_fn.api_name), time.perf_counter() - start, good)
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
