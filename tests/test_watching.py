@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,6 +16,7 @@ from conftest import EXAMPLES, serving
 from gradio_client import Client, handle_file
 
 import dsp_viz
+from dsp_viz import ui
 from dsp_viz.store import Store
 from dsp_viz.ui.accounts import accounts
 from dsp_viz.ui.limits import PUBLIC, Limits
@@ -138,13 +140,14 @@ def put(folder: Path, name: str, size: int, age: float) -> Path:
 def test_uploads_of_earlier_runs_go_too(tmp_path: Path) -> None:
     old, new = put(tmp_path, "a/old.png", 3, 3700), put(tmp_path, "b/new.png", 3, 10)
     ahead = put(tmp_path, "c/ahead.png", 3, -86400)  # the clock was set back
-    kept = put(tmp_path, "not-ours", 3, 9999)
+    kept, example = (put(tmp_path, name, 3, 9999) for name in ("not-ours", "e/example.png"))
     outside = put(tmp_path.parent, "outside.png", 3, 9999)
     (tmp_path / "d").mkdir()
     link = tmp_path / "d" / "link"
     link.symlink_to(outside)
-    sweep(tmp_path, 3600)
+    sweep(tmp_path, 3600, [str(example)])
     assert not old.exists()
+    assert example.exists()
     assert new.exists()
     assert kept.exists()
     assert outside.exists()
@@ -172,3 +175,21 @@ def test_a_full_folder_is_told(model: dsp_viz.Subject) -> None:
         status, _, text = send(address, "/gradio_api/upload", bytes(2000), **headers)
         assert (status, "no room for more pictures" in text) == (507, True)
         assert re.search("version", send(address, "/healthz")[2])
+
+
+def test_the_examples_outlive_the_sweep(model: dsp_viz.Subject) -> None:
+    """Gradio keeps copies of them among the uploads, as old as the examples are."""
+    store = Store[Any](max_bytes=2**20)
+    demo = ui.build([model], EXAMPLES, store)
+    copies = {Path(path) for block in demo.blocks.values() for path in block.keep_in_cache}
+    assert {path.name for path in copies} >= {path.name for path in EXAMPLES}
+    left = copies.pop().parent / "left"  # of an earlier run
+    for path in (*copies, left):
+        path.touch()
+        os.utime(path, (0, 0))
+    with ui.serving(ui.create_app(demo, store)):
+        until = time.monotonic() + 60
+        while left.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+    assert not left.exists()
+    assert all(path.exists() for path in copies)

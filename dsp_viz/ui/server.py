@@ -91,7 +91,7 @@ def mount(
                 *([] if auth else [Middleware(Front)]),
             ],
             "routes": [Route("/results/{token}/{piece}", _piece(store)), modules.ROUTE, *demo.more_routes],
-            "lifespan": _swept(limits.kept),
+            "lifespan": _swept(demo, limits.kept),
         },
         allowed_paths=[str(folder) for folder in demo.example_folders],
         theme=THEME,
@@ -154,13 +154,15 @@ def serving(app: FastAPI) -> Iterator[str]:
         thread.join()
 
 
-def _swept(age: float) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _swept(demo: Blocks, age: float) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Remove, at the start and now and then, uploads that were not used for ``age`` seconds: those of earlier runs too,
     and what broke off."""
 
+    kept = {path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ())}
+
     async def go_on() -> None:
         while True:
-            await asyncio.to_thread(sweep, Path(get_upload_folder()), age)
+            await asyncio.to_thread(sweep, Path(get_upload_folder()), age, kept)
             await asyncio.sleep(LOOK)
 
     @asynccontextmanager

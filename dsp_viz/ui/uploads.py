@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
@@ -56,13 +56,18 @@ def files(folder: Path) -> Iterator[tuple[Path, int, float]]:
                 yield Path(where) / name, found.st_size, found.st_mtime
 
 
-def sweep(folder: Path, age: float) -> None:
+def sweep(folder: Path, age: float, kept: Collection[str] = ()) -> None:
     """Remove files that were not used for ``age`` seconds, and empty folders as old.
 
     Gradio removes only what this very process took in. What lies ahead of the clock, which was set back, is dated anew.
+
+    Args:
+        folder: of the uploads. age: in seconds. kept: files that stay, such as Gradio's copies of the examples.
     """
-    now = time.time()
+    now, staying = time.time(), {os.path.abspath(path) for path in kept}
     for path, _, used in files(folder):
+        if os.path.abspath(path) in staying:
+            continue
         with suppress(OSError):  # somebody else's
             if used > now + AHEAD:
                 os.utime(path)
