@@ -1,7 +1,7 @@
 """A long day of the explorer: ``python -m benchmarks.long`` asks for 3,000 analyses and looks at what is left of them.
 
 They are asked for over the API, every second one of a new picture, and by pages that open. Printed are the resident
-memory, open files, threads, child processes, and files and folders of uploads, after 100 analyses and at the end; and
+memory, open files, threads, child processes, and files and folders of uploads, after 100, at half, at the end; and
 after a stop by SIGTERM what is left on the disk. The hour of an upload is not waited for: tests set dates back.
 """
 
@@ -54,7 +54,7 @@ def main() -> None:
             for thread in threads:
                 thread.start()
             seen: dict[int, dict[str, float]] = {}
-            for wanted in (100, args.analyses):
+            for wanted in (100, args.analyses // 2, args.analyses):
                 while (done := sum(len(visitors.told.seconds[what]) for what in ("API answer", "whole page"))) < wanted:
                     time.sleep(0.2)
                 if wanted == args.analyses:
