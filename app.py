@@ -29,6 +29,9 @@ def main(arguments: list[str] | None = None) -> None:
     option("--device", default="auto", help="cpu, cuda, mps, or auto, a GPU where there is one (default)")
     option("--survey", metavar="OUT", help="a survey of a data set, for the tab Atlas: see python -m dsp_viz survey")
     option("--pictures", metavar="DIR", help="the folder that was surveyed, for the pictures behind its numbers")
+    option("--metrics", type=int, metavar="PORT", help="offer numbers to Prometheus there (needs prometheus-client)")
+    option("--auth", metavar="FILE", help="USER:PASSWORD lines of who may log in (default: those in DSP_VIZ_AUTH)")
+    option("--public", action="store_true", help="tighter limits, for an address that everybody knows: docs/deploy.md")
     option("--mcp", action="store_true", help="offer the API to language models (needs gradio[mcp])")
     args = parser.parse_args(arguments)
     if args.mcp and find_spec("mcp") is None:
@@ -47,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
         from dsp_viz.ui import program
 
         try:
-            told = {name: getattr(args, name) for name in ("device", "root_path", "mcp", "survey", "pictures")}
+            told = {name: value for name, value in vars(args).items() if name not in ("model", "host", "port")}
             program.run(args.model, listening, **told)
         except ValueError as error:  # no model, no device, no survey
             parser.error(str(error))

@@ -3,8 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from . import images
 from .interventions import Intervention, InterventionError, applied
+from .layer import sample
 from .maps import Query
 from .subject import Prepared, Subject, probabilities
 from .trace import Trace, shown, trace
@@ -159,6 +160,52 @@ def analyse_prepared(
         seconds = time.perf_counter() - start
     if interventions and not torch.isfinite(result.output).all():
         raise InterventionError("the interventions lead to numbers too large to go on with: use smaller values")
+    return _analysis(model, prepared, result, seconds, interventions, name)
+
+
+def analyse_together(model: Subject, prepared: Sequence[Prepared], *, names: Sequence[str]) -> list[Analysis]:
+    """:func:`analyse_prepared` of several pictures in one pass, which takes less time than one after the other.
+
+    Args:
+        model: from :func:`dsp_viz.load`, one whose pictures do not affect one another. prepared: by its own
+            :meth:`Subject.prepare`, all of one size. names: of the pictures' files.
+
+    Returns:
+        One for each, with its share of the time.
+
+    Raises:
+        ValueError: they differ in size.
+    """
+    if len({tuple(one.input.shape) for one in prepared}) != 1:
+        raise ValueError("pictures that are analysed together must be of one size")
+    start = time.perf_counter()
+    every = trace(model, torch.cat([one.input for one in prepared]).to(model.device))
+    seconds = (time.perf_counter() - start) / len(prepared)
+    return [
+        _analysis(
+            model,
+            one,
+            replace(
+                every,
+                output=every.output[i : i + 1].clone(),
+                blocks=tuple(sample(block, i) for block in every.blocks),
+            ),
+            seconds,
+            (),
+            name,
+        )
+        for i, (one, name) in enumerate(zip(prepared, names, strict=True))
+    ]
+
+
+def _analysis(
+    model: Subject,
+    prepared: Prepared,
+    result: Trace,
+    seconds: float,
+    interventions: tuple[Intervention, ...],
+    name: str,
+) -> Analysis:
     return Analysis(
         picture=prepared.picture,
         frame=prepared.frame,

@@ -227,6 +227,39 @@ def _on_cpu(value: Any) -> Any:
     return tuple(map(_on_cpu, value)) if isinstance(value, tuple) else value
 
 
+def sample(record: Layer, index: int) -> Layer:
+    """The record of one picture of several that ran together, as if it had run alone."""
+
+    def own(tensor: Tensor, axis: int = 0) -> Tensor:
+        return tensor.narrow(axis, index, 1).clone()  # a view would keep what was recorded of the others
+
+    scales = tuple(
+        replace(
+            scale,
+            left=own(scale.left, 1),
+            right=own(scale.right, 1),
+            values=own(scale.values),
+            average=None if scale.average is None else own(scale.average, 1),
+        )
+        for scale in record.scales
+    )
+    parts = record.parts and replace(
+        record.parts,
+        fields=tuple(map(own, record.parts.fields)),
+        summaries={name: own(summary) for name, summary in record.parts.summaries.items()},
+    )
+    return replace(
+        record,
+        scales=scales,
+        coefficients=own(record.coefficients),
+        weights=own(record.weights),
+        output=own(record.output),
+        local=None if record.local is None else own(record.local),
+        gate=None if record.gate is None else own(record.gate),
+        parts=parts,
+    )
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one forward pass showed.

@@ -30,6 +30,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "fastapi": ("dsp_viz.ui",),
     "starlette": ("dsp_viz.ui",),
     "uvicorn": ("dsp_viz.ui",),
+    "prometheus_client": ("dsp_viz.ui.watching",),
     "anyio": ("dsp_viz.ui",),
     "plotly": ("dsp_viz.figures", "dsp_viz.ui"),
     "matplotlib": ("dsp_viz.figures",),

@@ -13,7 +13,7 @@ from viewing import READY, link_of, ready
 import dsp_viz
 from dsp_viz import ui
 from dsp_viz.store import Store
-from dsp_viz.ui.server import sweep
+from dsp_viz.ui.uploads import sweep
 
 
 def test_a_link_gives_away_what_the_model_saw(page: Page, browser: Browser, tmp_path: Path) -> None:

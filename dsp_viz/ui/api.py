@@ -9,6 +9,8 @@ import gradio as gr
 from ..images import ImageError
 from ..interventions import KINDS, InterventionError, from_json
 from . import views
+from .answers import Answers
+from .blocks import API
 from .kept import Source
 from .picture import Picture
 from .results import ModelError, Results
@@ -27,7 +29,7 @@ class InterventionList(gr.JSON):
 
 def add(results: Results, busy: dict[str, Any]) -> None:
     """Add the endpoint to the Blocks that are being built; ``busy``: options of events that may run a model."""
-    first = next(iter(results.models))
+    first, answers = next(iter(results.models)), Answers()
 
     def analyse_picture(
         picture: str | None, model: str = first, interventions: list[Any] | str | None = None
@@ -54,7 +56,7 @@ def add(results: Results, busy: dict[str, Any]) -> None:
         side = results.models[model].preparation.side
         try:
             source = Source(picture, side, False, model, interventions=from_json(text))
-            return views.summary(results.analysed(source)[0])
+            return answers.of(source, results.models[model].digest, lambda own: views.summary(results.analysed(own)[0]))
         except (ImageError, InterventionError, ModelError) as error:
             _log.warning("refused a request: %.300s", error)
             raise gr.Error(str(error), print_exception=False) from error
@@ -63,4 +65,4 @@ def add(results: Results, busy: dict[str, Any]) -> None:
     name = gr.Textbox(first, label="model", visible=False)
     changes = InterventionList([], label="interventions", visible=False)
     answer = gr.JSON(label="analysis", visible=False)
-    gr.Button(visible=False).click(analyse_picture, [sent, name, changes], answer, api_name="analyse", **busy)
+    gr.Button(visible=False).click(analyse_picture, [sent, name, changes], answer, api_name=API, **busy)

@@ -2,27 +2,27 @@
 
 import logging
 from collections.abc import MutableMapping
-from pathlib import Path
-from shutil import disk_usage
 from typing import Any
 from urllib.parse import urlsplit
 
-from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .limits import USUAL, Limits
+from .uploads import Room
+from .watching import Nobody, Watcher
+
 _log = logging.getLogger("dsp_viz")
 
-#: Largest upload in bytes, and largest body of any other request.
-MAX_UPLOAD = 32 * 2**20
+#: Largest body of any request but an upload, in bytes.
 MAX_BODY = 2**20
 
 #: Longest error in bytes: longer ones repeat what was sent, and are replaced.
 MAX_ERROR = 2000
 
 #: Bytes of the disk that uploads leave free.
-ROOM = 4 * MAX_UPLOAD
+ROOM = 128 * 2**20
 
 #: Gradio's routes that the page, its clients and model contexts use; all others are closed. An entry that ends in "/"
 #: stands for everything below it.
@@ -34,6 +34,7 @@ ROUTES = {
         "/favicon.ico",
         "/manifest.json",
         "/robots.txt",
+        "/healthz",
         "/assets/",
         "/static/",
         "/svelte/",
@@ -63,6 +64,9 @@ ROUTES = {
     "DELETE": ("/gradio_api/mcp/",),
 }
 
+#: Also open where people log in.
+LOGIN = {"GET": ("/logout", "/login_check"), "POST": ("/login",)}
+
 #: Sent with every answer. Gradio's page needs inline scripts, and compiles its components' in the browser; nothing is
 #: loaded from elsewhere. Hugging Face shows Spaces within a frame.
 HEADERS = {
@@ -79,13 +83,23 @@ HEADERS = {
 class Guard:
     """ASGI middleware around Gradio's app.
 
-    It closes the routes that are not in :data:`ROUTES`, refuses bodies above :data:`MAX_BODY` (uploads above
-    :data:`MAX_UPLOAD` and what their envelope takes) and uploads that leave less than :data:`ROOM` on the disk,
-    refuses what scripts of other sites send, keeps errors short, and adds :data:`HEADERS`.
+    It closes the routes that are not in :data:`ROUTES`, refuses bodies above :data:`MAX_BODY` (uploads above what the
+    limits say and what their envelope takes) and uploads that leave less than :data:`ROOM` on the disk or pass the
+    quota, refuses what scripts of other sites send, keeps errors short, and adds :data:`HEADERS`.
+
+    Args:
+        app: Gradio's. limits: see :class:`Limits`. watcher: is told of refusals. login: whether people log in, which
+            opens the routes for that.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: Limits = USUAL, watcher: Watcher | None = None, login: bool = False
+    ) -> None:
         self.app = app
+        self._upload = limits.upload
+        self._room = Room(limits.uploads, ROOM)
+        self._watcher = watcher or Nobody()
+        self._routes = {method: (*paths, *(LOGIN.get(method, ()) if login else ())) for method, paths in ROUTES.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -98,17 +112,17 @@ class Guard:
 
         answer = _Answer(send)
         upload = path.startswith("/gradio_api/upload")
-        limit = MAX_UPLOAD + MAX_BODY if upload else MAX_BODY
+        limit = self._upload + MAX_BODY if upload else MAX_BODY
         length = headers.get("content-length", "0")
-        too_large = 413, f"The request is too large: at most {limit} bytes are read here."
-        if not _open(scope["method"], path):
-            refusal = 404, "There is nothing here."
+        too_large = 413, f"The request is too large: at most {limit} bytes are read here.", "large"
+        if not self._open(scope["method"], path):
+            refusal = 404, "There is nothing here.", "closed"
         elif _foreign(scope["method"], headers):
-            refusal = 403, "Other sites' pages may not use this one."
+            refusal = 403, "Other sites' pages may not use this one.", "foreign"
         elif not length.isdecimal() or int(length) > limit:
             refusal = too_large
-        elif upload and disk_usage(_existing(get_upload_folder())).free < ROOM:
-            refusal = 507, "There is no room for more pictures at the moment. Try again later."
+        elif scope["method"] == "POST" and upload and not self._room.has(int(length)):
+            refusal = 507, "There is no room for more pictures at the moment. Try again later.", "room"
         else:
             if path.startswith("/gradio_api/info"):
                 scope["app"].api_info = None  # Gradio would hand out the first asker's idea of this app's address
@@ -118,9 +132,18 @@ class Guard:
                 refusal = too_large
             except Exception as error:
                 _log.warning("%s %.200s: %s: %.300s", scope["method"], path, type(error).__name__, error)
-                refusal = 500, "The request could not be answered."
+                refusal = 500, "The request could not be answered.", "failed"
+        self._watcher.refused(refusal[2])
         if not answer.started:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, answer)
+
+    def _open(self, method: str, path: str) -> bool:
+        routes = self._routes.get("GET" if method in ("HEAD", "OPTIONS") else method, ())
+        if method == "OPTIONS":
+            return True
+        return any(
+            path == r or path == f"{r}/" or (r[-1] in "/=" and len(r) > 1 and path.startswith(r)) for r in routes
+        )
 
 
 class _Answer:
@@ -149,19 +172,6 @@ class _Answer:
                 message = {"type": "http.response.body", "body": text}
             await self._send(start)
         await self._send(message)
-
-
-def _existing(folder: str) -> Path:
-    """The folder, or the nearest above it that exists: that of the uploads is made for the first of them."""
-    path = Path(folder).absolute()
-    return next(each for each in (path, *path.parents) if each.exists())
-
-
-def _open(method: str, path: str) -> bool:
-    routes = ROUTES.get("GET" if method in ("HEAD", "OPTIONS") else method, ())
-    if method == "OPTIONS":
-        return True
-    return any(path == r or path == f"{r}/" or (r[-1] in "/=" and len(r) > 1 and path.startswith(r)) for r in routes)
 
 
 def _foreign(method: str, headers: Headers) -> bool:

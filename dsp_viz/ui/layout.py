@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 import gradio as gr
+from starlette.routing import Route
 
 from ..images import ImageError
 from ..interventions import InterventionError, from_json, to_json
@@ -33,6 +34,7 @@ from .tabs.parts import Coefficients, Filters, Weights
 from .tabs.relevance import Relevance
 from .tabs.several import Several
 from .tabs.whatif import WhatIf
+from .watching import health
 
 if TYPE_CHECKING:  # it needs pyarrow, which few have
     from .surveyed import Surveyed
@@ -83,6 +85,7 @@ def build(
     ) as demo:
         Screen(results, examples, demo)
     demo.more_routes = [several_routes.route(results)]
+    demo.more_routes.append(Route("/healthz", health(demo, results.turns, list(results.models))))
     if surveyed:
         demo.more_routes += atlas_routes.routes(surveyed, results.decoder)
     demo.example_folders = sorted({path.parent.resolve() for path in examples})

@@ -21,9 +21,12 @@ from ..sources import load_all
 from ..sources.checkpoint import available
 from ..store import Store
 from ..subject import Subject
+from .accounts import accounts
 from .kept import Kept
 from .layout import build
+from .limits import PUBLIC, USUAL
 from .server import create_app, serve, serving
+from .watching import Metrics
 
 if TYPE_CHECKING:  # it needs pyarrow, which few have
     from .surveyed import Surveyed
@@ -44,6 +47,9 @@ def run(
     mcp: bool = False,
     survey: str | None = None,
     pictures: str | None = None,
+    metrics: int | None = None,
+    auth: str | None = None,
+    public: bool = False,
 ) -> None:
     """Load models and serve them until SIGINT or SIGTERM. What cannot be loaded is told on stderr and left out.
 
@@ -52,19 +58,34 @@ def run(
         root_path, mcp: see :func:`dsp_viz.ui.mount`.
         survey: folder of a survey, for the tab Atlas; None: no such tab. pictures: the folder that was surveyed, for
             the pictures behind its numbers; None: they are not shown.
+        metrics: port of this host for Prometheus; None: none.
+        auth: file of the names and passwords of those who may use it, see :func:`dsp_viz.ui.accounts.accounts`.
+        public: keep within :data:`dsp_viz.ui.limits.PUBLIC`.
 
     Raises:
-        ValueError: no model could be loaded, there is no such device, or no such survey.
+        ValueError: no model could be loaded, there is no such device, no such survey, no port for the metrics, or the
+            accounts cannot be read.
     """
     _spare()
+    known = accounts(auth)
     surveyed = None if survey is None else _surveyed(survey, pictures)
     subjects, faults = load_all(names or available() or ["dsp_tiny"], device=resolve_device(device))
     if not subjects:
         raise ValueError("\n".join(faults))
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr, flush=True)
-    app = _app(subjects, None, surveyed, root_path=root_path, mcp=mcp)
     host = listening.getsockname()[0]
+    limits = PUBLIC if public else USUAL
+    app = _app(
+        subjects,
+        None,
+        surveyed,
+        metrics=None if metrics is None else (host, metrics),
+        root_path=root_path,
+        mcp=mcp,
+        limits=limits,
+        auth=known,
+    )
     print(f"* Running on http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}", flush=True)
     gc.freeze()  # what is loaded stays: the collector need not look through it, least of all at the end
     serve(app, listening)
@@ -150,13 +171,19 @@ def _app(
     subjects: Sequence[Subject],
     examples: Iterable[str | os.PathLike[str]] | None,
     surveyed: "Surveyed | None" = None,
+    metrics: tuple[str, int] | None = None,
     **options: Any,
 ) -> FastAPI:
     pictures = sorted(EXAMPLES.glob("*.jpg")) if examples is None else [Path(path) for path in examples]
     if not pictures:
         raise ValueError("examples is empty: at least one picture is needed, the first is shown")
     store = Store[Kept](max_bytes=KEPT)
-    return create_app(build(list(subjects), pictures, store, surveyed), store, **options)
+    demo = build(list(subjects), pictures, store, surveyed)
+    if metrics is not None:
+        watching = Metrics(lambda: len(demo._queue), store)
+        print(f"* Metrics on http://{metrics[0]}:{watching.serve(*metrics)}/metrics", flush=True)
+        options["watcher"] = watching
+    return create_app(demo, store, **options)
 
 
 def _spare() -> None:

@@ -6,19 +6,20 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ..analysis import Analysis, analyse_prepared
+from ..analysis import Analysis
 from ..decoding import Decoder
 from ..interventions import InterventionError
 from ..store import Store, new_token
 from ..subject import MAX_SIDE, Prepared, Subject
 from .kept import Kept, Manifest, Source, keep, pieces
+from .passes import Passes
 from .picture import uploaded
+from .turns import Turns
 
 if TYPE_CHECKING:  # it needs pyarrow, which few have
     from .surveyed import Surveyed
@@ -64,8 +65,9 @@ class Results:
         self.decoder = Decoder()
         self._store = store
         self._tokens: OrderedDict[Source, str] = OrderedDict()
-        #: Held by whoever runs a model. What takes long lets go of it between its steps: others wait for one step.
-        self.turn = Lock()
+        #: Of whoever runs a model. What takes long lets go between its steps.
+        self.turns = Turns()
+        self._passes = Passes(self.turns)
 
     def sides(self, model: str) -> dict[str, int]:
         """Sides that are offered for a model, in pixels, by what the screen calls them."""
@@ -152,8 +154,7 @@ class Results:
         prepared = self.prepared(source)  # in a process of its own, so others may have their turn meanwhile
         name, model = Path(source.path).name, self.models[source.model]
         try:
-            with self.turn:
-                return analyse_prepared(model, prepared, interventions=source.interventions, name=name), prepared.note
+            return self._passes.analysed(model, prepared, source.interventions, name), prepared.note
         except InterventionError:
             raise
         except Exception as error:  # somebody's own network may raise anything

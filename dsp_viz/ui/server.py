@@ -4,8 +4,8 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -26,10 +26,14 @@ from starlette.routing import Route
 from ..store import Store
 from . import modules, takeaway
 from .blocks import Blocks
-from .guard import MAX_UPLOAD, Guard
+from .front import Front
+from .guard import Guard
 from .kept import Kept
-from .tabs.stepping import STEPS
+from .limits import USUAL, Limits
 from .theme import HEAD, THEME, css
+from .uploads import sweep
+from .waiting import leave_room
+from .watching import Watcher
 
 _log = logging.getLogger("dsp_viz")
 
@@ -46,37 +50,48 @@ _TYPES = {
 #: How many files to take away are made at a time, and how many more may be waited for.
 MAKING, WAITING = 2, 8
 
-#: How many computations that take long (ranking, judging) may be waited for; they take turns.
-LONG = 8
-
-#: Seconds that an upload is kept after its last use, and between two looks for such.
-KEPT, LOOK = 3600, 900
+#: Seconds between two looks for uploads that nobody has used for long.
+LOOK = 300
 
 
 def mount(
-    app: FastAPI, demo: Blocks, store: Store[Kept], *, path: str = "/", root_path: str | None = None, mcp: bool = False
+    app: FastAPI,
+    demo: Blocks,
+    store: Store[Kept],
+    *,
+    path: str = "/",
+    root_path: str | None = None,
+    mcp: bool = False,
+    limits: Limits = USUAL,
+    auth: Sequence[tuple[str, str]] = (),
+    watcher: Watcher | None = None,
 ) -> FastAPI:
     """Add the explorer to an app.
 
     Args:
         app: to add it to. demo: from :func:`dsp_viz.ui.build`. store: the one that it was built with.
         path: where, such as ``/dsp``. root_path: the path, or the whole address, under which a proxy offers it.
-        mcp: offer the API to language models too.
+        mcp: offer the API to language models too. limits: see :class:`Limits`.
+        auth: names and passwords of those who may use it; none: everybody may. watcher: is told what happens.
 
     Returns:
         ``app``.
     """
-    demo.queue(max_size=64)
-    _leave_room(demo)
+    demo.watcher = watcher or demo.watcher
+    demo.delete_cache = (LOOK, int(limits.kept))
+    leave_room(demo, limits, demo.watcher)
     gr.mount_gradio_app(
         app,
         demo,
         path=path,
         root_path=root_path,
         app_kwargs={
-            "middleware": [Middleware(Guard)],
+            "middleware": [
+                Middleware(Guard, limits=limits, watcher=demo.watcher, login=bool(auth)),
+                *([] if auth else [Middleware(Front)]),
+            ],
             "routes": [Route("/results/{token}/{piece}", _piece(store)), modules.ROUTE, *demo.more_routes],
-            "lifespan": _swept,
+            "lifespan": _swept(demo, limits.kept),
         },
         allowed_paths=[str(folder) for folder in demo.example_folders],
         theme=THEME,
@@ -85,10 +100,11 @@ def mount(
         footer_links=["api"],
         run_history=False,  # the default copies every result into the browser's storage
         enable_monitoring=False,
-        max_file_size=MAX_UPLOAD,
+        max_file_size=limits.upload,
+        auth=list(auth) or None,
         show_error=False,  # what the app says on purpose is shown all the same
         ssr_mode=False,
-        mcp_server=mcp,
+        mcp_server=mcp and limits.mcp,
     )
     if demo.mcp_error:
         raise RuntimeError(demo.mcp_error)
@@ -96,26 +112,11 @@ def mount(
     return app
 
 
-def _leave_room(demo: Blocks) -> None:
-    """Let no more than :data:`LONG` long computations wait: the queue is full at 64 events, of whatever kind."""
-    queue: Any = demo._queue
-    push = queue.push
-
-    async def push_or_refuse(body: Any, *arguments: Any, **options: Any) -> Any:
-        fn = demo.fns.get(body.fn_index)
-        own = queue.event_queue_per_concurrency_id.get(STEPS)
-        if fn is not None and fn.concurrency_id == STEPS and own is not None and len(own.queue) >= LONG:
-            return False, "Many ask for this at the moment. Try again in a minute.", "queue_full"
-        return await push(body, *arguments, **options)
-
-    queue.push = push_or_refuse
-
-
-def create_app(demo: Blocks, store: Store[Kept], *, root_path: str | None = None, mcp: bool = False) -> FastAPI:
-    """The explorer as an app of its own; arguments as for :func:`mount`."""
+def create_app(demo: Blocks, store: Store[Kept], **options: Any) -> FastAPI:
+    """The explorer as an app of its own; arguments and options as for :func:`mount`."""
     # Gradio lets any origin in, with credentials, unless the app around it has a policy of its own: none may.
     app = FastAPI(openapi_url=None, middleware=[Middleware(CORSMiddleware, allow_origins=[])])
-    return mount(app, demo, store, root_path=root_path, mcp=mcp)
+    return mount(app, demo, store, **options)
 
 
 class _Server(uvicorn.Server):
@@ -153,32 +154,26 @@ def serving(app: FastAPI) -> Iterator[str]:
         thread.join()
 
 
-@asynccontextmanager
-async def _swept(_: FastAPI) -> AsyncIterator[None]:
-    """Remove, now and then, what is left of uploads that Gradio has deleted or never finished."""
+def _swept(demo: Blocks, age: float) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Remove, at the start and now and then, uploads that were not used for ``age`` seconds: those of earlier runs too,
+    and what broke off."""
+
+    kept = {path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ())}
 
     async def go_on() -> None:
         while True:
+            await asyncio.to_thread(sweep, Path(get_upload_folder()), age, kept)
             await asyncio.sleep(LOOK)
-            await asyncio.to_thread(sweep, Path(get_upload_folder()), KEPT)
 
-    task = asyncio.create_task(go_on())
-    try:
-        yield
-    finally:
-        task.cancel()
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(go_on())
+        try:
+            yield
+        finally:
+            task.cancel()
 
-
-def sweep(folder: Path, age: float) -> None:
-    """Remove what has not changed for ``age`` seconds: empty folders, and files of uploads that broke off."""
-    for each in folder.glob("*"):
-        with suppress(OSError):  # it is not empty, or somebody else's
-            if time.time() - each.stat().st_mtime <= age:
-                continue
-            if each.is_dir():
-                each.rmdir()
-            elif each.name.startswith("tmp"):
-                each.unlink()
+    return lifespan
 
 
 def _piece(store: Store[Kept]) -> Callable[[Request], Awaitable[Response]]:

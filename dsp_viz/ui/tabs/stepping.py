@@ -14,13 +14,16 @@ U = TypeVar("U")
 #: Name of the queue of what takes long.
 STEPS = "steps"
 
-#: Options of its events: they take turns with everybody else's requests, step by step, so they need no place in that
-#: queue.
+#: How many go on by turns; each holds what it has found so far. More of them wait.
+AT_ONCE = 6
+
+#: Options of its events: they take turns with each other and with everybody else's requests, step by step, so they need
+#: no place in that queue.
 LONG: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "full",
     "concurrency_id": STEPS,
-    "concurrency_limit": 1,
+    "concurrency_limit": AT_ONCE,
 }
 
 
@@ -32,7 +35,7 @@ def in_turns(results: Results, steps: Steps[T], progress: gr.Progress, told: Cal
     """
     while True:
         try:
-            with results.turn:
+            with results.turns.turn(long=True):
                 done, total, what = next(steps)
         except StopIteration as end:
             return end.value
