@@ -3,13 +3,14 @@
 import gzip
 import json
 import urllib.request
+from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
-import anyio
 import gradio as gr
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from asking import call, send, upload
 from conftest import EXAMPLES
 from starlette.types import Message, Receive, Scope, Send
@@ -41,7 +42,14 @@ def test_the_page_is_packed_where_that_is_understood(address: str) -> None:
     assert "Content-Security-Policy" in headers
 
 
-def asked(front: Front, **scope: object) -> list[Message]:
+@pytest.fixture(scope="module")
+def portal() -> Iterator[BlockingPortal]:
+    """An event loop in a thread of its own: the browser's tests keep one in this thread."""
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+def asked(portal: BlockingPortal, front: Front, **scope: object) -> list[Message]:
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -51,11 +59,11 @@ def asked(front: Front, **scope: object) -> list[Message]:
         return {"type": "http.request"}
 
     usual: Scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "scheme": "http", "headers": []}
-    anyio.run(front, usual | scope, receive, send)
+    portal.call(front, usual | scope, receive, send)
     return sent
 
 
-def test_what_is_kept_and_what_is_not() -> None:
+def test_what_is_kept_and_what_is_not(portal: BlockingPortal) -> None:
     made: list[str] = []
     status = 200
 
@@ -67,7 +75,7 @@ def test_what_is_kept_and_what_is_not() -> None:
 
     front = Front(app)
     for _ in range(2):
-        start, body = asked(front)
+        start, body = asked(portal, front)
         assert (start["status"], body["body"]) == (200, b"ab")
     assert len(made) == 1
     for other in (
@@ -78,18 +86,18 @@ def test_what_is_kept_and_what_is_not() -> None:
     ):
         before = len(made)
         for _ in range(2):
-            asked(front, **other)
+            asked(portal, front, **other)
         assert len(made) == before + 2
     for i in range(3 * Front.LIMIT):  # strangers send any host
-        asked(front, headers=[(b"host", b"h%d" % i)])
+        asked(portal, front, headers=[(b"host", b"h%d" % i)])
     before = len(made)
-    asked(front, headers=[(b"host", b"h%d" % (3 * Front.LIMIT - 1))])
+    asked(portal, front, headers=[(b"host", b"h%d" % (3 * Front.LIMIT - 1))])
     assert len(made) == before
-    asked(front)
+    asked(portal, front)
     assert len(made) == before + 1
     status = 500
     for _ in range(2):
-        assert asked(front, headers=[(b"host", b"broken")])[0]["status"] == 500
+        assert asked(portal, front, headers=[(b"host", b"broken")])[0]["status"] == 500
     assert len(made) == before + 3
 
 
@@ -135,7 +143,7 @@ def test_a_repeated_picture_gets_the_same_answer(address: str) -> None:
     assert first == second  # the seconds that it took included: nothing was computed
 
 
-def test_only_components_that_change_are_built_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_components_that_change_are_built_anew(monkeypatch: pytest.MonkeyPatch, portal: BlockingPortal) -> None:
     built: list[int] = []
     usual = gr.Textbox.__init__
 
@@ -155,7 +163,7 @@ def test_only_components_that_change_are_built_anew(monkeypatch: pytest.MonkeyPa
     for fn, told in zip(demo.fns.values(), (None, gr.skip(), {boxes[2]: "only"}), strict=True):
         built.clear()
         predictions = fn.fn() if told is None else told
-        found.append(anyio.run(demo.postprocess_data, fn, predictions, state))
+        found.append(portal.call(demo.postprocess_data, fn, predictions, state))
         assert len(built) <= 1
     skipped = {"__type__": "update"}
     assert found[0] == [skipped, "new", skipped, {"__type__": "update", "visible": False}, skipped]

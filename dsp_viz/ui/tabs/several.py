@@ -5,10 +5,11 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.context import Context
 
 from ...subject import Subject
-from ..guard import MAX_UPLOAD
 from ..kept import Kept
+from ..limits import USUAL
 from ..results import Results
 from ..theme import SEVERAL_JAVASCRIPT, SEVERAL_MARKUP
 from . import Shown, Values
@@ -47,7 +48,7 @@ class Several:
     inputs: Sequence[Component] = ()
 
     def __init__(self, results: Results) -> None:
-        self._results = results
+        self._results, self._demo = results, Context.root_block
         gr.HTML(ABOUT)
         self.view = SeveralView(elem_id="several")
         self.outputs = [self.view]
@@ -62,5 +63,6 @@ class Several:
         """What pictures are analysed with from now on, and how many may be."""
         kept, examples = shown.kept, list(self._results.examples)
         most, arrays = min(MOST, self._results.room(kept)), 2 * self._results.size(kept)  # float32 in place of float16
-        bounds = {"most": most, "largest": MAX_UPLOAD, "examples": examples, "arrays": arrays}
+        largest = self._demo.max_file_size if self._demo else None  # which is known once it is served
+        bounds = {"most": most, "largest": largest or USUAL.upload, "examples": examples, "arrays": arrays}
         return {self.view: kept.manifest.json(**bounds)}
