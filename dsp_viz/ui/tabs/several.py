@@ -18,8 +18,8 @@ from . import Shown, Values
 MOST = 48
 
 ABOUT = """<div class="aside">The same map on <b>several pictures</b>, on one scale of colours: which of them the model
-is sure of, and where it looks in each. Pictures are analysed one after the other, with the model, the size and the
-cutting that are chosen on the left.</div>"""
+is sure of, and where it looks in each. Pictures are analysed one after the other, with the page's model, size and
+cutting.</div>"""
 
 
 class SeveralView(gr.HTML):
