@@ -4,7 +4,6 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -12,6 +11,7 @@ from starlette.routing import Route
 
 from ..decoding import Decoder
 from ..images import ImageError
+from .lines import Full, Line
 
 if TYPE_CHECKING:  # it needs pyarrow, which few have
     from .surveyed import Surveyed
@@ -57,16 +57,14 @@ def _answer(surveyed: "Surveyed", what: str, query: QueryParams) -> dict[str, An
 
 
 def _served(make: Callable[[str, QueryParams], tuple[bytes, str]]) -> Callable[[Request], Awaitable[Response]]:
-    turns: list[CapacityLimiter] = []  # made once there is a loop to make it in
+    line = Line(MAKING, WAITING)
 
     async def answer(request: Request) -> Response:
-        if not turns:
-            turns.append(CapacityLimiter(MAKING))
-        if turns[0].statistics().tasks_waiting >= WAITING:
-            return PlainTextResponse("Many ask for this at the moment. Try again in a minute.", status_code=503)
         what = str(request.path_params["what"])
         try:
-            made, kind = await to_thread.run_sync(make, what, request.query_params, limiter=turns[0])
+            made, kind = await line.run(make, what, request.query_params)
+        except Full:
+            return PlainTextResponse("Many ask for this at the moment. Try again in a minute.", status_code=503)
         except ImageError as error:
             return PlainTextResponse(str(error), status_code=415)
         except (KeyError, IndexError):

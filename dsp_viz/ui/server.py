@@ -14,7 +14,6 @@ from typing import Any
 
 import gradio as gr
 import uvicorn
-from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
@@ -30,6 +29,7 @@ from .front import Front
 from .guard import Guard
 from .kept import Kept
 from .limits import USUAL, Limits
+from .lines import Full, Line
 from .theme import HEAD, THEME, css
 from .uploads import sweep
 from .waiting import leave_room
@@ -177,7 +177,7 @@ def _swept(demo: Blocks, age: float) -> Callable[[FastAPI], AbstractAsyncContext
 
 
 def _piece(store: Store[Kept]) -> Callable[[Request], Awaitable[Response]]:
-    turns: list[CapacityLimiter] = []  # made once there is a loop to make it in
+    line = Line(MAKING, WAITING)
 
     async def answer(request: Request) -> Response:
         token, name = request.path_params["token"], request.path_params["piece"]
@@ -188,11 +188,10 @@ def _piece(store: Store[Kept]) -> Callable[[Request], Awaitable[Response]]:
         if kept is None or name not in _MADE:
             return PlainTextResponse("This result is no longer kept.", status_code=404)
         view = [request.query_params.get("view", "")] if name == "pdf" else []
-        if not turns:
-            turns.append(CapacityLimiter(MAKING))
-        if turns[0].statistics().tasks_waiting >= WAITING:
+        try:
+            made = await line.run(partial(_MADE[name], kept, pieces, *view))
+        except Full:
             return PlainTextResponse("Many ask for such files at the moment. Try again in a minute.", status_code=503)
-        made = await to_thread.run_sync(partial(_MADE[name], kept, pieces, *view), limiter=turns[0])
         return Response(
             made,
             media_type=_TYPES[name],

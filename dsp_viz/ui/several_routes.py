@@ -1,17 +1,16 @@
 """What the tab Several pictures asks for: the result of one picture at a time."""
 
 import json
-from functools import partial
 from typing import Any
 
 import gradio as gr
-from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..images import ImageError
 from .kept import Source
+from .lines import Full, Line
 from .results import ModelError, Results
 
 #: Pictures that are analysed at a time for all pages together, and how many more may be waited for. A page asks for
@@ -21,20 +20,19 @@ MAKING, WAITING = 2, 32
 
 def route(results: Results) -> Route:
     """``POST several``: JSON that names a picture, see :func:`_source`; the answer is that of :func:`_told`."""
-    turns: list[CapacityLimiter] = []  # made once there is a loop to make it in
+    line = Line(MAKING, WAITING)
 
     async def answer(request: Request) -> Response:
-        if not turns:
-            turns.append(CapacityLimiter(MAKING))
-        if turns[0].statistics().tasks_waiting >= WAITING:
-            return PlainTextResponse("Many ask for pictures at the moment.", status_code=503)
         try:
             asked = json.loads(await request.body())
         except (ValueError, RecursionError):
             asked = None
         if not isinstance(asked, dict):
             return PlainTextResponse("The page and the app do not match. Load the page again.", status_code=400)
-        told = await to_thread.run_sync(partial(_told, results, asked), limiter=turns[0])
+        try:
+            told = await line.run(_told, results, asked)
+        except Full:
+            return PlainTextResponse("Many ask for pictures at the moment.", status_code=503)
         return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
     return Route("/several", answer, methods=["POST"])
