@@ -13,7 +13,7 @@ from .hooks import Change, Point, changed
 from .kinds import values
 from .kinds.kind import Entries, put
 from .layer import Layer
-from .relevance import class_index, differentiable, ordinary
+from .relevance import batch_size, class_index, differentiable, ordinary
 from .steps import Step, Steps, finish
 from .trace import trace
 
@@ -40,8 +40,8 @@ def importance(model: nn.Module, x: Tensor, *, target: int | None = None) -> Imp
     """Leave out every head, scale and stream of every attention layer, one at a time.
 
     A part is left out by setting to 0 the values that its maps act on. A coefficient of 0 does the same where a layer
-    has one (:class:`dsp_viz.interventions.SetCoefficient`). All parts of a layer run as one batch, so that the whole
-    costs a forward pass for each part and no more.
+    has one (:class:`dsp_viz.interventions.SetCoefficient`). Parts of a layer run in one batch, as many as memory is
+    thought to hold (:func:`dsp_viz.relevance.batch_size`), so that the whole costs a forward pass for each part.
 
     Args:
         model: a classifier with attention that is known here. x: one picture as the model takes it,
@@ -70,9 +70,11 @@ def importance_steps(model: nn.Module, x: Tensor, *, target: int | None = None) 
     where = values(model)
     parts: list[Sequence[Tensor]] = []
     for done, block in enumerate(traced.blocks):
-        masks = _masks(*_parts(block))
-        with changed(model, _left_out(block, where[block.name], masks.to(x))):
-            logits = model(x.expand(len(masks), *x.shape[1:])).cpu()
+        found = []
+        for masks in _masks(*_parts(block)).split(batch_size(traced.grid.rows * traced.grid.columns)):
+            with changed(model, _left_out(block, where[block.name], masks.to(x))):
+                found.append(model(x.expand(len(masks), *x.shape[1:])).cpu())
+        logits = torch.cat(found)
         sizes = [n if n > 1 or i == 0 else 0 for i, n in enumerate(_parts(block))]
         parts.append((logits[:, chosen] - plain[chosen]).split(sizes))
         yield Step(done + 1, len(traced.blocks), "blocks")

@@ -20,6 +20,7 @@ from ..subject import Subject
 from . import api, atlas_routes, several_routes, views
 from .blocks import Blocks
 from .kept import Kept, Source
+from .limits import USUAL, Limits
 from .links import Links
 from .maps_view import MapsView
 from .pages import Page, Pages
@@ -66,7 +67,11 @@ LOOKED = """() => {
 
 
 def build(
-    models: Sequence[Subject], examples: list[Path], store: Store[Kept], surveyed: "Surveyed | None" = None
+    models: Sequence[Subject],
+    examples: list[Path],
+    store: Store[Kept],
+    surveyed: "Surveyed | None" = None,
+    limits: Limits = USUAL,
 ) -> Blocks:
     """The whole app.
 
@@ -75,11 +80,12 @@ def build(
         examples: pictures to offer; the first is analysed when the page opens.
         store: where the pieces of results are kept for the browsers.
         surveyed: what the tab Atlas shows; None: there is no such tab.
+        limits: of the server, see :func:`dsp_viz.ui.mount`.
 
     Returns:
         Blocks that are ready to be served, see :mod:`dsp_viz.ui.server`.
     """
-    results = Results(models, examples, store, surveyed)
+    results = Results(models, examples, store, surveyed, limits)
     with Blocks(
         title="DSP-Attention explorer", analytics_enabled=False, delete_cache=(900, 3600), fill_width=True
     ) as demo:

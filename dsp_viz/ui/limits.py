@@ -15,6 +15,7 @@ class Limits:
         long: of these, those for what takes long (ranking, judging), beyond those that go on by turns.
         each: requests of one page or program that may wait at a time.
         mcp: whether language models may be let in.
+        large: whether 16,384 tokens may be asked for, which take some 2 GB for the time that they are computed.
     """
 
     upload: int = 32 * 2**20
@@ -24,10 +25,11 @@ class Limits:
     long: int = 8
     each: int = 64
     mcp: bool = True
+    large: bool = True
 
 
 #: For a server of one's own.
 USUAL = Limits()
 
 #: For an address that everybody knows (``--public``).
-PUBLIC = Limits(upload=8 * 2**20, uploads=2**30, kept=900.0, waiting=128, long=4, each=8, mcp=False)
+PUBLIC = Limits(upload=8 * 2**20, uploads=2**30, kept=900.0, waiting=128, long=4, each=8, mcp=False, large=False)

@@ -178,7 +178,7 @@ def _app(
     if not pictures:
         raise ValueError("examples is empty: at least one picture is needed, the first is shown")
     store = Store[Kept](max_bytes=KEPT)
-    demo = build(list(subjects), pictures, store, surveyed)
+    demo = build(list(subjects), pictures, store, surveyed, options.get("limits", USUAL))
     if metrics is not None:
         watching = Metrics(lambda: len(demo._queue), store)
         print(f"* Metrics on http://{metrics[0]}:{watching.serve(*metrics)}/metrics", flush=True)

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention
+
 from ..analysis import Analysis
 from ..decoding import Decoder
 from ..interventions import InterventionError
+from ..kinds import layers
 from ..store import Store, new_token
 from ..subject import MAX_SIDE, Prepared, Subject
 from .kept import Kept, Manifest, Source, keep, pieces
+from .limits import USUAL, Limits
 from .passes import Passes
 from .picture import uploaded
 from .turns import Turns
@@ -32,6 +36,9 @@ MOST_PROBABLE = "the most probable"
 #: Sides that are offered, in units of what a model was trained for.
 SIZES = (1, 2, 4)
 
+#: And of models all of whose attention is linear: 16,384 tokens instead of 256, whose every map is 1 GB if it is made.
+LARGE = 8
+
 
 class ModelError(ValueError):
     """A model that fails on a picture as it was asked to see it; the message says how, and what to do."""
@@ -46,6 +53,7 @@ class Results:
     Args:
         models: that can be asked for. examples: pictures whose results a link can always restore.
         store: where the pieces of results are kept. surveyed: a survey whose pictures can be asked for, or None.
+        limits: of the server.
     """
 
     #: How many results are remembered by what they are of: several pictures of several pages. The store bounds what
@@ -58,8 +66,11 @@ class Results:
         examples: Sequence[Path],
         store: Store[Kept],
         surveyed: "Surveyed | None" = None,
+        limits: Limits = USUAL,
     ) -> None:
+        self.limits = limits
         self.models = {model.name: model for model in models}
+        self._sides = {name: _sides_of(model, large=limits.large) for name, model in self.models.items()}
         self.examples = {path.stem: str(path) for path in examples}
         self.surveyed = surveyed
         self.decoder = Decoder()
@@ -71,10 +82,7 @@ class Results:
 
     def sides(self, model: str) -> dict[str, int]:
         """Sides that are offered for a model, in pixels, by what the screen calls them."""
-        how = self.models[model].preparation
-        own = how.side
-        sizes = [n * own for n in SIZES if n == 1 or (n * own <= MAX_SIDE and not how.fixed)]
-        return {f"{size} px": size for size in sizes}
+        return self._sides[model]
 
     def side_like(self, model: str, other: str, side: int) -> int:
         """The side of a model that stands for one of another model's: the same multiple of what it was made for."""
@@ -206,3 +214,12 @@ class Results:
         """What is kept of a token's result; None if nothing is."""
         found = self._store.get(token)
         return None if found is None else found[1]
+
+
+def _sides_of(model: Subject, *, large: bool) -> dict[str, int]:
+    own, fixed = model.preparation.side, model.preparation.fixed
+    linear = (DynamicSpectralPolarityAttention, PolaFormerAttention)
+    large = large and all(isinstance(layer, linear) for layer, _ in layers(model).values())
+    factors = (*SIZES, LARGE) if large else SIZES
+    sizes = [n * own for n in factors if n == 1 or (n * own <= MAX_SIDE and not fixed)]
+    return {f"{size} px": size for size in sizes}

@@ -5,11 +5,9 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.context import Context
 
 from ...subject import Subject
 from ..kept import Kept
-from ..limits import USUAL
 from ..results import Results
 from ..theme import SEVERAL_JAVASCRIPT, SEVERAL_MARKUP
 from . import Shown, Values
@@ -48,7 +46,7 @@ class Several:
     inputs: Sequence[Component] = ()
 
     def __init__(self, results: Results) -> None:
-        self._results, self._demo = results, Context.root_block
+        self._results = results
         gr.HTML(ABOUT)
         self.view = SeveralView(elem_id="several")
         self.outputs = [self.view]
@@ -63,6 +61,6 @@ class Several:
         """What pictures are analysed with from now on, and how many may be."""
         kept, examples = shown.kept, list(self._results.examples)
         most, arrays = min(MOST, self._results.room(kept)), 2 * self._results.size(kept)  # float32 in place of float16
-        largest = self._demo.max_file_size if self._demo else None  # which is known once it is served
-        bounds = {"most": most, "largest": largest or USUAL.upload, "examples": examples, "arrays": arrays}
+        largest = self._results.limits.upload
+        bounds = {"most": most, "largest": largest, "examples": examples, "arrays": arrays}
         return {self.view: kept.manifest.json(**bounds)}
