@@ -20,7 +20,7 @@ from conftest import EXAMPLES
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
-from viewing import READY, ready
+from viewing import READY, ready, tab
 
 import dsp_viz
 from dsp_attention.model import DSPImageClassifier
@@ -100,10 +100,6 @@ def drawn(page: Page, plot: str) -> None:
 
 def remove(page: Page) -> None:
     page.locator("#picture").get_by_role("button", name="Remove Image").click()
-
-
-def tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
 
 
 def test_first_screen_shows_the_first_example_analysed(page: Page, model: dsp_viz.Subject) -> None:

@@ -8,7 +8,7 @@ from conftest import EXAMPLES
 from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, link_of, ready
+from viewing import READY, link_of, ready, tab
 
 import dsp_viz
 from dsp_viz import ui
@@ -65,10 +65,10 @@ def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser,
             other.close()
         page.get_by_role("button", name="next block").click()
         expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
-        page.get_by_role("tab", name="What if").click()
+        tab(page, "What if")
         page.locator("#rank").click()
         expect(page.locator(".dm button")).to_have_count(6 * 9, timeout=2 * READY)
-        page.get_by_role("tab", name="Coefficients").click()
+        tab(page, "Coefficients")
         expect(page.locator("#dynamic .js-plotly-plot")).to_be_visible(timeout=READY)
         page.close()
 
@@ -116,7 +116,7 @@ def test_a_page_that_reads_late_loses_no_click(browser: Browser, address: str) -
     page.add_init_script(LATE)
     page.goto(address)
     ready(page)
-    page.get_by_role("tab", name="What if").click()
+    tab(page, "What if")
     message = page.locator("#whatif-message")
     page.wait_for_timeout(5000)  # until nothing is left to answer, and the page has read that
     with page.expect_response(lambda answer: "queue/join" in answer.url):

@@ -1,7 +1,11 @@
 """What commands that work in shards tell while they work, and in the end."""
 
+import signal
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import NamedTuple
 
 from tqdm import tqdm
@@ -32,7 +36,10 @@ def follow(found: Iterable[Done], plan: Plan, own: list[int], doing: str) -> Fol
     sizes = {n: len(plan.part(n)) for n in own}
     there = sum(sizes.values()) - sum(sizes[n] for n in plan.missing(own))
     errors, told = 0, set[str]()
-    with tqdm(total=sum(sizes.values()), initial=there, desc=doing, unit="picture", disable=None) as bar:
+    with (
+        _asked_to_stop() as stop,
+        tqdm(total=sum(sizes.values()), initial=there, desc=doing, unit="picture", disable=None) as bar,
+    ):
         try:
             for done in found:
                 bar.update(done.pictures)
@@ -42,9 +49,34 @@ def follow(found: Iterable[Done], plan: Plan, own: list[int], doing: str) -> Fol
                 # Through tqdm, so that a sentence does not end up within its bar.
                 for line in (*(f"{plan.folder / path}: {error}" for path, error in done.errors), *notes):
                     tqdm.write(line, file=sys.stderr)
+                if stop.is_set():
+                    return Followed(errors, bool(plan.missing(own)))
         except KeyboardInterrupt:
             return Followed(errors, True)
     return Followed(errors, False)
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C; the second one interrupts at once.
+
+    Python raises an interruption wherever it is, and one that comes while an object is cleared away is lost.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
+        yield stop
+        return
+
+    def first(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        tqdm.write("Stopping when this batch is done; Ctrl-C again stops at once.", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def tell(plan: Plan, own: list[int]) -> bool:

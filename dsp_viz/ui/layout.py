@@ -129,8 +129,8 @@ class Screen:
                 for part in (Filters, Coefficients, Weights):
                     added(part)
                 self.history, self.comparison = added(History), added(Comparison)
-                self.several, self.whatif = added(Several), added(WhatIf)
-                self.relevance = added(Relevance)
+                self.whatif, self.relevance = added(WhatIf), added(Relevance)
+                self.several = added(Several)
                 added(Atlas)
         self.fitting = gr.HTML(self._hiding(next(iter(results.models.values()))), elem_id="fitting")
         # What the page is about, kept by the page itself: the server may forget it, the page does not.

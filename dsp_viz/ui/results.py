@@ -36,8 +36,9 @@ MOST_PROBABLE = "the most probable"
 #: Sides that are offered, in units of what a model was trained for.
 SIZES = (1, 2, 4)
 
-#: And of models all of whose attention is linear: 16,384 tokens instead of 256, whose every map is 1 GB if it is made.
-LARGE = 8
+#: And, up to so many pixels, of models all of whose attention is linear: 16,384 tokens of 8 pixels, whose every map is
+#: 1 GB if it is made.
+LARGE, LARGEST = 8, 1024
 
 
 class ModelError(ValueError):
@@ -219,7 +220,7 @@ class Results:
 def _sides_of(model: Subject, *, large: bool) -> dict[str, int]:
     own, fixed = model.preparation.side, model.preparation.fixed
     linear = (DynamicSpectralPolarityAttention, PolaFormerAttention)
-    large = large and all(isinstance(layer, linear) for layer, _ in layers(model).values())
+    large = large and own * LARGE <= LARGEST and all(isinstance(layer, linear) for layer, _ in layers(model).values())
     factors = (*SIZES, LARGE) if large else SIZES
     sizes = [n * own for n in factors if n == 1 or (n * own <= MAX_SIDE and not fixed)]
     return {f"{size} px": size for size in sizes}
