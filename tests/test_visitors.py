@@ -86,15 +86,16 @@ def test_a_picture_that_is_gone_is_told(page: Page, private: Path) -> None:
 
 
 def test_what_uploads_leave_goes_once_it_is_old(tmp_path: Path) -> None:
-    for name in ("empty", "full", "new"):
+    empty, full, new = (letter * 64 for letter in "def")
+    for name in (empty, full, new):
         (tmp_path / name).mkdir()
-    (tmp_path / "full" / "file").touch()
-    for name in ("tmpold", "tmpnew", "other"):
+    (tmp_path / full / "file").touch()
+    for name in ("tmpwas_old1", "tmpisnew_23", "other"):
         (tmp_path / name).touch()
-    for name in ("empty", "full", "tmpold", "other"):
+    for name in (empty, full, "tmpwas_old1", "other"):
         os.utime(tmp_path / name, (0, 0))
     sweep(tmp_path, 3600)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "new", "other", "tmpnew"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [full, new, "other", "tmpisnew_23"]
 
 
 #: What a busy page does: it reads what the server says some time after it has come.

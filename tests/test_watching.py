@@ -138,18 +138,22 @@ def put(folder: Path, name: str, size: int, age: float) -> Path:
 
 
 def test_uploads_of_earlier_runs_go_too(tmp_path: Path) -> None:
-    old, new = put(tmp_path, "a/old.png", 3, 3700), put(tmp_path, "b/new.png", 3, 10)
-    ahead = put(tmp_path, "c/ahead.png", 3, -86400)  # the clock was set back
-    kept, example = (put(tmp_path, name, 3, 9999) for name in ("not-ours", "e/example.png"))
+    # Gradio calls the folder of a file by its SHA-256.
+    a, b, c, e = (letter * 64 for letter in "abce")
+    old, new = put(tmp_path, f"{a}/old.png", 3, 3700), put(tmp_path, f"{b}/new.png", 3, 10)
+    ahead = put(tmp_path, f"{c}/ahead.png", 3, -86400)  # the clock was set back
+    others = [put(tmp_path, name, 3, 9999) for name in ("not-ours", "photos/2019/cat.jpg", f"x{a}/y", "tmpdir12/z")]
+    example = put(tmp_path, f"{e}/example.png", 3, 9999)
+    shown = put(tmp_path, "dsp-viz-ab_12345/shown.png", 3, 3700)
     outside = put(tmp_path.parent, "outside.png", 3, 9999)
-    (tmp_path / "d").mkdir()
-    link = tmp_path / "d" / "link"
-    link.symlink_to(outside)
+    (tmp_path / ("d" * 64)).symlink_to(tmp_path / "photos")
+    (new.parent / "link").symlink_to(outside)
     sweep(tmp_path, 3600, [str(example)])
     assert not old.exists()
+    assert not shown.exists()
     assert example.exists()
     assert new.exists()
-    assert kept.exists()
+    assert all(path.exists() for path in others)
     assert outside.exists()
     assert ahead.stat().st_mtime <= time.time() + 1
     os.utime(ahead.parent, (0, 0))
@@ -160,7 +164,8 @@ def test_uploads_of_earlier_runs_go_too(tmp_path: Path) -> None:
 
 def test_uploads_have_a_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    put(tmp_path, "a/x.png", 600, 0)
+    put(tmp_path, f"{'a' * 64}/x.png", 600, 0)
+    put(tmp_path, "others/y.png", 600, 0)
     room = Room(1000, 0)
     assert room.has(300)
     assert room.has(100)

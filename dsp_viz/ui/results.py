@@ -5,11 +5,9 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention
 
@@ -24,6 +22,7 @@ from .limits import USUAL, Limits
 from .passes import Passes
 from .picture import uploaded
 from .turns import Turns
+from .uploads import new_folder
 
 if TYPE_CHECKING:  # it needs pyarrow, which few have
     from .surveyed import Surveyed
@@ -205,9 +204,7 @@ class Results:
         kept = self.alive(token)
         if kept is None:
             return None
-        folder = Path(get_upload_folder())
-        folder.mkdir(parents=True, exist_ok=True)
-        path = Path(mkdtemp(dir=folder)) / f"{kept.manifest.name}.png"
+        path = new_folder() / f"{kept.manifest.name}.png"
         kept.result.picture.save(path)
         return kept.source._replace(path=str(path), stretch=False, interventions=())
 

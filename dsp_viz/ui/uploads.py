@@ -1,11 +1,13 @@
 """The folder of the uploads: how much is in it, and what goes when."""
 
 import os
+import re
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
+from tempfile import gettempdir, mkdtemp
 from threading import Lock
 
 from gradio.utils import get_upload_folder
@@ -15,6 +17,21 @@ LOOK = 10.0
 
 #: Seconds that a file may be ahead of the clock: more, and the clock has been set back.
 AHEAD = 60.0
+
+
+#: What Gradio calls the folder of a file: its SHA-256; and we that of what a link shows. Nothing else is removed: the
+#: folder of uploads may be one that other programs use too.
+_OWN = re.compile(r"[0-9a-f]{64}|dsp-viz-\w{8}")
+
+#: What Gradio calls an upload that is on its way, and what one that broke off leaves.
+_COMING = re.compile(r"tmp\w{8}")
+
+
+def new_folder() -> Path:
+    """A folder within that of the uploads, which goes as they do."""
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(mkdtemp(prefix="dsp-viz-", dir=folder))
 
 
 class Room:
@@ -47,17 +64,27 @@ class Room:
         return True
 
 
+def _folders(folder: Path) -> Iterator[Path]:
+    """Those of uploads, not links to others."""
+    for each in folder.glob("*/"):
+        if _OWN.fullmatch(each.name) and not each.is_symlink():
+            yield each
+
+
 def files(folder: Path) -> Iterator[tuple[Path, int, float]]:
     """All files of uploads: path, bytes, and when it was last used. Links are not followed."""
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):  # it has gone meanwhile
-                found = os.lstat(os.path.join(where, name))
-                yield Path(where) / name, found.st_size, found.st_mtime
+    found = [Path(where) / name for own in _folders(folder) for where, _, names in os.walk(own) for name in names]
+    # In the folder that all programs share, a file of such a name may be anybody's.
+    if folder.absolute() != Path(gettempdir()).absolute():
+        found += [path for path in folder.glob("tmp*") if _COMING.fullmatch(path.name) and path.is_file()]
+    for path in found:
+        with suppress(OSError):  # it has gone meanwhile
+            about = os.lstat(path)
+            yield path, about.st_size, about.st_mtime
 
 
 def sweep(folder: Path, age: float, kept: Collection[str] = ()) -> None:
-    """Remove files that were not used for ``age`` seconds, and empty folders as old.
+    """Remove uploads that were not used for ``age`` seconds, and their folders once they are empty and as old.
 
     Gradio removes only what this very process took in. What lies ahead of the clock, which was set back, is dated anew.
 
@@ -71,12 +98,13 @@ def sweep(folder: Path, age: float, kept: Collection[str] = ()) -> None:
         with suppress(OSError):  # somebody else's
             if used > now + AHEAD:
                 os.utime(path)
-            elif now - used > age and (path.parent != folder or path.name.startswith("tmp")):
+            elif now - used > age:
                 path.unlink()
-    for each in sorted(folder.glob("*/**/"), reverse=True):
-        with suppress(OSError):  # it is not empty, or somebody else's
-            if not each.is_symlink() and abs(now - each.stat().st_mtime) > age:
-                each.rmdir()
+    for own in _folders(folder):
+        for each in sorted((own, *own.glob("**/")), reverse=True):
+            with suppress(OSError):  # it is not empty, or somebody else's
+                if not each.is_symlink() and abs(now - each.stat().st_mtime) > age:
+                    each.rmdir()
 
 
 def _existing(folder: str) -> Path:
