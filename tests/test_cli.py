@@ -18,6 +18,7 @@ import pytest
 import torch
 from conftest import EXAMPLES
 from far import far_device, moved
+from hostile_checkpoints import write_small
 from PIL import Image
 from test_official import stored
 
@@ -366,14 +367,17 @@ def test_interventions_that_do_not_fit_a_picture_name_it(tmp_path: Path, capsys:
     assert list(out.iterdir()) == []
 
 
-def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: dsp_viz.Subject) -> None:
+def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = write_small(tmp_path)
+    model = dsp_viz.load(weights)
     for i, path in enumerate(EXAMPLES[:5]):
         (tmp_path / f"class{i % 2}").mkdir(exist_ok=True)
         shutil.copy(path, tmp_path / f"class{i % 2}")
     (tmp_path / "class0" / "notes.txt").write_text("no picture")
-    assert main(["trust", str(tmp_path), "--limit", "2"]) == 0
+    given = ["trust", str(tmp_path), "--model", str(weights)]
+    assert main([*given, "--limit", "2"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"2 pictures, dsp_tiny (weights {model.digest})")
+    assert out.startswith(f"2 pictures, small (weights {model.digest})")
     chosen = sorted(tmp_path.rglob("*.jpg"))
     found = []
     for number, path in enumerate((chosen[0], chosen[2])):
@@ -383,7 +387,7 @@ def test_trust_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for path in tmp_path.rglob("*.jpg"):
         if path.stem not in ("broken", EXAMPLES[0].stem):
             path.unlink()
-    assert main(["trust", str(tmp_path)]) == 1
+    assert main(given) == 1
     printed = capsys.readouterr()
     assert printed.out.startswith("1 picture, ")
     assert "broken.jpg" in printed.err
