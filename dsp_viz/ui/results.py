@@ -14,7 +14,7 @@ from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention
 from ..analysis import Analysis
 from ..decoding import Decoder
 from ..interventions import InterventionError
-from ..kinds import layers
+from ..kinds import kind_of
 from ..store import Store, new_token
 from ..subject import MAX_SIDE, Prepared, Subject
 from .kept import Kept, Manifest, Source, keep, pieces
@@ -217,7 +217,10 @@ class Results:
 def _sides_of(model: Subject, *, large: bool) -> dict[str, int]:
     own, fixed = model.preparation.side, model.preparation.fixed
     linear = (DynamicSpectralPolarityAttention, PolaFormerAttention)
-    large = large and own * LARGE <= LARGEST and all(isinstance(layer, linear) for layer, _ in layers(model).values())
-    factors = (*SIZES, LARGE) if large else SIZES
+    known = [module for module in model.modules() if kind_of(module) is not None]
+    if large and own * LARGE <= LARGEST and known and all(isinstance(layer, linear) for layer in known):
+        factors: tuple[int, ...] = (*SIZES, LARGE)
+    else:
+        factors = SIZES
     sizes = [n * own for n in factors if n == 1 or (n * own <= MAX_SIDE and not fixed)]
     return {f"{size} px": size for size in sizes}
