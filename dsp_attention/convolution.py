@@ -19,7 +19,7 @@ def depthwise(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     Returns:
         ``(B, C, H, W)`` in the dtype of ``x``; under autocast in autocast's.
     """
-    # On a CPU torch computes the gradient of a kernel that is larger than the picture five to ten times too slowly.
+    # On a CPU torch computes the gradient of a kernel that is larger than the picture several times too slowly.
     small = min(x.shape[-2:]) < kernel.shape[-1] and x.device.type == "cpu"
     if small and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
         y: Tensor = SmallDepthwise.apply(x, kernel)

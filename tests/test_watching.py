@@ -18,8 +18,8 @@ from gradio_client import Client, handle_file
 import dsp_viz
 from dsp_viz import ui
 from dsp_viz.store import Store
-from dsp_viz.ui.accounts import accounts
 from dsp_viz.ui.limits import PUBLIC, Limits
+from dsp_viz.ui.logins import logins
 from dsp_viz.ui.uploads import Room, sweep
 from dsp_viz.ui.waiting import told
 from dsp_viz.ui.watching import Metrics
@@ -72,20 +72,20 @@ def test_who_has_no_account_gets_nothing(model: dsp_viz.Subject) -> None:
 def test_accounts_are_read_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "accounts"
     file.write_text("# who\nann:a:b\n\nbob:c\n")
-    assert accounts(str(file)) == [("ann", "a:b"), ("bob", "c")]
-    assert accounts(None) == []
+    assert logins(str(file)) == [("ann", "a:b"), ("bob", "c")]
+    assert logins(None) == []
     monkeypatch.setenv("DSP_VIZ_AUTH", "eve:x")
-    assert accounts(None) == [("eve", "x")]
+    assert logins(None) == [("eve", "x")]
     file.write_text("hunter2")
     with pytest.raises(ValueError, match="line 1 is not USER:PASSWORD") as error:
-        accounts(str(file))
+        logins(str(file))
     assert "hunter2" not in str(error.value)
     for text in ("", "# none"):
         file.write_text(text)
         with pytest.raises(ValueError, match="no line USER:PASSWORD"):
-            accounts(str(file))
+            logins(str(file))
     with pytest.raises(ValueError, match="No such file"):
-        accounts(str(tmp_path / "none"))
+        logins(str(tmp_path / "none"))
 
 
 def test_a_public_address_takes_less(model: dsp_viz.Subject) -> None:

@@ -21,10 +21,10 @@ from ..sources import load_all
 from ..sources.checkpoint import available
 from ..store import Store
 from ..subject import Subject
-from .accounts import accounts
 from .kept import Kept
 from .layout import build
 from .limits import PUBLIC, USUAL
+from .logins import logins
 from .server import create_app, serve, serving
 from .watching import Metrics
 
@@ -59,7 +59,7 @@ def run(
         survey: folder of a survey, for the tab Atlas; None: no such tab. pictures: the folder that was surveyed, for
             the pictures behind its numbers; None: they are not shown.
         metrics: port of this host for Prometheus; None: none.
-        auth: file of the names and passwords of those who may use it, see :func:`dsp_viz.ui.accounts.accounts`.
+        auth: file of the names and passwords of those who may use it, see :func:`dsp_viz.ui.logins.logins`.
         public: keep within :data:`dsp_viz.ui.limits.PUBLIC`.
 
     Raises:
@@ -67,7 +67,7 @@ def run(
             accounts cannot be read.
     """
     _spare()
-    known = accounts(auth)
+    known = logins(auth)
     surveyed = None if survey is None else _surveyed(survey, pictures)
     subjects, faults = load_all(names or available() or ["dsp_tiny"], device=resolve_device(device))
     if not subjects:

@@ -7,7 +7,7 @@ from pathlib import Path
 VARIABLE = "DSP_VIZ_AUTH"
 
 
-def accounts(file: str | None) -> list[tuple[str, str]]:
+def logins(file: str | None) -> list[tuple[str, str]]:
     """Of a file, or of the environment variable :data:`VARIABLE`: a line ``USER:PASSWORD`` each; none where neither is.
 
     Not of an argument, which everybody on the machine can read in the list of processes.
