@@ -311,6 +311,15 @@ def test_a_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
         run(data, tmp_path, "--sizes", "16x1")
 
 
+def test_epochs_not_yet_begun_may_be_planned_anew(data: Path, tmp_path: Path) -> None:
+    first = run(data, tmp_path, "--sizes", "24x1")
+    log = run(data, tmp_path, "--sizes", "24x1,16x2", "--resume")
+    assert (log[0], [row["size"] for row in log]) == (first[0], ["24", "16", "16"])
+    for changed in (["--sizes", "24x2,16x1"], ["--sizes", "24x1,16x2,32x1"], ["--sizes", "24x1,16x2", "--hold", "1"]):
+        with pytest.raises(SystemExit, match=r"error: .*state\.pt is of another recipe: "):
+            run(data, tmp_path, *changed, "--resume")
+
+
 def test_learning_rate_by_hand() -> None:
     recipe = Recipe(sizes=(64,) * 5, lr=1.0, warmup=1.0)
     assert recipe.rate(0.25) == 0.25

@@ -107,7 +107,7 @@ class Run:
         return self.out / "state.pt"
 
     def resume(self) -> None:
-        """Continue where the state was kept last, if it was.
+        """Continue where the state was kept last, if it was. The epochs not yet begun may be planned anew.
 
         Raises:
             CheckpointError: the kept state cannot be read, or is of another recipe.
@@ -119,7 +119,8 @@ class Run:
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise CheckpointError(f"{self.state_file} cannot be read ({error}): remove it to start anew") from error
-        if state["recipe"] != vars(self.recipe):
+        begun = len(state["log"]) + (state["epoch"][0] > 0)
+        if _until(begun, state["recipe"]) != _until(begun, vars(self.recipe)):
             raise CheckpointError(f"{self.state_file} is of another recipe: {state['recipe']}, not {vars(self.recipe)}")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -266,6 +267,12 @@ class Run:
             buffer,
         )
         write_atomically(self.state_file, buffer.getvalue())
+
+
+def _until(epoch: int, recipe: dict[str, Any]) -> dict[str, Any]:
+    """What of a recipe decides all epochs before this one; a model of one grid has a position for each token."""
+    sizes = tuple(recipe["sizes"])
+    return recipe | {"sizes": sizes[:epoch], "grid": not recipe["pyramid"] and max(sizes)}
 
 
 def _averaging(decay: float) -> Callable[..., None]:

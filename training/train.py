@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder with train/ and val/, or 'imagenette' to download it")
     parser.add_argument("--out", required=True, type=Path, help="folder for weights, log and state")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run in --out, with --sizes as before or others from here on"
+    )
     parser.add_argument("--attention", choices=ATTENTIONS, default="dsp")
     parser.add_argument("--dim", type=int, default=128, help="channels, a multiple of 4 (default %(default)s)")
     parser.add_argument(
