@@ -137,9 +137,9 @@ def about(classes: int) -> pa.Schema:
     return pa.schema(found + (lists if top else []))
 
 
-def rounded(values: np.ndarray) -> np.ndarray:
-    """float32 to :data:`BITS` bits of significand, halves away from zero; NaN and infinity stay."""
-    dropped = 23 - BITS
+def rounded(values: np.ndarray, bits: int = BITS) -> np.ndarray:
+    """float32 to so many bits of significand, halves away from zero; NaN and infinity stay."""
+    dropped = 23 - bits
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     with np.errstate(over="ignore"):
         kept = (bits + np.uint32(1 << (dropped - 1))) & np.uint32(~((1 << dropped) - 1) & 0xFFFFFFFF)
@@ -163,7 +163,6 @@ def to_parquet(rows: Sequence[Row], layers: Sequence[SurveyedLayer], classes: in
     if top:
         columns["top"] = _lists(np.array([row.top or (-1,) * top for row in rows], np.int32))
         columns["probability"] = _lists(np.array([row.probabilities or (0.0,) * top for row in rows], np.float32))
-    split = []
     for layer in layers:
         for quantity in layer.quantities:
             shape, key = layer.shape(quantity), (quantity, layer.index)
@@ -171,17 +170,34 @@ def to_parquet(rows: Sequence[Row], layers: Sequence[SurveyedLayer], classes: in
             numbers = np.stack([(row.numbers or {}).get(key, nothing) for row in rows])
             if numbers.shape[1:] != shape:
                 raise ValueError(f"{quantity} of {layer.name} has shape {numbers.shape[1:]} instead of {shape}")
+            columns[column(*key)] = _lists(rounded(numbers).reshape(len(rows), -1))
+    return packed(pa.table(columns))
+
+
+def slim(table: pa.Table, layers: Sequence[SurveyedLayer], bits: int) -> bytes:
+    """A file of the same rows, with the layers' quantities only and fewer bits.
+
+    Args:
+        table: a file's rows. layers: with the quantities that stay. bits: of significand.
+    """
+    columns = {name: table[name] for name in table.column_names if "/" not in name}
+    for layer in layers:
+        for quantity in layer.quantities:
             name = column(quantity, layer.index)
-            columns[name] = _lists(rounded(numbers).reshape(len(rows), -1))
-            split.append(f"{name}.list.element")
+            numbers = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            columns[name] = _lists(rounded(numbers, bits).reshape(len(table), -1))
+    return packed(pa.table(columns))
+
+
+def packed(table: pa.Table) -> bytes:
+    """A file of rows. Bytes of equal weight stand together before they are compressed: of the lowest most are zero."""
     file = io.BytesIO()
-    # Bytes of equal weight stand together before they are compressed: of the lowest most are zero.
     pq.write_table(
-        pa.table(columns),
+        table,
         file,
         compression="zstd",
         use_dictionary=["label"],
-        use_byte_stream_split=split or False,
+        use_byte_stream_split=[f"{name}.list.element" for name in table.column_names if "/" in name] or False,
         write_statistics=False,
         store_schema=True,
     )

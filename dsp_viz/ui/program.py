@@ -164,7 +164,9 @@ def _surveyed(survey: str, pictures: str | None) -> "Surveyed":
         raise ValueError(f"--survey: {error}") from error
     if pictures is not None and not Path(pictures).is_dir():
         raise ValueError(f"--pictures {pictures}: there is no such folder; name the one that was surveyed")
-    return Surveyed(open_survey(survey), None if pictures is None else Path(pictures))
+    found = open_survey(survey)
+    within = found.path / "pictures"  # where a survey that was made to be passed on has those that may be
+    return Surveyed(found, Path(pictures) if pictures else within if within.is_dir() else None)
 
 
 def _app(
