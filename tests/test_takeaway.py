@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import pyramid
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
@@ -17,6 +18,10 @@ from viewing import READY, ask, link_of, maps_of, opened, ready, saved
 
 import dsp_viz
 from dsp_viz import export, maps
+from dsp_viz.store import Store
+from dsp_viz.ui import takeaway
+from dsp_viz.ui.kept import Kept, Source
+from dsp_viz.ui.results import Results
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -211,3 +216,25 @@ def test_copied_python_gives_the_map(page: Page, model: dsp_viz.Subject, monkeyp
     exec("\n".join([*lines[:-1], f"map = {lines[-1]}"]), names)
     got = maps_of(page)[1][1, 1]
     torch.testing.assert_close(torch.from_numpy(got).float(), names["map"].flatten(), rtol=0.01, atol=1e-6)
+
+
+def test_a_page_has_the_numbers_of_every_layer_of_a_pyramid() -> None:
+    """Two layers of two heads, of one scale and of two."""
+    subject = pyramid.subject()
+    store = Store[Kept](max_bytes=2**26)
+    kept = Results([subject], EXAMPLES, store).of(Source(str(EXAMPLES[0]), 64, False, subject.name))
+    found = store.get(kept.manifest.token)
+    assert found is not None
+    page = takeaway.page(kept, found[0])
+    table = re.findall(r"<table>.*?</table>", page, re.DOTALL)[-1]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r'<tr><th scope="row">.*?</tr>', table)]
+    want = []
+    for block in kept.result.trace.blocks[2:4]:
+        for head in range(2):
+            parts = [
+                [*block.coefficients[0, head, s].tolist(), block.weights[0, head, s].item()]
+                for s in range(len(block.scales))
+            ]
+            want.append([f"{number:.3f}" for part in parts for number in part])
+    assert [len(numbers) for numbers in want] == [3, 3, 6, 6]
+    assert rows == [numbers + [""] * (6 - len(numbers)) for numbers in want]

@@ -127,20 +127,18 @@ def _tables(manifest: Manifest, result: Analysis) -> str:
     blocks = dsp_blocks(result)
     if not blocks:
         return ""
-    first, _ = next(iter(blocks.values()))
-    heads, scales, _ = first.coefficients.shape[1:]
-    sizes = [f" {scale.pooled}×" for scale in first.scales] if scales > 1 else [""]
-    names = [f"{kind}{size}" for size in sizes for kind in (*maps.streams(first), "weight")]
+    layers = [block for block, _ in blocks.values()]  # of a pyramid they differ in heads and scales
+    most = max(layers, key=lambda block: len(block.scales))
+    sizes = [f" {scale.pooled}×" for scale in most.scales] if len(most.scales) > 1 else [""]
+    names = [f"{kind}{size}" for size in sizes for kind in (*maps.streams(most), "weight")]
     rows = []
     called = block_names(manifest.layers)
     for b, (block, _) in blocks.items():
-        for h in range(heads):
-            numbers = [
-                value
-                for s in range(scales)
-                for value in (*block.coefficients[0, h, s].tolist(), float(block.weights[0, h, s]))
-            ]
-            cells = "".join(f"<td>{number:.3f}</td>" for number in numbers)
+        of_heads = zip(block.coefficients[0].tolist(), block.weights[0].tolist(), strict=True)
+        for h, (streams, weights) in enumerate(of_heads):
+            numbers = [value for s, weight in enumerate(weights) for value in (*streams[s], weight)]
+            told = [f"{number:.3f}" for number in numbers] + [""] * (len(names) - len(numbers))
+            cells = "".join(f"<td>{cell}</td>" for cell in told)
             rows.append(f'<tr><th scope="row">{called[b]}, head {h + 1}</th>{cells}</tr>')
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     title = "<h2>Coefficients and mixing weights</h2>"
