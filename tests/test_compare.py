@@ -4,7 +4,9 @@ import base64
 import xml.etree.ElementTree as ET
 from io import BytesIO
 
+import gradio as gr
 import numpy as np
+import pyramid
 import pytest
 from conftest import EXAMPLES
 from PIL import Image
@@ -13,6 +15,9 @@ from viewing import READY, ask, choose, end_of_scale, maps_of, ready, saved, tab
 
 import dsp_viz
 from dsp_viz import maps
+from dsp_viz.store import Store
+from dsp_viz.ui.results import Results
+from dsp_viz.ui.tabs.compare import CURRENT, Comparison
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -191,3 +196,15 @@ def test_comparison_on_a_phone(page: Page) -> None:
     for part in page.locator("#compare :is(button, select, input, canvas)").all():
         box = part.bounding_box()
         assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= 390)
+
+
+def test_a_model_without_a_twin_is_compared_with_itself(model: dsp_viz.Subject) -> None:
+    """Pyramid and dsp_tiny do not tell the same classes apart; softmax_tiny and dsp_tiny do."""
+    twin = dsp_viz.load("softmax_tiny")
+    for models, picture, name in (
+        ([model, pyramid.subject()], EXAMPLES[-1].stem, "dsp_tiny"),
+        ([model, twin, pyramid.subject()], CURRENT, "softmax_tiny"),
+    ):
+        with gr.Blocks():
+            compare = Comparison(Results(models, EXAMPLES, Store(max_bytes=1)))
+        assert [choice.value for choice in compare.inputs] == [CURRENT, picture, "dsp_tiny", name]

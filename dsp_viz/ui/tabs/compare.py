@@ -48,11 +48,14 @@ class Comparison:
         self._results = results
         pictures = [CURRENT, *results.examples]
         models = list(results.models)
+        # A model beside one that tells the same classes apart; where there is none, beside itself on another picture.
+        classes = results.models[models[0]].classes
+        twins = [name for name, model in results.models.items() if model.classes == classes]
         gr.HTML(ABOUT)
         self.pictures, self.models = [], []
         with gr.Row():
-            other = CURRENT if len(models) > 1 else pictures[-1]
-            for side, picture, model in (("A", CURRENT, models[0]), ("B", other, models[-1])):
+            other = CURRENT if len(twins) > 1 else pictures[-1]
+            for side, picture, model in (("A", CURRENT, twins[0]), ("B", other, twins[-1])):
                 self.pictures.append(gr.Dropdown(pictures, value=picture, label=f"Picture {side}", min_width=140))
                 self.models.append(gr.Dropdown(models, value=model, label=f"Model {side}", min_width=140))
         self.message = gr.HTML(elem_id="compare-message")
