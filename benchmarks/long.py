@@ -1,8 +1,9 @@
 """A long day of the explorer: ``python -m benchmarks.long`` asks for 3,000 analyses and looks at what is left of them.
 
 They are asked for over the API, every second one of a new picture, and by pages that open. Printed are the resident
-memory, open files, threads, child processes, and files and folders of uploads, after 100, at half, at the end; and
-after a stop by SIGTERM what is left on the disk. The hour of an upload is not waited for: tests set dates back.
+memory and what of it are kept results, open files, threads, child processes, and files and folders of uploads, after
+100, at half, at the end; and after a stop by SIGTERM what is left on the disk. The hour of an upload is not waited for:
+tests set dates back.
 """
 
 import argparse
@@ -10,14 +11,23 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .app import resident
 from .load import Told, Visitors, app
+from .replicas import free_port
 
 
-def state(process: int, folder: Path) -> dict[str, float]:
+def kept(metrics: int) -> float:
+    """Bytes of the results that the app keeps, by its metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next(line for line in lines if line.startswith("dsp_viz_store_bytes ")).split()[1])
+
+
+def state(process: int, folder: Path, metrics: int) -> dict[str, float]:
     """What the app holds (Linux)."""
     own = Path("/proc") / str(process)
     children = [
@@ -27,6 +37,7 @@ def state(process: int, folder: Path) -> dict[str, float]:
     ]
     return {
         "resident MiB": resident(process),
+        "results MiB": kept(metrics) / 2**20,
         "open files": len(list((own / "fd").iterdir())),
         "threads": len(list((own / "task").iterdir())),
         "processes": len(children),
@@ -44,7 +55,8 @@ def main() -> None:
     with TemporaryDirectory() as name:
         os.environ["TMPDIR"] = name  # of the app, which makes its folder of uploads there
         os.environ.pop("GRADIO_TEMP_DIR", None)
-        with app(None) as (address, process):
+        metrics = free_port()
+        with app(None, ["--metrics", str(metrics)]) as (address, process):
             assert process is not None
             visitors = Visitors(address, 0.5)
             visitors.told = Told()
@@ -62,7 +74,7 @@ def main() -> None:
                     for thread in threads:
                         thread.join()
                     time.sleep(10)  # streams end, threads that nobody needs go
-                seen[done] = state(process, Path(name))
+                seen[done] = state(process, Path(name), metrics)
             print(f"| after analyses | {' | '.join(map(str, seen))} |\n|{'---|' * (1 + len(seen))}")
             for what in next(iter(seen.values())):
                 print(f"| {what} | {' | '.join(f'{each[what]:.0f}' for each in seen.values())} |")
