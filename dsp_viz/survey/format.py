@@ -137,9 +137,9 @@ def about(classes: int) -> pa.Schema:
     return pa.schema(found + (lists if top else []))
 
 
-def rounded(values: np.ndarray, bits: int = BITS) -> np.ndarray:
+def rounded(values: np.ndarray, significand: int = BITS) -> np.ndarray:
     """float32 to so many bits of significand, halves away from zero; NaN and infinity stay."""
-    dropped = 23 - bits
+    dropped = 23 - significand
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     with np.errstate(over="ignore"):
         kept = (bits + np.uint32(1 << (dropped - 1))) & np.uint32(~((1 << dropped) - 1) & 0xFFFFFFFF)
