@@ -17,8 +17,8 @@ from dsp_viz.files import write_atomically
 from dsp_viz.survey import SurveyError, open_survey
 from dsp_viz.survey.format import SETTINGS, file_of, slim
 
-#: Bits of the significand that stay: numbers are off by at most 2⁻⁹ of themselves, 0.2 %.
-BITS = 8
+#: Bits of the significand that stay: numbers are off by at most 2⁻⁸ of themselves, 0.4 %.
+BITS = 7
 
 #: Quantities that are left out.
 WITHOUT = ("received_entropy", "centre_row", "centre_column")
