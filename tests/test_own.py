@@ -246,7 +246,7 @@ def test_a_function_is_called_by_name(tmp_path: Path, monkeypatch: pytest.Monkey
     subjects, faults = load_all(["softmax_tiny", "no_such", "absent.module:make", *names])
     assert [subject.name for subject in subjects] == ["softmax_tiny", "made"]
     wanted = [
-        "no_such: no model 'no_such': give one of dsp_tiny",
+        "no_such: no model 'no_such': give one of dsp_",
         "absent.module:make: ModuleNotFoundError: No module named 'absent'",
         f"{place}:bare: it gives a DSPImageClassifier, not a subject: let it return dsp_viz.wrap(model, size=",
         f"{place}:failing: OSError: no weights there",

@@ -11,8 +11,6 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from dsp_viz.files import write_atomically
 from dsp_viz.survey import SurveyError, open_survey
 from dsp_viz.survey.format import SETTINGS, file_of, slim
@@ -45,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     args.out.mkdir(parents=True, exist_ok=True)
     for shard in survey.shards:
-        table = pq.read_table(survey.path / file_of(shard))
-        write_atomically(args.out / file_of(shard), slim(table, layers, BITS))
+        write_atomically(args.out / file_of(shard), slim(survey.path / file_of(shard), layers, BITS))
     settings = survey.settings | {"layers": [layer.described() for layer in layers]}
     write_atomically(args.out / SETTINGS, json.dumps(settings, indent=1).encode())
     for path in survey.paths:

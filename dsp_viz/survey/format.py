@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -174,12 +175,13 @@ def to_parquet(rows: Sequence[Row], layers: Sequence[SurveyedLayer], classes: in
     return packed(pa.table(columns))
 
 
-def slim(table: pa.Table, layers: Sequence[SurveyedLayer], bits: int) -> bytes:
+def slim(path: Path, layers: Sequence[SurveyedLayer], bits: int) -> bytes:
     """A file of the same rows, with the layers' quantities only and fewer bits.
 
     Args:
-        table: a file's rows. layers: with the quantities that stay. bits: of significand.
+        path: of a file of rows. layers: with the quantities that stay. bits: of significand.
     """
+    table = pq.read_table(path)
     columns = {name: table[name] for name in table.column_names if "/" not in name}
     for layer in layers:
         for quantity in layer.quantities:
