@@ -203,7 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", help="that was surveyed, for its filters")
     args = parser.parse_args(arguments)
     try:
-        numbers = Numbers(open_survey(args.survey), args.pictures)
+        survey = open_survey(args.survey)
+        numbers = Numbers(survey, args.pictures or survey.pictures)
         if not any("worth" in layer.quantities for layer in numbers.survey.layers):
             raise SurveyError(f"{args.survey} does not say what heads are worth: survey with --worth")
         of = numbers.survey.settings["of"]

@@ -74,6 +74,12 @@ class Survey:
         return int(self.settings["of"]["count"])
 
     @property
+    def pictures(self) -> Path | None:
+        """Where a survey that was made to be passed on has those of its pictures that may be; None: it has none."""
+        within = self.path / "pictures"
+        return within if within.is_dir() else None
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the model's classes; empty where it has none."""
         return tuple(self.settings["classes"])

@@ -165,8 +165,7 @@ def _surveyed(survey: str, pictures: str | None) -> "Surveyed":
     if pictures is not None and not Path(pictures).is_dir():
         raise ValueError(f"--pictures {pictures}: there is no such folder; name the one that was surveyed")
     found = open_survey(survey)
-    within = found.path / "pictures"  # where a survey that was made to be passed on has those that may be
-    return Surveyed(found, Path(pictures) if pictures else within if within.is_dir() else None)
+    return Surveyed(found, Path(pictures) if pictures else found.pictures)
 
 
 def _app(
