@@ -1,16 +1,20 @@
 """The class that is explained, and the tab Relevance, in a real browser: maps, areas, curves, the answer by depth."""
 
+import json
 import re
+import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 import torch
 from conftest import EXAMPLES
+from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import READY, choose, link_of, ready, tab
+from viewing import READY, choose, link_of, ready, saved, tab
 
 import dsp_viz
 from dsp_viz import images
-from dsp_viz.accounts import in_units
+from dsp_viz.accounts import account, in_units
 from dsp_viz.depth import by_depth
 from dsp_viz.trust import RANDOM, Trust, trust
 
@@ -95,6 +99,40 @@ def test_maps_are_drawn_and_judged(page: Page, model: dsp_viz.Subject, want: Tru
     assert better == [want.areas()[name][0] < best for name in want.relevance]
     probability = dsp_viz.analyse(model, EXAMPLES[0]).probabilities[want.target]
     expect(page.locator(".de-title")).to_have_text(f"Relevance for French horn, {100 * probability:.1f} %, by patch")
+
+
+    _are_taken_away(page, want, probability)
+
+
+def _are_taken_away(page: Page, want: Trust, probability: float) -> None:
+    """As numbers that are those of Python, and as a sheet that says what it shows."""
+    saving = saved(page, "NPZ", ".de")
+    assert saving.suggested_filename == f"{EXAMPLES[0].stem}-relevance.npz"
+    with np.load(saving.path()) as arrays:
+        told = json.loads(str(arrays["settings"]))
+        assert set(arrays) == {"settings", *want.relevance}
+        for name, relevance in want.relevance.items():
+            np.testing.assert_allclose(arrays[name], in_units(name, relevance), rtol=1e-2, atol=1e-4)
+    assert (told["target"], told["model"]) == ("French horn", "dsp_tiny")
+    assert told["probability"] == pytest.approx(probability, abs=1e-5)
+    areas = [(each["deletion"], each["insertion"]) for each in told["accounts"]]
+    np.testing.assert_allclose(areas, [want.areas()[name] for name in want.relevance], atol=2e-3)
+    np.testing.assert_allclose(told["random"]["mean"], want.areas()["random order"], atol=2e-3)
+    root = ET.parse(saved(page, "SVG", ".de").path()).getroot()
+    texts = [text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[0].startswith(f"{EXAMPLES[0].stem} · dsp_tiny")
+    assert texts[1].startswith("Relevance for French horn, ")
+    for name in want.relevance:
+        at = texts.index(name.replace("rollout", "rollout (approximation)"))
+        numbers = [float(n) for n in re.findall(r"\d\.\d{3}", next(t for t in texts[at:] if t.startswith("deletion")))]
+        assert numbers == pytest.approx(want.areas()[name], abs=2e-3)
+    maps = [g for g in root.iter("{http://www.w3.org/2000/svg}svg") if g.get("class") == "map"]
+    assert [len(g) for g in maps] == [256] * 7
+    titles = [g[0][0].text or "" for g in maps]
+    units = [title.split(" ", 1)[1] for title in titles]
+    assert units == [account(name).unit for name in want.relevance]
+    with Image.open(saved(page, "PNG", ".de").path()) as picture:
+        assert picture.size == (2 * int(root.attrib["width"]), 2 * int(root.attrib["height"]))
 
 
 def test_a_patch_is_read_on_all_maps_by_pointer_and_by_keys(page: Page, want: Trust) -> None:

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { arraysOf } from "../../dsp_viz/ui/view/relevance-take.js";
 import { againstText, cellsOf, readText, topsOf } from "../../dsp_viz/ui/view/relevance.js";
 
 const base64 = (...numbers) => Buffer.from(new Float32Array(numbers).buffer).toString("base64");
@@ -40,4 +41,22 @@ test("small is good for deletion, large for insertion, and only beyond all rando
   assert.equal(told("insertion", 0.65), "better than every random order");
   assert.equal(told("insertion", 0.35), "worse than every random order");
   for (const area of [0.1, 0.15, 0.3]) assert.equal(told("deletion", area), "no better than a random order may be");
+});
+
+test("all numbers go into one archive, those not judged yet without areas", () => {
+  const value = { ...VALUE, accounts: [{ ...ACCOUNTS[0], areas: [0.25, 0.5] }, ACCOUNTS[2]], random: null };
+  const members = arraysOf(value, cellsOf(value));
+  assert.deepEqual(
+    members.map(({ name }) => name),
+    ["settings.npy", "received.npy", "gradient × map.npy"],
+  );
+  const [settings, received] = members.map(({ data }) => Buffer.from(data));
+  assert.match(
+    received.toString("latin1", 10, 128),
+    /^\{'descr': '<f4', 'fortran_order': False, 'shape': \(2,3,\), \} *\n/,
+  );
+  assert.deepEqual([...new Float32Array(new Uint8Array(received.subarray(128)).buffer)], [0, 1, 2, 3, 4, 2]);
+  const points = [...new Uint32Array(new Uint8Array(settings.subarray(128)).buffer)];
+  const told = JSON.parse(String.fromCodePoint(...points)).accounts;
+  assert.deepEqual([told[0].deletion, told[0].insertion, told[1].deletion], [0.25, 0.5, null]);
 });

@@ -121,3 +121,6 @@ export function stopsOf(scale, opacity) {
   ];
   return [...(scale.low ? left : []), [zero, scale.ink, 0], [1, scale.ink, opacity]];
 }
+
+/** A scale with fewer ticks, for a narrow bar on which all would run into each other. @param {ColourScale} scale */
+export const sparse = (scale) => ({ ...scale, ticks: scale.ticks.filter(({ at }) => Number.isInteger(at)) });

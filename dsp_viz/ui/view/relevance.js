@@ -2,11 +2,12 @@
 // the other; what was there stays.
 
 import { drawBar, drawOverlay, tokenUnder } from "./canvas.js";
-import { ONLY, OPPOSITE, SAME, scaleOf } from "./colours.js";
-import { find, MOVES, redrawing, settersOf, valueOf } from "./elements.js";
+import { ONLY, OPPOSITE, SAME, scaleOf, sparse } from "./colours.js";
+import { closing, find, findAll, MOVES, redrawing, settersOf, valueOf } from "./elements.js";
 import { quantile } from "./maths.js";
 import { loadPicture } from "./pieces.js";
 import { within } from "./places.js";
+import { save } from "./relevance-take.js";
 
 /** @typedef {import("./maths.js").Place} Place */
 /** @typedef {import("./colours.js").Cell} Cell */
@@ -130,7 +131,7 @@ function meterOf(which, areas, random, end) {
   return row;
 }
 
-class Relevance {
+export class Relevance {
   /** @param {import("./elements.js").Mounting<string>} mounting */
   constructor({ element: root }) {
     this.root = find(root, ".de", HTMLElement);
@@ -141,6 +142,9 @@ class Relevance {
     this.value = null;
     /** @type {Cell[]} */
     this.cells = [];
+    /** @type {number[]} Ends of their scales. */
+    this.tops = [];
+    this.title = "";
     /** @type {Picture | null} */
     this.picture = null;
     /** @type {Place} The token that is read, on all maps. */
@@ -163,9 +167,10 @@ class Relevance {
       return;
     }
     this.cells = cellsOf(value);
+    this.tops = topsOf(value.accounts, this.cells);
     const { target, probability, result } = value;
-    const title = `Relevance for ${target}, ${(100 * probability).toFixed(1)} %, by patch`;
-    find(this.root, ".de-title", HTMLElement).textContent = title;
+    this.title = `Relevance for ${target}, ${(100 * probability).toFixed(1)} %, by patch`;
+    find(this.root, ".de-title", HTMLElement).textContent = this.title;
     this.at = within({ H: result.grid[0], W: result.grid[1] }, this.at);
     for (const account of value.accounts) if (!this.cards.has(account.name)) this.add(account);
     this.draw();
@@ -216,10 +221,9 @@ class Relevance {
   }
 
   draw() {
-    const { value, cells, picture, at, pointed, look } = this;
+    const { value, cells, tops, picture, at, pointed, look } = this;
     if (!value || !this.root.clientWidth) return;
     const [height, width] = value.result.grid;
-    const tops = topsOf(value.accounts, cells);
     const { random } = value;
     const end = Math.max(1e-6, ...[...value.accounts.map(({ areas }) => areas ?? []), random?.high ?? []].flat());
     value.accounts.forEach((account, i) => {
@@ -235,9 +239,7 @@ class Relevance {
       });
       card.map.setAttribute("aria-label", altOf(account, cells[i]));
       const bar = { title: account.unit, opacity: picture ? look.opacity : 1, ground: picture?.ground, unit: "" };
-      const scale = scaleOf([cells[i]], tops[i]);
-      const ticks = scale.ticks.filter(({ at }) => Number.isInteger(at)); // all would run into each other
-      drawBar(card.bar, { ...scale, ticks }, wide, bar);
+      drawBar(card.bar, sparse(scaleOf([cells[i]], tops[i])), wide, bar);
       card.read.textContent = pointed ? readText(account, cells[i], at) : "";
       const { areas } = account;
       if (areas && random) {
@@ -258,6 +260,9 @@ export function mount(mounting) {
       Object.assign(relevance.look, { [name]: valueOf(control) });
       relevance.draw();
     });
+  for (const button of findAll(relevance.root, "[data-do]", HTMLButtonElement))
+    button.addEventListener("click", () => save(relevance, button.dataset.do ?? ""));
+  closing(find(relevance.root, ".dv-menu", HTMLDetailsElement));
   redrawing(place, () => relevance.draw());
   watch("value", () => relevance.show(props.value));
   relevance.show(props.value);

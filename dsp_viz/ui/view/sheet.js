@@ -31,9 +31,10 @@ export const words = (x, y, text, anchor = "start", weight = 400) =>
  * image, which the viewer program enlarges smoothly.
  *
  * @param {Cell} map @param {number} top @param {number} width @param {number} height
- * @param {{ smooth?: boolean, titles?: boolean, opacity?: number }} look
+ * @param {{ smooth?: boolean, titles?: boolean, opacity?: number, unit?: string }} look
  */
-export function mapShapes(map, top, width, height, { smooth = false, titles = false, opacity = 1 }) {
+export function mapShapes(map, top, width, height, look) {
+  const { smooth = false, titles = false, opacity = 1, unit = "× uniform" } = look;
   const [left, above, wide, tall] = boxOf(map, width, height);
   const size = `width="${width}" height="${height}"`;
   const open = `<svg class="map" ${size} opacity="${opacity}" shape-rendering="crispEdges">`;
@@ -50,7 +51,7 @@ export function mapShapes(map, top, width, height, { smooth = false, titles = fa
     const [x0, x1] = [column, column + 1].map((edge) => Math.min(Math.max(left + (edge * wide) / map.W, 0), width));
     const place = `x="${short(x0)}" y="${short(y0)}" width="${short(x1 - x0)}" height="${short(y1 - y0)}"`;
     const fill = `fill="rgb(${inkOf(map.sign * value, map.ink).join()})" fill-opacity="${share.toFixed(3)}"`;
-    const title = titles ? `<title>${value.toPrecision(4)} × uniform</title>` : "";
+    const title = titles ? `<title>${value.toPrecision(4)} ${escaped(unit)}</title>` : "";
     return `<rect ${place} ${fill}>${title}</rect>`;
   });
   return `${open}${shapes.join("")}</svg>`;
@@ -60,9 +61,9 @@ export function mapShapes(map, top, width, height, { smooth = false, titles = fa
  * A map over its picture (or on white), with the token that asks framed.
  *
  * @param {Muted | null} picture @param {Cell} map @param {number} top
- * @param {{ width: number, height: number, frames: Frame[], opacity: number, smooth: boolean }} look
+ * @param {{ width: number, height: number, frames: Frame[], opacity: number, smooth: boolean, unit?: string }} look
  */
-export function overlayShapes(picture, map, top, { width, height, frames, opacity, smooth }) {
+export function overlayShapes(picture, map, top, { width, height, frames, opacity, smooth, unit }) {
   const size = `width="${width}" height="${height}"`;
   const ground = picture?.muted.width
     ? `<image ${size} preserveAspectRatio="none" xlink:href="${picture.muted.toDataURL("image/jpeg", 0.9)}"/>`
@@ -77,7 +78,7 @@ export function overlayShapes(picture, map, top, { width, height, frames, opacit
     };
     return square("#000", 5) + square("#fff", 2.5);
   });
-  const shapes = mapShapes(map, top, width, height, { smooth, titles: true, opacity: picture ? opacity : 1 });
+  const shapes = mapShapes(map, top, width, height, { smooth, titles: true, opacity: picture ? opacity : 1, unit });
   return ground + unseen + shapes + framed.join("");
 }
 
