@@ -1,10 +1,12 @@
 """The tab Atlas in a real browser: from a number to the pictures behind it, and to their maps."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import surveys
+from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLES
 from playwright.sync_api import Browser, Page, expect
 from viewing import READY, choose, described, link_of, opened, ready
@@ -71,6 +73,15 @@ def test_which_head_looks_far(atlas: Page) -> None:
     assert first(atlas).startswith("block 5, head 3, 2×, same")
     expect(atlas.locator(".da-read")).to_contain_text("block 5, head 3, 2×, same: 0.4")
     expect(atlas.locator(".da-dot:not(.da-legend *)")).to_have_count(144)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(atlas: Page, theme: str) -> None:
+    atlas.evaluate("document.body.classList.toggle('dark', %s)" % json.dumps(theme == "dark"))
+    pick(atlas, "of", "group/animal")
+    atlas.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')", timeout=READY)
+    found = Axe().run(atlas, ".da").response["violations"]
+    assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
 
 
 def test_which_coefficient_reacts_to_animals_and_its_pictures(atlas: Page) -> None:

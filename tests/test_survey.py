@@ -259,6 +259,14 @@ def test_what_a_launcher_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert own_part((1, 3)) == (1, 3)
 
 
+def test_torchrun_shares_it_out(single: Survey, folder: Path, small: Path, tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dsp_viz"]
+    command = [*launcher, "survey", folder, "--model", small, "--out", tmp_path]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, env=_alone(), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    _same(open_survey(tmp_path), single)
+
+
 def test_other_pictures_model_or_settings_are_another_survey(
     folder: Path, subject: dsp_viz.Subject, tmp_path: Path
 ) -> None:
