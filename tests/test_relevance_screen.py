@@ -100,7 +100,6 @@ def test_maps_are_drawn_and_judged(page: Page, model: dsp_viz.Subject, want: Tru
     probability = dsp_viz.analyse(model, EXAMPLES[0]).probabilities[want.target]
     expect(page.locator(".de-title")).to_have_text(f"Relevance for French horn, {100 * probability:.1f} %, by patch")
 
-
     _are_taken_away(page, want, probability)
 
 
