@@ -1,4 +1,5 @@
-"""Tell glibc's allocator to keep freed memory for reuse, or to share it among threads. Does nothing without glibc."""
+"""Tell glibc's allocator to keep freed memory for reuse, to share it among threads, or to hand it back. Does nothing
+without glibc."""
 
 import ctypes
 
@@ -23,10 +24,20 @@ def share_freed_memory() -> None:
     _mallopt({ARENA_MAX: 2})
 
 
+def hand_back_freed_memory() -> None:
+    """Give whole free pages to the kernel, also those between others: of itself the allocator cuts off its end only."""
+    if library := _glibc():
+        library.malloc_trim(0)
+
+
 def _mallopt(values: dict[int, int]) -> None:
+    if library := _glibc():
+        for name, value in values.items():
+            library.mallopt(name, value)
+
+
+def _glibc() -> ctypes.CDLL | None:
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        return ctypes.CDLL("libc.so.6")
     except OSError:
-        return
-    for name, value in values.items():
-        mallopt(name, value)
+        return None

@@ -18,7 +18,7 @@ from .watching import Nobody, Watcher
 API = "analyse"
 
 #: Pages whose choices are remembered; of a page that was forgotten all components are as they were at first.
-SESSIONS = 2000
+SESSIONS = 250
 
 _log = logging.getLogger("dsp_viz")
 

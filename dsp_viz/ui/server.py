@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from ..memory import hand_back_freed_memory
 from ..store import Store
 from . import modules, takeaway
 from .blocks import Blocks
@@ -50,8 +51,8 @@ _TYPES = {
 #: How many files to take away are made at a time, and how many more may be waited for.
 MAKING, WAITING = 2, 8
 
-#: Seconds between two looks for uploads that nobody has used for long.
-LOOK = 300
+#: Seconds between two looks for uploads that nobody has used for long, and for freed memory.
+LOOK = 60
 
 
 def mount(
@@ -156,13 +157,14 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 def _swept(demo: Blocks, age: float) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Remove, at the start and now and then, uploads that were not used for ``age`` seconds: those of earlier runs too,
-    and what broke off."""
+    and what broke off. Freed memory goes back at the same times."""
 
     kept = {path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ())}
 
     async def go_on() -> None:
         while True:
             await asyncio.to_thread(sweep, Path(get_upload_folder()), age, kept)
+            await asyncio.to_thread(hand_back_freed_memory)
             await asyncio.sleep(LOOK)
 
     @asynccontextmanager
