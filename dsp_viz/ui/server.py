@@ -54,6 +54,9 @@ MAKING, WAITING = 2, 8
 #: Seconds between two looks for uploads that nobody has used for long, and for freed memory.
 LOOK = 60
 
+#: Seconds to what never comes.
+NEVER = 10**8
+
 
 def mount(
     app: FastAPI,
@@ -79,7 +82,8 @@ def mount(
         ``app``.
     """
     demo.watcher = watcher or demo.watcher
-    demo.delete_cache = (LOOK, int(limits.kept))
+    # Gradio (6.31) removes what is left at the end. In between it would fail where something comes in meanwhile, for good.
+    demo.delete_cache = (NEVER, int(limits.kept))
     leave_room(demo, limits, demo.watcher)
     gr.mount_gradio_app(
         app,
@@ -164,6 +168,7 @@ def _swept(demo: Blocks, age: float) -> Callable[[FastAPI], AbstractAsyncContext
     async def go_on() -> None:
         while True:
             await asyncio.to_thread(sweep, Path(get_upload_folder()), age, kept)
+            await asyncio.to_thread(_forget_gone, demo)
             await asyncio.to_thread(hand_back_freed_memory)
             await asyncio.sleep(LOOK)
 
@@ -176,6 +181,13 @@ def _swept(demo: Blocks, age: float) -> Callable[[FastAPI], AbstractAsyncContext
             task.cancel()
 
     return lifespan
+
+
+def _forget_gone(demo: Blocks) -> None:
+    """Gradio keeps the names of all files that it would remove at the end."""
+    for names in demo.temp_file_sets:
+        # At once, in C: others add to it meanwhile.
+        names.difference_update([name for name in tuple(names) if not Path(name).exists()])
 
 
 def _piece(store: Store[Kept]) -> Callable[[Request], Awaitable[Response]]:
