@@ -82,7 +82,7 @@ def mount(
         ``app``.
     """
     demo.watcher = watcher or demo.watcher
-    # Gradio (6.31) removes what is left at the end. In between it would fail, for good, where something comes meanwhile.
+    # Gradio (6.31) removes what is left at the end. In between it would fail for good, where something comes in.
     demo.delete_cache = (NEVER, int(limits.kept))
     leave_room(demo, limits, demo.watcher)
     gr.mount_gradio_app(
