@@ -8,7 +8,7 @@ from conftest import EXAMPLES
 from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, link_of, ready, tab
+from viewing import READY, choose, link_of, ready, tab
 
 import dsp_viz
 from dsp_viz import ui
@@ -48,13 +48,17 @@ def test_a_link_gives_away_what_the_model_saw(page: Page, browser: Browser, tmp_
 
 
 def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser, model: dsp_viz.Subject) -> None:
-    """The store keeps one result only, and a dozen strangers came by; the page goes on as if nothing had been."""
+    """The store keeps one result only, and a dozen strangers come by while the tab sleeps, as in the background;
+    Gradio forgets its choices. The page goes on as if nothing had been."""
     store = Store(max_bytes=1)
     models = [model, dsp_viz.load("softmax_tiny")]
-    with ui.serving(ui.create_app(ui.build(models, EXAMPLES, store), store)) as address:
+    demo = ui.build(models, EXAMPLES, store)
+    with ui.serving(ui.create_app(demo, store)) as address:
         page = browser.new_page()
         page.goto(address)
         ready(page)
+        sleep = page.context.new_cdp_session(page)
+        sleep.send("Page.setWebLifecycleState", {"state": "frozen"})
         client = Client(address, verbose=False)
         for i in range(12):
             client.predict(handle_file(EXAMPLES[i % 3]), api_name="/analyse")
@@ -63,6 +67,9 @@ def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser,
             other.goto(f"{address}#picture={EXAMPLES[i + 1].stem}")
             ready(other)
             other.close()
+        demo.state_holder.session_data.clear()
+        assert len(demo._queue.event_analytics) <= 1
+        sleep.send("Page.setWebLifecycleState", {"state": "active"})
         page.get_by_role("button", name="next block").click()
         expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
         tab(page, "What if")
@@ -70,6 +77,12 @@ def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser,
         expect(page.locator(".dm button")).to_have_count(6 * 9, timeout=2 * READY)
         tab(page, "Coefficients")
         expect(page.locator("#dynamic .js-plotly-plot")).to_be_visible(timeout=READY)
+        demo.state_holder.session_data.clear()
+        page.get_by_role("radio", name="256 px").check()
+        expect(page.locator("#prediction .facts")).to_contain_text("32×32 tokens", timeout=READY)
+        demo.state_holder.session_data.clear()
+        choose(page, "Model", "softmax_tiny")
+        expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
         page.close()
 
 
