@@ -8,12 +8,13 @@ import pytest
 
 PROGRAM = """
 import gc
+import resource
 from pathlib import Path
 import numpy as np
 from dsp_viz.memory import hand_back_freed_memory
 
 def resident():
-    return 4096 * int(Path("/proc/self/statm").read_text().split()[1]) / 2**20
+    return resource.getpagesize() * int(Path("/proc/self/statm").read_text().split()[1]) / 2**20
 
 blocks = [np.ones(100_000, np.uint8) for _ in range(2000)]  # small enough for the heap, 190 MiB
 kept = blocks[99::100]  # so that it cannot be cut off at its end

@@ -13,7 +13,7 @@ from viewing import READY, choose, link_of, ready, tab
 import dsp_viz
 from dsp_viz import ui
 from dsp_viz.store import Store
-from dsp_viz.ui.uploads import sweep
+from dsp_viz.ui.uploads import forget_gone, sweep
 
 
 def test_a_link_gives_away_what_the_model_saw(page: Page, browser: Browser, tmp_path: Path) -> None:
@@ -109,6 +109,16 @@ def test_what_uploads_leave_goes_once_it_is_old(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (0, 0))
     sweep(tmp_path, 3600)
     assert sorted(path.name for path in tmp_path.iterdir()) == [full, new, "other", "tmpisnew_23"]
+
+
+def test_gradio_forgets_the_names_of_uploads_that_are_gone(model: dsp_viz.Subject, tmp_path: Path) -> None:
+    """It would keep each for good."""
+    demo = ui.build([model], EXAMPLES, Store(max_bytes=1))
+    there = tmp_path / "there"
+    there.touch()
+    demo.temp_file_sets[0].update([str(there), str(tmp_path / "gone")])
+    forget_gone(demo)
+    assert demo.temp_file_sets[0] == {str(there)}
 
 
 #: What a busy page does: it reads what the server says some time after it has come.

@@ -32,7 +32,7 @@ from .kept import Kept
 from .limits import USUAL, Limits
 from .lines import Full, Line
 from .theme import HEAD, THEME, css
-from .uploads import sweep
+from .uploads import forget_gone, sweep
 from .waiting import leave_room
 from .watching import Watcher
 
@@ -168,7 +168,7 @@ def _swept(demo: Blocks, age: float) -> Callable[[FastAPI], AbstractAsyncContext
     async def go_on() -> None:
         while True:
             await asyncio.to_thread(sweep, Path(get_upload_folder()), age, kept)
-            await asyncio.to_thread(_forget_gone, demo)
+            await asyncio.to_thread(forget_gone, demo)
             await asyncio.to_thread(hand_back_freed_memory)
             await asyncio.sleep(LOOK)
 
@@ -181,13 +181,6 @@ def _swept(demo: Blocks, age: float) -> Callable[[FastAPI], AbstractAsyncContext
             task.cancel()
 
     return lifespan
-
-
-def _forget_gone(demo: Blocks) -> None:
-    """Gradio keeps the names of all files that it would remove at the end."""
-    for names in demo.temp_file_sets:
-        # At once, in C: others add to it meanwhile.
-        names.difference_update([name for name in tuple(names) if not Path(name).exists()])
 
 
 def _piece(store: Store[Kept]) -> Callable[[Request], Awaitable[Response]]:

@@ -10,6 +10,7 @@ from shutil import disk_usage
 from tempfile import gettempdir, mkdtemp
 from threading import Lock
 
+import gradio as gr
 from gradio.utils import get_upload_folder
 
 #: Seconds between two looks at how much is in the folder; in between what comes in is added up.
@@ -111,3 +112,10 @@ def _existing(folder: str) -> Path:
     """The folder, or the nearest above it that exists: that of the uploads is made for the first of them."""
     path = Path(folder).absolute()
     return next(each for each in (path, *path.parents) if each.exists())
+
+
+def forget_gone(demo: gr.Blocks) -> None:
+    """Gradio keeps the names of all files that it would remove at the end: those that are gone may go."""
+    for names in demo.temp_file_sets:
+        # At once, in C: others add to it meanwhile.
+        names.difference_update([name for name in tuple(names) if not Path(name).exists()])

@@ -14,7 +14,7 @@ def leave_room(demo: gr.Blocks, limits: Limits, watcher: Watcher) -> None:
     """Start the queue of an app within its limits; whoever comes when it is full is told when to try again."""
     demo.queue(max_size=None)
     queue: Any = demo._queue
-    # Gradio (6.31) makes a table of the last 10,000 events after each one, for a page that is closed here: 20 ms each.
+    # Gradio (6.31) makes a table of the last 10,000 events after each one, for a page that is closed here.
     queue.ANALYTICS_MAX_EVENTS, queue.compute_analytics_summary = 1, lambda _: {}
     push = queue.push
 
