@@ -20,9 +20,7 @@ test: .venv/dev.stamp
 test-avx2: .venv/dev.stamp
 	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(IN_TWO) $(addprefix tests/test_,$(addsuffix .py,$(NUMERICS)))
 
-# Gradio writes a stub beside each component of ours when the app runs; mypy would take it for the source.
 check: .venv/dev.stamp node_modules/.stamp
-	find dsp_viz/ui -name '*.pyi' -delete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

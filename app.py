@@ -1,6 +1,7 @@
 """Start the explorer: ``python app.py [--model NAME…] [--host H] [--port P]``."""
 
 import argparse
+import gc
 import logging
 import os
 import socket
@@ -47,7 +48,11 @@ def main(arguments: list[str] | None = None) -> None:
     # Uploads lie in a folder of this run, which is removed when it ends.
     with tempfile.TemporaryDirectory(prefix="dsp-viz-", ignore_cleanup_errors=True) as uploads:
         os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
+        gc.disable()  # while hundreds of thousands of objects are made that all stay
         from dsp_viz.ui import program
+
+        gc.freeze()
+        gc.enable()
 
         try:
             told = {name: value for name, value in vars(args).items() if name not in ("model", "host", "port")}

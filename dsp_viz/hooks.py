@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from .modules import submodules
+
 #: All positional inputs of a call, as a tuple.
 ALL = -1
 
@@ -95,9 +97,9 @@ def reading(model: nn.Module, points: Sequence[Point]) -> Iterator[Calls]:
     """
     calls: Calls = {point: [] for point in points}
     wanted = {module: list(outer) for module, outer in (_reads.get() or {}).items()}
-    modules = dict(model.named_modules(remove_duplicate=False))
+    known = submodules(model)
     for point, kept in calls.items():
-        module = modules[point.path]
+        module = known[point.path] if point.path in known else model.get_submodule(point.path)
         _install(module)
         wanted.setdefault(module, []).append((point.input, kept))
     token = _reads.set(wanted)

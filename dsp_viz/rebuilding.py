@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from dsp_attention.grid import lift
 
 from .faults import InterventionError
-from .hooks import Calls, Point, changed, reading
-from .kinds import joined, layers
+from .hooks import Calls, changed, reading
+from .kinds import absolute, joined, layers
 from .kinds.kind import Entries, Kind, put
 from .layer import Layer, Scale
 from .proof import checked
@@ -87,10 +87,10 @@ def revised(model: nn.Module, revisions: Mapping[str, Sequence[Revision]]) -> It
             layer, kind = found[path]
             if layer not in every:  # else an outer context replaces what it puts out, by all revisions that there are
                 # Read for each layer apart: what is seen around several layers is seen for each.
-                calls = stack.enter_context(reading(model, [joined(path, point) for point in kind.points(layer)]))
+                calls = stack.enter_context(reading(model, [absolute(path, point) for point in kind.points(layer)]))
                 output = kind.output(layer)
                 change = partial(_replaced, _Place(path, layer, kind, output), calls)
-                stack.enter_context(changed(model, {joined(path, output.point): [change]}))
+                stack.enter_context(changed(model, {absolute(path, output.point): [change]}))
             every[layer] = [*every.get(layer, ()), *own]
         token = _revisions.set(every)
         try:
@@ -121,10 +121,10 @@ def _replaced(place: _Place, calls: Calls, tensor: Tensor, _: tuple[Any, ...]) -
     kept = {point.path: given for point, given in calls.items()}
 
     def seen(inner: str, call: int = -1) -> Any:
-        return tensor if inner == output.point.path else kept[joined(path, Point(inner)).path][call]
+        return tensor if inner == output.point.path else kept[joined(path, inner)][call]
 
     record = kind.read(path, layer, seen)
-    own = {joined(path, point) for point in kind.points(layer) if not point.path.startswith("/")}
+    own = {absolute(path, point) for point in kind.points(layer) if not point.path.startswith("/")}
     for point, given in calls.items():
         # A call needs its own only. What was seen around the layer holds for its next call in the same pass, too.
         del given[: None if point in own else -1]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from . import maps
 from .device import device_of
 from .hooks import reading
-from .kinds import joined, layers
+from .kinds import absolute, layers
 from .layer import Grid, Layer, Scale, Trace
 from .rebuilding import rebuilt
 from .steps import Step, Steps, finish
@@ -184,7 +184,7 @@ def gradient_times_map(model: nn.Module, x: Tensor, target: int) -> Tensor:
     traced = trace(model, x)
     found = layers(model)
     outputs = {block.name: found[block.name][1].output(found[block.name][0]) for block in traced.blocks}
-    points = [joined(name, own.point) for name, own in outputs.items()]
+    points = [absolute(name, own.point) for name, own in outputs.items()]
     with differentiable(), reading(model, points) as calls:
         logit = model(x.clone().requires_grad_())[0, target]
         gradients = torch.autograd.grad(logit, [calls[point][-1] for point in points])

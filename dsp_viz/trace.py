@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .hooks import Calls, Point, changing, reading
-from .kinds import joined, layers
+from .kinds import absolute, joined, layers
 from .kinds.kind import Kind, Unreadable
 from .kinds.refused import refused as unknown
 from .layer import Layer, Trace
@@ -27,7 +27,7 @@ def names(model: nn.Module) -> list[str]:
 
 
 def _points(found: dict[str, tuple[nn.Module, Kind]]) -> dict[str, list[Point]]:
-    return {name: [joined(name, point) for point in kind.points(layer)] for name, (layer, kind) in found.items()}
+    return {name: [absolute(name, point) for point in kind.points(layer)] for name, (layer, kind) in found.items()}
 
 
 @contextmanager
@@ -70,12 +70,12 @@ def shown(model: nn.Module, x: Tensor, *grid: int) -> tuple[str, ...]:
     without one, ``x`` is run.
     """
     with _showing:
-        known = _shown.get(model, {}).get(_key(model, x, grid))
+        known = _shown.get(model, {}).get(_key(model, x, grid, layers(model)))
     return tuple(block.name for block in trace(model, x, *grid).blocks) if known is None else known
 
 
-def _key(model: nn.Module, x: Tensor, grid: tuple[int, ...]) -> Hashable:
-    return x.shape, x.dtype, grid, model.training, tuple(kind for _, kind in layers(model).values())
+def _key(model: nn.Module, x: Tensor, grid: tuple[int, ...], found: dict[str, tuple[nn.Module, Kind]]) -> Hashable:
+    return x.shape, x.dtype, grid, model.training, tuple(kind for _, kind in found.values())
 
 
 def trace(model: nn.Module, x: Tensor, *grid: int, near: bool = True) -> Trace:
@@ -108,7 +108,7 @@ def trace(model: nn.Module, x: Tensor, *grid: int, near: bool = True) -> Trace:
         raise ValueError(next(iter(refused.values())))
     if not changing():
         with _showing:
-            _shown.setdefault(model, {})[_key(model, x, grid)] = tuple(block.name for block in blocks)
+            _shown.setdefault(model, {})[_key(model, x, grid, found)] = tuple(block.name for block in blocks)
     return Trace(output.cpu(), blocks, verified, tuple(refused.values()))
 
 
@@ -149,4 +149,4 @@ def _read(
 
 
 def _seen(calls: dict[str, list[Any]], name: str, path: str, call: int = -1) -> Any:
-    return calls[joined(name, Point(path)).path][call]
+    return calls[joined(name, path)][call]

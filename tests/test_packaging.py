@@ -51,7 +51,7 @@ print(*sorted(dsp_viz.load("dsp_tiny").history))
 
 def _files(root: Path) -> Iterator[Path]:
     for path in root.rglob("*"):
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyi":
+        if path.is_file() and "__pycache__" not in path.parts:
             yield path
 
 

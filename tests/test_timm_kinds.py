@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dsp_viz import maps
 from dsp_viz.hooks import Point, changed, reading
-from dsp_viz.kinds import AROUND, KINDS, joined, layers, values
+from dsp_viz.kinds import AROUND, KINDS, absolute, layers, values
 from dsp_viz.kinds.kind import put
 from dsp_viz.kinds.refused import REFUSED
 from dsp_viz.layer import Layer
@@ -207,7 +207,7 @@ def test_a_head_is_left_out_where_its_values_are(key: str) -> None:
     def without(tensor: Tensor, _: tuple[object, ...]) -> Tensor:
         return put(own, tensor, own.take(tensor).index_fill(1, torch.tensor(1), 0))
 
-    point = joined(block.name, target.point)
+    point = absolute(block.name, target.point)
     with torch.inference_mode(), changed(network, {own.point: [without]}), reading(network, [point]) as calls:
         network(x)
     got = target.take(calls[point][-1]).unflatten(-1, (heads, -1))
@@ -225,7 +225,7 @@ def test_gradient_times_map_is_by_key(key: str) -> None:
     network, x = build(key, num_classes=3), pictures(key)
     blocks = trace(network, x).blocks
     outputs = {block.name: layers(network)[block.name][1].output(layers(network)[block.name][0]) for block in blocks}
-    points = [joined(name, own.point) for name, own in outputs.items()]
+    points = [absolute(name, own.point) for name, own in outputs.items()]
     with reading(network, points) as calls:
         logit = network(x.clone().requires_grad_())[0, 1]
     gradients = torch.autograd.grad(logit, [calls[point][-1] for point in points])

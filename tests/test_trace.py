@@ -10,6 +10,7 @@ from dsp_attention import DSPImageClassifier
 from dsp_viz import hooks
 from dsp_viz import trace as tracing
 from dsp_viz.layer import Grid
+from dsp_viz.modules import submodules
 
 SMALL = {
     "image_size": 40,
@@ -178,3 +179,17 @@ def test_recordings_nest(model: DSPImageClassifier) -> None:
     with tracing.recording(model, ["model.blocks.0.attn.context"]) as calls:
         tracing.trace(model, torch.randn(1, 3, 40, 40))
     assert len(calls["model.blocks.0.attn.context"]) == 1
+
+
+def test_submodules_are_those_of_torch_a_shared_one_by_its_first_path_and_read_at_both() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Sequential(torch.nn.GELU()))
+    model.append(model[0])
+    model[0].register_module("none", None)
+    assert submodules(model) == dict(model.named_modules())
+    assert list(submodules(model)) == ["", "0", "1", "1.0"]
+    classifier = DSPImageClassifier(**SMALL)
+    assert list(submodules(classifier).items()) == list(classifier.named_modules())
+    points = [hooks.Point("0"), hooks.Point("2", 0)]
+    with hooks.reading(model, points) as calls:
+        model(torch.zeros(1, 2))
+    assert [len(calls[point]) for point in points] == [2, 2]

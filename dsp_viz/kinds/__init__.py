@@ -11,6 +11,7 @@ from typing import TypeVar
 from torch import nn
 
 from ..hooks import Point
+from ..modules import qualified, submodules
 from . import coat, dsp, lite_mla, mobilevit, polaformer, pvt, rope, softmax, stages, swin, vit, vit_tokens, window
 from .around import Around, Within
 from .kind import Entries, Kind
@@ -71,8 +72,7 @@ def kind_of(module: nn.Module) -> Kind | None:
 
 
 def _entry(entries: Mapping[str, T], module: nn.Module) -> T | None:
-    names = (f"{base.__module__}.{base.__qualname__}" for base in type(module).__mro__)
-    return next((entries[name] for name in names if name in entries), None)
+    return next((entries[name] for name in qualified(type(module)) if name in entries), None)
 
 
 def layers(model: nn.Module) -> dict[str, tuple[nn.Module, Kind]]:
@@ -83,7 +83,7 @@ def layers(model: nn.Module) -> dict[str, tuple[nn.Module, Kind]]:
     """
     found: dict[str, tuple[nn.Module, Kind]] = {}
     around: dict[str, tuple[nn.Module, Around]] = {}
-    for name, module in model.named_modules():
+    for name, module in submodules(model).items():
         if (reader := _entry(AROUND, module)) is not None:
             around[name] = module, reader
         if (kind := kind_of(module)) is not None:
@@ -108,17 +108,20 @@ def _within(kind: Kind, name: str, around: dict[str, tuple[nn.Module, Around]]) 
     return Within(kind, reader, path, weakref.ref(module))
 
 
-def joined(path: str, point: Point) -> Point:
-    """A point within a layer as one of the model that holds the layer at ``path``; one that begins with a slash is of
+def joined(path: str, inner: str) -> str:
+    """A path within a layer as one of the model that holds the layer at ``path``; one that begins with a slash is of
     the model already."""
-    if point.path.startswith("/"):
-        return point._replace(path=point.path[1:])
-    return point._replace(path=f"{path}.{point.path}".strip("."))
+    return inner[1:] if inner.startswith("/") else f"{path}.{inner}".strip(".")
+
+
+def absolute(path: str, point: Point) -> Point:
+    """A point within a layer as one of the model that holds the layer at ``path``."""
+    return Point(joined(path, point.path), point.input)
 
 
 def values(model: nn.Module) -> dict[str, list[Entries]]:
     """Where the values of each layer come from, by the layer's path; points are those of the model."""
     return {
-        name: [entries._replace(point=joined(name, entries.point)) for entries in kind.values(layer)]
+        name: [entries._replace(point=absolute(name, entries.point)) for entries in kind.values(layer)]
         for name, (layer, kind) in layers(model).items()
     }

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from ..modules import qualified, submodules
+
 _CHANNELS = "it attends from channel to channel, so there is no map over the picture"
 _CLASS = "only its class token asks, and what the others are given is not attention's"
 _HEADS = "it mixes the maps of its heads before and after the softmax, so none is a product of two thin factors"
@@ -21,9 +23,8 @@ REFUSED: Mapping[str, str] = {
 def refused(model: nn.Module) -> dict[str, str]:
     """A sentence for each such class of layers in a model, by the path of its first layer."""
     found: dict[str, list[str]] = {}
-    for path, module in model.named_modules():
-        names = (f"{base.__module__}.{base.__qualname__}" for base in type(module).__mro__)
-        if name := next((name for name in names if name in REFUSED), ""):
+    for path, module in submodules(model).items():
+        if name := next((name for name in qualified(type(module)) if name in REFUSED), ""):
             found.setdefault(name, []).append(path)
     return {paths[0]: _sentence(name.rsplit(".", 1)[-1], paths, REFUSED[name]) for name, paths in found.items()}
 
