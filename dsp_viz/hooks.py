@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from .modules import submodules
+from .submodules import submodules
 
 #: All positional inputs of a call, as a tuple.
 ALL = -1

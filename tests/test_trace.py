@@ -10,7 +10,7 @@ from dsp_attention import DSPImageClassifier
 from dsp_viz import hooks
 from dsp_viz import trace as tracing
 from dsp_viz.layer import Grid
-from dsp_viz.modules import submodules
+from dsp_viz.submodules import submodules
 
 SMALL = {
     "image_size": 40,

@@ -11,7 +11,7 @@ from typing import TypeVar
 from torch import nn
 
 from ..hooks import Point
-from ..modules import qualified, submodules
+from ..submodules import qualified, submodules
 from . import coat, dsp, lite_mla, mobilevit, polaformer, pvt, rope, softmax, stages, swin, vit, vit_tokens, window
 from .around import Around, Within
 from .kind import Entries, Kind

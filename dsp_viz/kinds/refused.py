@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from ..modules import qualified, submodules
+from ..submodules import qualified, submodules
 
 _CHANNELS = "it attends from channel to channel, so there is no map over the picture"
 _CLASS = "only its class token asks, and what the others are given is not attention's"

@@ -2,6 +2,7 @@
 // difference.
 
 import { readAddress, writeAddress } from "./address.js";
+import { followArriving } from "./arriving.js";
 import { latest } from "./cache.js";
 import { drawBar, drawOverlay } from "./canvas.js";
 import { fit, rowsOf } from "./cells.js";
@@ -45,6 +46,11 @@ export class Comparison {
     /** @type {[string, string]} */
     this.names = ["A", "B"];
     this.newest = latest();
+    this.waiting = followArriving(this.root, ({ token, index }) =>
+      [this.props.value?.a, this.props.value?.b].some(
+        (side, i) => side?.token === token && this.chosen[i].index === index,
+      ),
+    );
   }
 
   /** @returns {Chosen} */
@@ -56,6 +62,7 @@ export class Comparison {
   async show(value) {
     if (!value) return;
     this.root.setAttribute("aria-busy", "true");
+    this.waiting();
     const note = find(this.root, ".dv-note", HTMLElement);
     const arrived = (/** @type {[Side, Side]} */ sides) => {
       this.sides = sides;
@@ -67,7 +74,15 @@ export class Comparison {
       this.update();
       this.root.setAttribute("aria-busy", "false");
     };
-    const failed = (/** @type {unknown} */ error) => tellFault(note, error, () => this.trigger("lost"));
+    const failed = (/** @type {unknown} */ error) => {
+      this.waiting();
+      tellFault(
+        note,
+        error,
+        () => this.trigger("lost"),
+        () => this.show(this.props.value),
+      );
+    };
     await this.newest(Promise.all([this.load(value.a, 0), this.load(value.b, 1)]), arrived, failed);
   }
 

@@ -7,12 +7,15 @@ import { find } from "./elements.js";
  *   query: import("./rows.js").Query }>} Wanted What is missing stays as it is; `query` is as in a link.
  * @typedef {import("./address.js").Said} Said
  * @typedef {{ block: import("./layer.js").Block, head: number, scale: number, stream: number }} Looked What is shown.
+ * @typedef {{ token: string | undefined, index: number, bytes: number, total: number }} Arriving A result's layer that is
+ *   on its way, and how much of it is here.
  */
 
 const LOOK = "dsp:look";
 const SHOWN = "dsp:shown";
 const CHANGE = "dsp:change";
 const DESCRIBE = "dsp:describe";
+const ARRIVING = "dsp:arriving";
 
 /** A part is to be looked at on the tab of the maps. @param {Wanted} wanted */
 export function askToLook(wanted) {
@@ -40,6 +43,16 @@ export function tellShown(looked) {
 /** @param {(looked: Looked) => void} show */
 export function onShown(show) {
   document.addEventListener(SHOWN, (event) => show(/** @type {CustomEvent} */ (event).detail));
+}
+
+/** More of a layer is here. @param {Arriving} arriving */
+export function tellArriving(arriving) {
+  document.dispatchEvent(new CustomEvent(ARRIVING, { detail: arriving }));
+}
+
+/** @param {(arriving: Arriving) => void} follow */
+export function onArriving(follow) {
+  document.addEventListener(ARRIVING, (event) => follow(/** @type {CustomEvent} */ (event).detail));
 }
 
 /** What the tab of the maps would say of itself is another now. */

@@ -109,7 +109,13 @@ export class Overview {
       this.root.setAttribute("aria-busy", "false");
       this.drawSoon();
     } catch (error) {
-      if (!over()) tellFault(find(this.root, ".dv-note", HTMLElement), error, () => this.trigger("lost"));
+      if (over()) return;
+      tellFault(
+        find(this.root, ".dv-note", HTMLElement),
+        error,
+        () => this.trigger("lost"),
+        () => this.compute(result),
+      );
     }
   }
 

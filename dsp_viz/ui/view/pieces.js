@@ -2,6 +2,7 @@
 
 import { Cache } from "./cache.js";
 import { rgba } from "./colours.js";
+import { tellArriving } from "./events.js";
 import { decode } from "./layer.js";
 
 /**
@@ -45,33 +46,40 @@ export function pieceAddress(result, piece) {
   return new URL(`results/${result.token}/${piece}`, document.baseURI).href;
 }
 
-/** The server's answer is missing; `lost`: another analysis helps. */
-class Missing extends Error {}
+/** The server has the result no more: another analysis helps. */
+class Gone extends Error {}
+
+/** The server's answer did not come, or not all of it: asking again may help. */
+class Broken extends Error {}
 
 /** @param {string} address */
 export async function fetched(address) {
   const answer = await fetch(address).catch(() => null);
   if (answer?.ok) return answer;
-  const gone = answer?.status === 404;
-  const why = gone ? "This result is no longer kept." : "The server does not answer. Is it still running?";
-  throw gone || !answer ? new Missing(why) : new Error(why);
+  if (answer?.status === 404) throw new Gone("This result is no longer kept.");
+  throw new Broken("The server does not answer. Is it still running?");
 }
 
 /**
- * Says what went wrong; where another analysis helps, with a button that asks for it.
+ * Says what went wrong; where something helps, with a button that does it.
  *
- * @param {HTMLElement} place @param {unknown} error @param {() => void} again
+ * @param {HTMLElement} place @param {unknown} error @param {() => void} analyse the pictures again
+ * @param {() => void} [load] the pieces again
  */
-export function tellFault(place, error, again) {
+export function tellFault(place, error, analyse, load = analyse) {
   place.replaceChildren(error instanceof Error ? error.message : String(error));
-  if (!(error instanceof Missing)) return;
-  const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Analyse again" });
+  if (!(error instanceof Gone || error instanceof Broken)) return;
+  const [textContent, help] = error instanceof Gone ? ["Analyse again", analyse] : ["Try again", load];
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent });
   button.addEventListener("click", () => {
     place.textContent = "One moment …";
-    again();
+    help();
   });
   place.append(" ", button);
 }
+
+/** Bytes from which on the way of a layer is told. */
+const LARGE = 2 ** 20;
 
 /** @param {Block} block */
 const bytesOf = ({ scales }) =>
@@ -86,10 +94,32 @@ const blocks = new Cache(64 * 2 ** 20, bytesOf);
 /** @param {Result} result @param {number} index */
 export function loadBlock(result, index) {
   return blocks.get(`${result.token}/${index}`, async () => {
-    const { body } = await fetched(pieceAddress(result, index));
+    const answer = await fetched(pieceAddress(result, index));
+    const body = counted(answer, (bytes, total) => tellArriving({ token: result.token, index, bytes, total }));
     const unpacked = result.packed ? body?.pipeThrough(new DecompressionStream("gzip")) : body;
-    return decode(await new Response(unpacked).arrayBuffer());
+    const bytes = await new Response(unpacked).arrayBuffer().catch(() => null);
+    if (!bytes) throw new Broken("The line broke while the layer was on its way.");
+    return decode(bytes);
   });
+}
+
+/**
+ * A body that says how much of it is here, if that is worth saying and the server said how much there is.
+ *
+ * @param {Response} answer @param {(bytes: number, total: number) => void} tell
+ */
+function counted({ body, headers }, tell) {
+  const total = headers.has("content-encoding") ? 0 : Number(headers.get("content-length"));
+  if (!(total > LARGE)) return body;
+  let bytes = 0;
+  /** @type {Transformer<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>} */
+  const counting = {
+    transform(chunk, to) {
+      to.enqueue(chunk);
+      tell((bytes += chunk.byteLength), total);
+    },
+  };
+  return body?.pipeThrough(new TransformStream(counting)) ?? null;
 }
 
 /**

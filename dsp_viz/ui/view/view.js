@@ -1,6 +1,7 @@
 // The view of the maps: a result's layers one at a time, all maps of a layer and a large one over the picture.
 
 import { readAddress } from "./address.js";
+import { followArriving } from "./arriving.js";
 import { latest } from "./cache.js";
 import { hasIndex, scaleCount, tokenName } from "./cells.js";
 import { connect } from "./controls.js";
@@ -44,6 +45,10 @@ export class View {
     this.newestBlock = latest();
     this.newestPicture = latest();
     this.telling = 0;
+    this.waiting = followArriving(
+      this.root,
+      ({ token, index }) => token === this.result?.token && index === this.state.block,
+    );
   }
 
   /** @param {Result | null | undefined} result */
@@ -72,6 +77,7 @@ export class View {
     tellChange();
     this.name(result);
     this.root.setAttribute("aria-busy", "true");
+    this.waiting();
     const arrived = (/** @type {import("./layer.js").Block} */ block) => {
       this.shown = shownOf(result, state.block, block, state);
       this.note.textContent = "";
@@ -82,7 +88,15 @@ export class View {
       const near = [state.block + 1, state.block - 1].filter((i) => i >= 0 && i < result.layers.length);
       for (const i of near) loadBlock(result, i).catch(() => {});
     };
-    const failed = (/** @type {unknown} */ error) => tellFault(this.note, error, () => this.trigger("lost"));
+    const failed = (/** @type {unknown} */ error) => {
+      this.waiting();
+      tellFault(
+        this.note,
+        error,
+        () => this.trigger("lost"),
+        () => this.showBlock(this.state.block),
+      );
+    };
     await this.newestBlock(loadBlock(result, state.block), arrived, failed);
   }
 

@@ -1,0 +1,114 @@
+"""Layers on a slow line, and on one that breaks: what the page says, and that asking again helps."""
+
+import re
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from viewing import READY, ready, tab
+
+LOOK = "block => document.dispatchEvent(new CustomEvent('dsp:look', { detail: { block } }))"
+
+#: Notes what is said of bytes, with the share that the bar shows.
+NOTED = """() => {
+    window.noted = [];
+    const place = document.querySelector("#view .dv-arriving");
+    const [words, bar] = place.children;
+    new MutationObserver(() => setTimeout(() => noted.push([words.textContent, bar.value]))).observe(words, {
+        childList: true,
+    });
+}"""
+
+#: Bytes each second of a slow line; a layer of 4,096 tokens has some five million.
+SLOW = 1_000_000
+
+
+def test_a_slow_line_is_told_of_in_bytes_and_the_maps_follow(page: Page, address: str) -> None:
+    page.goto(f"{address}#side=512&block=1")
+    ready(page)
+    page.wait_for_timeout(1000)  # the neighbours come in
+    told = page.locator("#view .dv-arriving")
+    expect(told).to_be_hidden()
+    line = page.context.new_cdp_session(page)
+    line.send("Network.enable")
+    rates = {"downloadThroughput": SLOW, "uploadThroughput": SLOW}
+    line.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, **rates})
+    page.evaluate(NOTED)
+    page.evaluate(LOOK, 5)
+    expect(page.locator(".dv-read")).to_contain_text("block 6", timeout=READY)
+    expect(told).to_be_hidden()
+    noted = page.evaluate("window.noted")
+    found = [re.fullmatch(r"([\d.]+) of ([\d.]+) MB of this layer are here", text) for text, _ in noted]
+    here = [float(match[1]) for match in found if match]
+    assert len(here) == len(noted) > 2
+    assert here == sorted(here)
+    assert here[0] < here[-1]
+    assert {float(match[2]) for match in found if match} == {here[-1]}  # the last is all of it
+    assert [share for _, share in noted] == pytest.approx([bytes_ / here[-1] for bytes_ in here], abs=0.02)
+
+
+class Breaking(BaseHTTPRequestHandler):
+    """Promises three million bytes, gives two, the second one after a second, and hangs up."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "3000000")
+        self.end_headers()
+        for wait in (1, 1):
+            self.wfile.write(bytes(1_000_000))
+            self.wfile.flush()
+            time.sleep(wait)
+        self.connection.close()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def breaking() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_a_line_that_breaks_is_told_of_in_sight_and_asking_again_helps(
+    browser: Browser, address: str, breaking: str
+) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}#block=1")
+    ready(page)
+    page.wait_for_timeout(1000)
+    page.route("**/results/*/5", lambda route: route.continue_(url=breaking))
+    page.evaluate(LOOK, 5)
+    told, note = page.locator("#view .dv-arriving"), page.locator("#view .dv-note")
+    expect(told).to_have_text("2.0 of 3.0 MB of this layer are here", timeout=READY)
+    expect(note).to_contain_text("The line broke while the layer was on its way.", timeout=READY)
+    expect(note).to_be_in_viewport()
+    expect(told).to_be_hidden()
+    page.unroute("**/results/*/5")
+    note.get_by_role("button", name="Try again").click()
+    expect(page.locator(".dv-read")).to_contain_text("block 6", timeout=READY)
+    expect(note).to_be_empty()
+    page.close()
+
+
+@pytest.mark.parametrize(("name", "place"), [("Overview", ".do"), ("Compare", ".dc")])
+def test_other_views_ask_again_for_what_did_not_come(browser: Browser, address: str, name: str, place: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}#block=6")
+    ready(page)
+    page.route(re.compile(r"/results/[^/]+/2$"), lambda route: route.abort())
+    tab(page, name)
+    view = page.locator(place)
+    note = view.locator(".dv-note")
+    expect(note).to_contain_text("The server does not answer. Is it still running?", timeout=READY)
+    page.unroute_all()
+    note.get_by_role("button", name="Try again").click()
+    expect(view).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(note).to_be_empty()
+    page.close()
