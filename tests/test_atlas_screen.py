@@ -134,9 +134,7 @@ def test_another_model_is_told_and_the_survey_s_offered(atlas: Page) -> None:
     expect(atlas.locator(".da-other")).to_be_hidden()
     choose(atlas, "Model", "softmax_tiny")
     note = atlas.locator(".da-other")
-    expect(note).to_contain_text(
-        "This survey is of dsp_tiny; the model chosen on the left is softmax_tiny", timeout=READY
-    )
+    expect(note).to_contain_text("This survey is of dsp_tiny; the model of the page is softmax_tiny", timeout=READY)
     note.get_by_role("button", name="Choose dsp_tiny").click()
     expect(note).to_be_hidden(timeout=READY)
     expect(atlas.locator("#prediction .facts")).to_contain_text("dsp_tiny", timeout=READY)
@@ -153,7 +151,7 @@ def test_a_picture_that_is_gone_is_told(atlas: Page, folders: tuple[Path, Path])
         atlas.locator(".da tbody tr").nth(1).click()
         atlas.locator(".da tbody tr").nth(0).click()
         expect(atlas.locator(".da-pictured")).to_contain_text(
-            "No longer in the folder that was surveyed: 1 of these", timeout=READY
+            "Not in the folder of pictures: 1 of these", timeout=READY
         )
         expect(cell.locator("i")).to_have_text("not there")
     finally:

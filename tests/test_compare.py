@@ -1,6 +1,7 @@
 """Several models in one app, and the comparison of any two results, in a real browser."""
 
 import base64
+import re
 import xml.etree.ElementTree as ET
 from io import BytesIO
 
@@ -122,6 +123,15 @@ def test_two_models_on_one_picture(page: Page) -> None:
         assert alpha / 255 == pytest.approx(min(1, abs(want[r, c])), abs=0.02)
         if alpha > 20:
             assert (red < blue) == (want[r, c] > 0)
+
+
+def test_it_begins_with_the_query_of_the_maps_and_says_which(page: Page) -> None:
+    ready(page)
+    ask(page, (2, 11))
+    tab(page, "Compare")
+    expect(page.locator(".dc thead th").first).to_have_text(re.compile("^token row 3, column 12 of "), timeout=READY)
+    page.get_by_role("toolbar", name="What is compared").get_by_label("all queries").check()
+    expect(page.locator(".dc thead th").first).to_have_text("all queries, averaged")
 
 
 def test_sides_apart_and_other_pictures(page: Page) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from conftest import EXAMPLES
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, choose, described, link_of, look, maps_of, ready, settle, tab
+from viewing import READY, choose, described, link_of, look, maps_of, ready, settle, slow, tab
 
 import dsp_viz
 from dsp_viz import ui
@@ -56,6 +56,40 @@ def test_a_link_in_an_open_tab_brings_its_picture_and_model(page: Page) -> None:
     expect(page.locator(".dv-read")).to_contain_text("row 3, column 4 · block 5 · head 3", timeout=READY)
     expect(page.locator("#prediction .facts")).to_contain_text("polaformer_tiny", timeout=READY)
     assert described(page)["picture"] == EXAMPLES[4].stem
+
+
+def test_a_copied_address_goes_once_the_screen_shows_something_else(page: Page) -> None:
+    ready(page)
+    link = link_of(page)
+    assert page.url == link
+    assert "#" in link
+    look(page, head=2)
+    expect(page).to_have_url(link.partition("#")[0])
+    look(page, head=0)
+    assert link_of(page) == link
+
+
+def test_what_is_shown_of_the_last_picture_fades_while_a_new_one_is_computed(page: Page) -> None:
+    ready(page)
+    slow(page, 4000)
+    page.locator("#examples button").nth(3).click()
+    stale = page.locator("#view > .pending")
+    expect(stale).to_have_css("opacity", "0.55", timeout=READY)
+    told = "getComputedStyle(document.querySelector('#view'), '::before').content"
+    assert page.evaluate(told) == '"Computing …"'
+    expect(stale).to_have_count(0, timeout=READY)
+    assert page.evaluate(told) == "none"
+
+
+def test_a_class_is_found_by_typing(page: Page) -> None:
+    ready(page)
+    field = page.get_by_label("Class to explain", exact=True)
+    field.click()
+    page.keyboard.type("chur")
+    options = page.locator(f"#{field.get_attribute('aria-controls')}").get_by_role("option")
+    expect(options).to_have_text([re.compile("church")])
+    page.keyboard.press("Enter")
+    expect(field).to_have_value("church")
 
 
 def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:

@@ -133,7 +133,7 @@ def test_after_a_bad_file_the_field_shows_what_is_analysed(screen: Page) -> None
     loaded(screen)
     assert EXAMPLES[0].stem in (screen.locator("#picture img").get_attribute("src") or "")
     screen.get_by_role("tab", name="Compare").click()
-    expect(screen.get_by_label("Picture A")).to_have_value(f"{EXAMPLES[0].stem}, as analysed", timeout=READY)
+    expect(screen.get_by_label("Picture A")).to_have_value(f"{EXAMPLES[0].stem}, the page's picture", timeout=READY)
 
 
 def test_few_bits_are_told_and_stretched(screen: Page, tmp_path: Path) -> None:

@@ -195,6 +195,7 @@ def test_a_link_to_an_upload_lives_as_long_as_its_result(page: Page, tmp_path: P
     other = opened(page, link)
     rows = "#prediction .row"  # below them is told of which file they are: for the other, of what the model saw
     assert other.locator(rows).all_inner_texts() == page.locator(rows).all_inner_texts()
+    expect(other.get_by_role("alert")).to_contain_text("what the model saw, 128×128 pixels", timeout=READY)
     gone = opened(page, re.sub(r"picture=[^&]+", "picture=gone", link))
     expect(gone.get_by_role("alert")).to_contain_text("no longer kept", timeout=READY)
     expect(gone.locator("#prediction .row").first).to_contain_text(before)

@@ -160,7 +160,8 @@ class Screen:
         # Gradio drops what happens while the last of its kind is answered, also after `then`, unless told otherwise.
         redraw: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **BUSY}
         redraw |= {"trigger_mode": "always_last"}
-        latest = redraw | {"show_progress": "minimal", "show_progress_on": [rail.predicted]}
+        waiting = [rail.predicted, self.view, self.overview.view, self.comparison.view]
+        latest = redraw | {"show_progress": "minimal", "show_progress_on": waiting}
         asked = {*inputs, self.address}
         demo.load(None, None, self.address, js="() => window.location.hash.slice(1)").then(
             self.arrive, asked, outputs, **latest

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
+from PIL import Image
 
 from .kept import Source
 from .results import Results
@@ -38,7 +39,9 @@ class Links:
             gone = "The link's picture is no longer kept: uploads live for a while only. Here is an example instead."
             return self._first(), gone
         self._demo.upload_file_set.add(linked.path)  # deleted with the uploads
-        return linked, ""
+        with Image.open(linked.path) as seen:
+            width, height = seen.size
+        return linked, f"The link holds what the model saw, {width}×{height} pixels: a larger side shows no more of it."
 
     def _first(self) -> Source:
         model = next(iter(self._results.models.values()))

@@ -45,8 +45,14 @@ def prediction(result: Analysis, target: int | None = None) -> str:
         f'aria-label="{part} of {width}×{height} pixels"><rect width="{width}" height="{height}"/>'
         f'<rect class="used" x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/></svg>'
         f'<div class="facts">{part} of {width}×{height} pixels · {escape(result.model)} · '
-        f"weights {escape(result.digest)} · {W}×{H} tokens · {1000 * result.seconds:.0f} ms</div></div>"
+        f"weights {escape(result.digest)} · {_tokens(H, W)} · {1000 * result.seconds:.0f} ms</div></div>"
     )
+
+
+def _tokens(rows: int, columns: int) -> str:
+    if rows == columns:
+        return f"{rows}×{columns} tokens"
+    return f"{rows} rows × {columns} columns of tokens"
 
 
 def picked(result: Analysis, target: int) -> str:

@@ -72,7 +72,7 @@ class Comparison:
     def show(self, shown: Shown, values: Values) -> Values:
         """Both sides of what is chosen, given what is on the screen."""
         # The field on the left may hold another picture by now, one that was refused: so it goes by its name.
-        choices = [(f"{shown.kept.manifest.name}, as analysed", CURRENT), *self._results.examples]
+        choices = [(f"{shown.kept.manifest.name}, the page's picture", CURRENT), *self._results.examples]
         named = {picture: gr.update(choices=choices, value=values[picture]) for picture in self.pictures}
         try:
             a, b = (self._of(shown, values[p], values[m]) for p, m in zip(self.pictures, self.models, strict=True))

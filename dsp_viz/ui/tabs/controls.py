@@ -66,13 +66,16 @@ class InterventionControls:
                 self.scale = Offered([EVERY], value=EVERY, label="Scale", min_width=120)
                 self.stream = Offered([EVERY, "same", "opposite"], value="opposite", label="Stream", min_width=140)
                 self.value = gr.Slider(0, 2, value=0, step=0.05, label="Coefficient", min_width=140)
-                self.relative = gr.Checkbox(label="times its value", value=False, min_width=160)
+                self.relative = gr.Checkbox(label="times the model's own", value=False, min_width=160)
                 self.add_stream = gr.Button("Add", min_width=70)
-            with gr.Tab("Filters", id="set-filters"), gr.Row(equal_height=True):
-                self.filter = gr.Dropdown([EVERY, "positive", "negative"], value=EVERY, label="Polarity", min_width=110)
-                self.low = gr.Slider(0, most.highest, value=0, step=1, label="From cycles per image", min_width=140)
-                self.high = gr.Slider(0, most.highest, value=most.highest, step=1, label="To", min_width=140)
-                self.add_filter = gr.Button("Add", min_width=70)
+            with gr.Tab("Filters", id="set-filters"):
+                gr.HTML('<div class="aside">In this band of frequencies the filter does nothing: its gain is 1.</div>')
+                with gr.Row(equal_height=True):
+                    polarities = [EVERY, "positive", "negative"]
+                    self.filter = gr.Dropdown(polarities, value=EVERY, label="Polarity", min_width=110)
+                    self.low = gr.Slider(0, most.highest, value=0, step=1, label="From cycles per image", min_width=140)
+                    self.high = gr.Slider(0, most.highest, value=most.highest, step=1, label="To", min_width=140)
+                    self.add_filter = gr.Button("Add", min_width=70)
             with gr.Tab("Context", id="set-context"), gr.Row(equal_height=True):
                 self.summary = gr.Dropdown(["global", "lstm", "attention"], value="global", label="Summary left out")
                 self.add_summary = gr.Button("Add", min_width=70)
@@ -84,7 +87,8 @@ class InterventionControls:
                 self.add_weights = gr.Button("Add", min_width=70)
             with gr.Tab("Region", id="set-region"):
                 self.region = RegionView(elem_id="region")
-        self.text = gr.Textbox("[]", label="Interventions, as JSON", lines=2, max_lines=6, elem_id="interventions")
+        told = "Interventions, as JSON: counted from 0, blocks over all stages"
+        self.text = gr.Textbox("[]", label=told, lines=2, max_lines=6, elem_id="interventions")
         self.chosen = [self.block, self.head, self.scale, self.stream]
         self.offered = [*self.chosen, self.fitting, self.groups, self.low, self.high, *self.weights]
 

@@ -22,10 +22,10 @@ from . import Shown, Values, drawn
 from .stepping import LONG, in_turns
 
 ABOUT = """<div class="aside"><b>What does the answer rest on?</b> Attention is not explanation. Each account below
-says how much every patch matters for one class: the most probable one, or that which was picked on the left. Whether it
-tells the truth is tested: patches are replaced by the mean colour (deletion), or given back to an empty picture
-(insertion), in its order. If it marks what matters, the probability of the class falls early, or rises early; random
-order shows what knowing nothing gives.</div>"""
+says how much every patch matters for one class: the class to explain, where one was picked, else the most probable
+one. Whether it tells the truth is tested: patches are replaced by the mean colour (deletion), or given back to an empty
+picture (insertion), in its order. If it marks what matters, the probability of the class falls early, or rises early;
+random order shows what knowing nothing gives.</div>"""
 
 ABOUT_DEPTH = """<div class="aside"><b>When does the model decide?</b> What its own head would say after each block, if
 all later blocks passed on what they are given. <b>An extrapolation: the head was trained on the last block's output

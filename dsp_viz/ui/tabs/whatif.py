@@ -32,8 +32,8 @@ maps, a scale, a stream; what is no part of the maps, such as a convolution of t
 queries see only keys that lie there.</div>"""
 
 ABOUT_MATTER = """<div class="aside"><b>Which part matters?</b> Each head, scale and stream of each block is left out in
-turn, and the change for one class is measured: the most probable one, or that which was picked on the left. This test
-takes the model as it is, without the interventions.</div>"""
+turn, and the change for one class is measured: the class to explain, where one was picked, else the most probable
+one. This test takes the model as it is, without the interventions.</div>"""
 
 
 class MatterView(gr.HTML):

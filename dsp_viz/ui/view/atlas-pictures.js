@@ -98,6 +98,9 @@ export function picturedText({ lowest, highest }, shown, opens) {
   if (!shown)
     return "The pictures' folder is not known: start the app with --pictures DIR, the folder that was surveyed.";
   const gone = [...lowest, ...highest].filter((picture) => picture.gone).length;
-  if (gone) return `No longer in the folder that was surveyed: ${gone} of these pictures.`;
-  return opens ? "A click opens a picture at this block and head." : "";
+  const missing = gone ? `Not in the folder of pictures: ${gone} of these (--pictures DIR says where they are). ` : "";
+  const all = lowest.length + highest.length;
+  return (
+    missing + (opens && gone < all ? `A click opens ${gone ? "another" : "a picture"} at this block and head.` : "")
+  );
 }

@@ -90,7 +90,7 @@ export class Atlas {
   introduce({ model, own, offered, chosen, why }) {
     const place = find(this.root, ".da-other", HTMLElement);
     place.hidden = own;
-    const of = `This survey is of ${model}; the model chosen on the left is ${chosen}.`;
+    const of = `This survey is of ${model}; the model of the page is ${chosen}.`;
     const not = `This survey is of ${model}, which ${why} here: its pictures cannot be opened.`;
     find(place, "span", HTMLElement).textContent = offered
       ? `${of} A picture opened here is shown with ${model}.`

@@ -6,13 +6,13 @@ import { followArriving } from "./arriving.js";
 import { latest } from "./cache.js";
 import { drawBar, drawOverlay } from "./canvas.js";
 import { fit, rowsOf } from "./cells.js";
-import { connect, fill } from "./comparing.js";
+import { askedOf, connect, fill } from "./comparing.js";
 import { columnsOf, differenceText, drawnOf, namesOf } from "./compared.js";
 import { find, findAll, redrawing, setValue, settersOf } from "./elements.js";
-import { onDescribe } from "./events.js";
+import { described, onDescribe } from "./events.js";
 import { loadBlock, loadPicture, tellFault } from "./pieces.js";
-import { centre, middle, rounded, tokenAt, within } from "./places.js";
-import { pageGrid } from "./shown.js";
+import { centre, rounded, tokenAt, within } from "./places.js";
+import { pageGrid, stateOf } from "./shown.js";
 
 /** @typedef {import("./address.js").Said} Said */
 /** @typedef {import("./maths.js").Place} Place */
@@ -69,7 +69,8 @@ export class Comparison {
       this.name(value.names ?? ["A", "B"]);
       note.textContent = "";
       const grid = pageGrid(value.a);
-      if (this.wanted || !this.at) this.at = centre(grid, within(grid, this.wanted ?? middle(grid)));
+      if (this.wanted) this.at = centre(grid, within(grid, this.wanted));
+      this.at ??= stateOf(value.a, described("maps")).at; // it begins where the maps are asked from
       this.wanted = null;
       this.update();
       this.root.setAttribute("aria-busy", "false");
@@ -104,8 +105,7 @@ export class Comparison {
     this.names = [a, b];
     const texts = [a, b, `${b} − ${a}`];
     findAll(this.root, ".dc-choice b", HTMLElement).forEach((title, i) => (title.textContent = texts[i]));
-    const heads = ["for the same query", a, b];
-    findAll(this.root, "thead th", HTMLElement).forEach((th, i) => (th.textContent = heads[i]));
+    findAll(this.root, "thead th", HTMLElement).forEach((th, i) => i && (th.textContent = this.names[i - 1]));
   }
 
   /** Asks for another place. @param {Place} at as shares of the picture */
@@ -138,6 +138,7 @@ export class Comparison {
       drawBar(this.bars[i], scale, width, { opacity, ground: picture?.ground });
       this.lines[i].textContent = i < 2 ? `${scale.text} × uniform, one scale for both` : this.difference(drawn[2]);
     });
+    find(root, "thead th", HTMLElement).textContent = askedOf(sides, this.state.all, this.names);
     const columns = sides.map((side) => columnsOf(side, this.state.all));
     findAll(root, "tbody tr", HTMLElement).forEach((row, i) =>
       findAll(row, "td", HTMLElement).forEach((cell, j) => (cell.textContent = columns[j][i])),

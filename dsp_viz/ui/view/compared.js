@@ -97,7 +97,7 @@ export function namesOf() {
     const input = document.querySelector(`input[aria-label="${label}"]`);
     if (!(input instanceof HTMLInputElement)) return undefined;
     // What was analysed goes by its own name on the screen.
-    return input.value.replace(/^.*, as analysed$/, "the picture on the left");
+    return input.value.replace(/^.*, the page's picture$/, "the picture on the left");
   };
   return {
     pictureA: value("Picture A"),

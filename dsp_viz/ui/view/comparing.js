@@ -98,6 +98,11 @@ function save({ root, sides, at, names, look, state }, extension) {
   saveSheet(sheet, extension, `${a}-and-${b}`, Number(find(root, "[data-scale]", HTMLSelectElement).value));
 }
 
+/** Which query both sides show. @param {[Side, Side]} sides @param {boolean} all @param {[string, string]} titles */
+export function askedOf([{ asked }], all, [title]) {
+  return all ? "all queries, averaged" : `token row ${asked[0] + 1}, column ${asked[1] + 1} of ${title}`;
+}
+
 /**
  * The three maps, each with its bar, and below them the numbers.
  *
@@ -109,8 +114,7 @@ function sheetFor(sides, drawn, titles, heads, { all, smooth }) {
   const [margin, top, width] = [24, 96, 380];
   const columns = sides.map((side) => columnsOf(side, all));
   const below = top + width * Math.max(...drawn.map(({ ratio }) => ratio)) + 90;
-  const [row, column] = sides[0].asked;
-  const asked = all ? "all queries, averaged" : `token row ${row + 1}, column ${column + 1} of ${titles[0]}`;
+  const asked = askedOf(sides, all, titles);
   const names = [...sides.map(({ result }, i) => `${titles[i]}: ${originOf(result)}`), `${titles[1]} − ${titles[0]}`];
   const content = drawn.map(({ map, top: end, scale, picture, frames, opacity, ratio }, i) => {
     const height = width * ratio;

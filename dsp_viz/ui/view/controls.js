@@ -171,6 +171,9 @@ function connectButtons(view) {
     html: (shown) => fromServer(view, shown, "html"),
     python: (shown) => copyText(pythonOf(shown, view.state), "Python", view.note),
   };
+  view.root.addEventListener("keydown", ({ key }) => {
+    if (key === "Escape" && !find(view.root, ".dv-help", HTMLElement).hidden) help(view);
+  });
   for (const button of findAll(view.root, "[data-do]", HTMLButtonElement))
     button.addEventListener("click", () => {
       const name = button.dataset.do ?? "";

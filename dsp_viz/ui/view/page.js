@@ -2,7 +2,7 @@
 
 import { readAddress, writeAddress } from "./address.js";
 import { find, findAll } from "./elements.js";
-import { described } from "./events.js";
+import { described, onChange } from "./events.js";
 
 // ---- links ----------------------------------------------------------------------------------------------------------
 
@@ -23,14 +23,32 @@ function link() {
 /** One button for all tabs; it says how it went. */
 function connectLink() {
   const button = find(document, "#copy-link", HTMLElement);
+  let shared = "";
   button.addEventListener("click", async () => {
-    history.replaceState(null, "", link());
+    shared = link();
+    history.replaceState(null, "", shared);
     const copied = await navigator.clipboard.writeText(location.href).then(
       () => true,
       () => false,
     );
     button.textContent = copied ? "Link copied" : "It is in the address bar";
     setTimeout(() => (button.textContent = "Copy link"), 3000);
+  });
+  // Once the screen shows something else the address would bring back what was left: better none.
+  onChange(() => {
+    if (!shared || location.href !== shared || link() === shared) return;
+    history.replaceState(null, "", location.pathname + location.search);
+  });
+}
+
+/** A click into a list selects the old choice, as Tab does: else what is typed would be appended to it. */
+function selectOnClick() {
+  /** @type {EventTarget | null} */
+  let entered = null;
+  document.addEventListener("focusin", ({ target }) => (entered = target));
+  document.addEventListener("click", ({ target }) => {
+    if (target instanceof HTMLInputElement && target === entered && target.role === "combobox") target.select();
+    entered = null;
   });
 }
 
@@ -163,6 +181,7 @@ export function mount() {
   connectLink();
   window.addEventListener("hashchange", tellAddress);
   document.addEventListener("paste", paste);
+  selectOnClick();
   document.addEventListener("keydown", closeTabs);
   const sizes = new ResizeObserver((entries) => {
     for (const { target } of entries)

@@ -8,17 +8,25 @@ import { fetched, pieceAddress, tellFault } from "./pieces.js";
 import { clamp, zoomedBox } from "./places.js";
 import { barShapes, escaped, group, mapShapes, originOf, overlayShapes, saveSheet, sheetOf, words } from "./sheet.js";
 import { allShown, captionOf, framesOf, pageGrid, queryOf, scaleTitle, streamName, textOf } from "./shown.js";
+import { levelsOf, stagesOf } from "./stages.js";
 
 /** @typedef {import("./shown.js").Shown} Shown */
 /** @typedef {import("./shown.js").State} State */
 /** @typedef {import("./maths.js").Place} Place */
 /** @typedef {import("./view.js").View} View */
 
+/** A name for files of one layer, as the screen calls it. @param {import("./pieces.js").Result} result @param {number} index */
+function placeOf({ name, layers }, index) {
+  const stages = stagesOf(layers);
+  const { stage, block } = levelsOf(stages, index);
+  return `${name}${stages.length > 1 ? `-stage${stage + 1}` : ""}-block${block + 1}`;
+}
+
 /** @param {View} view @param {Shown} shown @param {"png" | "svg"} extension */
 export function saveMaps(view, shown, extension) {
   const { head } = view.state;
   const scale = Number(find(view.root, "[data-scale]", HTMLSelectElement).value);
-  saveSheet(mapsSheet(view, shown), extension, `${shown.result.name}-block${shown.index + 1}-head${head + 1}`, scale);
+  saveSheet(mapsSheet(view, shown), extension, `${placeOf(shown.result, shown.index)}-head${head + 1}`, scale);
 }
 
 /**
@@ -35,7 +43,7 @@ export async function fromServer(view, { result }, extension) {
   try {
     let blob = await (await fetched(address.href)).blob();
     if (extension === "html") blob = opened(await blob.text(), settings);
-    saveBlob(blob, extension === "pdf" ? `${result.name}-block${state.block + 1}.pdf` : `${result.name}.${extension}`);
+    saveBlob(blob, extension === "pdf" ? `${placeOf(result, state.block)}.pdf` : `${result.name}.${extension}`);
     note.textContent = "";
   } catch (error) {
     tellFault(note, error, () => view.trigger("lost"));
