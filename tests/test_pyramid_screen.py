@@ -74,11 +74,11 @@ def test_a_place_is_kept_from_stage_to_stage(opened: Page) -> None:
     expect(read).to_contain_text("token row 6, column 7 (row 3, column 4 of this layer's 8×8)", timeout=READY)
     expect(read).to_contain_text("stage 2 · block 2 · head 2")  # as many as it has
     link_of(opened)
-    stages.select_option("1: 16×16")
-    expect(read).to_contain_text("token row 6, column 7 · stage 1 · block 1 · head 1", timeout=READY)
     opened.reload()  # to what the address bar has got
     expect(read).to_contain_text("stage 2 · block 2 · head 2", timeout=READY)
     assert described(opened)["block"] == 3  # links count all layers
+    stages.select_option("1: 16×16")
+    expect(read).to_contain_text("token row 6, column 7 · stage 1 · block 1 · head 1", timeout=READY)
 
 
 def test_layers_that_are_not_looked_at_are_not_fetched(opened: Page) -> None:

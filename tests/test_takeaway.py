@@ -211,12 +211,29 @@ def test_copied_python_gives_the_map(page: Page, model: dsp_viz.Subject, monkeyp
     expect(page.locator(".dv-read")).to_contain_text("row 8, column 9 · block 3 · head 2 · 2× · opposite")
     page.get_by_role("button", name="Copy as Python").click()
     expect(page.locator(".dv-note")).to_contain_text("Python copied")
+    expect(page.locator(".dv-note")).to_be_empty(timeout=READY)  # it lies over the maps
     lines = page.evaluate("navigator.clipboard.readText()").rstrip().splitlines()
     monkeypatch.chdir(EXAMPLES[0].parent.parent)
     names: dict = {}
     exec("\n".join([*lines[:-1], f"map = {lines[-1]}"]), names)
     got = maps_of(page)[1][1, 1]
     torch.testing.assert_close(torch.from_numpy(got).float(), names["map"].flatten(), rtol=0.01, atol=1e-6)
+
+
+def test_what_may_not_be_copied_is_shown_until_it_is_closed(page: Page) -> None:
+    ready(page)
+    refusing = page.context.new_cdp_session(page)
+    window = refusing.send("Target.getTargetInfo")["targetInfo"]["browserContextId"]
+    for sanitized in (True, False):
+        permission = {"name": "clipboard-write", "allowWithoutSanitization": not sanitized}
+        refusing.send(
+            "Browser.setPermission", {"permission": permission, "setting": "denied", "browserContextId": window}
+        )
+    page.get_by_role("button", name="Copy as Python").click()
+    note = page.locator("#view .dv-note")
+    expect(note).to_contain_text("Copying is not allowed here. Python: import dsp_viz")
+    note.get_by_role("button", name="Close").click()
+    expect(note).to_be_empty()
 
 
 def test_a_page_has_the_numbers_of_every_layer_of_a_pyramid() -> None:

@@ -213,15 +213,21 @@ def test_what_softmax_lacks_is_not_offered(page: Page) -> None:
     assert page.locator('[data-set="show"]').input_value() == "maps"
 
 
-@pytest.mark.parametrize(("size", "whole", "grid"), [("256 px", False, (32, 32)), ("128 px", True, (11, 16))])
-def test_other_sizes(page: Page, size: str, whole: bool, grid: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "whole", "grid", "told"),
+    [
+        ("256 px", False, (32, 32), "32×32 tokens"),
+        ("128 px", True, (11, 16), "11 rows × 16 columns of tokens"),
+    ],
+)
+def test_other_sizes(page: Page, size: str, whole: bool, grid: tuple[int, int], told: str) -> None:
     ready(page)
     if size != "128 px":
         page.get_by_role("radio", name=size).check()
     if whole:
         page.locator("#examples button").nth(1).click()  # 451×300: an odd number of rows
         page.get_by_label("Whole picture").check()
-    expect(page.locator(".facts").first).to_contain_text(f"{grid[1]}×{grid[0]} tokens", timeout=READY)
+    expect(page.locator(".facts").first).to_contain_text(told, timeout=READY)
     expect(page.locator(".dv-read")).to_contain_text(f"of {grid[0]}×{grid[1]} keys", timeout=READY)
     assert maps_of(page)[0].shape == (2, 4, grid[0] * grid[1])
     stage = page.locator(".dv-stage").bounding_box()

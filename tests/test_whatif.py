@@ -199,7 +199,9 @@ def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.Su
     expect(cells).to_have_count(6 * 9, timeout=2 * READY)
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
     want = importance(model, model.preparation.tensor(cut))
-    expect(page.locator(".dm-title")).to_contain_text(f"{model.classes[want.target]}, {want.logit:.2f}")
+    expect(page.locator(".dm-title")).to_contain_text(
+        f"{model.classes[want.target]}, {want.logit:.2f}".replace("-", "−")
+    )
     told = [float(text.replace("−", "-")) for text in cells.all_inner_texts()]
     rows = [torch.cat(parts).tolist() for parts in zip(want.heads, want.scales, want.streams, strict=True)]
     assert told == [pytest.approx(value, abs=6e-3) for row in rows for value in row]
@@ -228,7 +230,7 @@ def test_a_picked_class_is_among_the_bars_and_ranked(page: Page, model: dsp_viz.
     page.locator("#rank").click()
     expect(page.locator(".dm button")).to_have_count(6 * 9, timeout=4 * READY)
     logit = float(before.trace.output[0, model.classes.index(picked)])
-    expect(page.locator("#matter .dm-title")).to_contain_text(f"{picked}, {logit:.2f}")
+    expect(page.locator("#matter .dm-title")).to_contain_text(f"{picked}, {logit:.2f}".replace("-", "−"))
     choose(page, "Class to explain", "the most probable")  # answers for another class go
     expect(page.locator(".dm button")).to_have_count(0, timeout=READY)
 

@@ -18,7 +18,7 @@ def before_after(names: list[str], before: Array, after: Array) -> go.Figure:
     # Above the bars: below, it and the axis's title would share a line on a phone.
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
     figure = go.Figure(layout=layout(120 + 44 * len(names), barmode="group", bargap=0.3, legend=legend))
-    difference = [f"{100 * d:+.1f} points" for d in after - before]
+    difference = [f"{100 * d:+.1f} points".replace("-", "−") for d in after - before]
     for label, values, colour, text in (("before", before, INK, None), ("after", after, f"rgb{SAME}", difference)):
         figure.add_bar(
             x=100 * values,

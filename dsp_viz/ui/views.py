@@ -77,6 +77,16 @@ def notice(message: str) -> str:
     return f'<div class="notice" role="alert">{escape(message)}</div>'
 
 
+def left(again: str, was: Any, told: str) -> str:
+    """Says that an answer was of another picture or class, as HTML; "" where there was none.
+
+    Args:
+        again: what to do. was: the answer that goes, or what stands for it. told: what is said by now.
+    """
+    note = f'<div class="aside">That was of another picture, model or class. {escape(again)}</div>'
+    return note if was or told == note else ""
+
+
 def known_classes(model: Subject) -> str:
     """Which classes the model knows, as HTML; nothing where it has none."""
     if not model.classes:

@@ -147,6 +147,18 @@ class Relevance:
         target = self._results.target(current.model, choice)
         yield views.by_depth(found.probabilities.numpy(), _named(found, kept), kept.result.classes, target)
 
+    def gone(self, verdict: str, told: str, depth: str) -> Values:
+        """Nothing of what was judged and read, with a word on it where there was something."""
+        hidden = gr.update(visible=False)
+        return {
+            self.progress: views.left("Judge the maps again.", verdict, told),
+            self.view: None,
+            self.verdict: "",
+            self.deletion: hidden,
+            self.insertion: hidden,
+            self.depth: views.left("Read the answer again.", depth, depth),
+        }
+
     def listen(self, page: gr.Textbox, target: gr.Dropdown) -> None:
         """Connect the controls; ``page`` holds what is on the screen, ``target`` the class that is explained."""
         own: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -155,17 +167,9 @@ class Relevance:
         reading = self.read.click(self.by_depth, [page, target], self.depth, **LONG)
         self.stop.click(None, None, None, cancels=[judging], api_visibility="private")
         self.stop_reading.click(None, None, None, cancels=[reading], api_visibility="private")
-        hidden = gr.update(visible=False)
-        gone: Values = {
-            self.progress: "",
-            self.view: None,
-            self.verdict: "",
-            self.deletion: hidden,
-            self.insertion: hidden,
-            self.depth: "",
-        }
         # Another picture, size, model or class: answers for the last one go, and what computes them stops.
-        gr.on([page.change, target.change], lambda: gone, None, list(gone), cancels=[judging, reading], **own)
+        there = [self.verdict, self.progress, self.depth]
+        gr.on([page.change, target.change], self.gone, there, [*answers, self.depth], cancels=[judging, reading], **own)
 
 
 def _named(found: Depth, kept: Kept) -> list[str]:

@@ -167,10 +167,17 @@ class WhatIf:
         emptied: Values = {self.message: "", self.bars: hidden, self.view: hidden, self.ran: ""}
         self.clear.click(lambda: emptied, None, told, **own)
         # Another picture, size or model is on the screen: answers for the last one go, and its computation stops.
-        unranked: Values = {self.unranked: "", self.matter: None}
         stale: list[Any] = [running, ranking]
-        page.change(lambda: emptied | unranked, None, [*told, *answers], cancels=stale, **own)
-        target.change(lambda: unranked, None, answers, cancels=[ranking], **own)
+        ranked = [self.matter, self.unranked]
+
+        def again(ran: str, message: str) -> Values:
+            return emptied | {self.message: views.left("Run the interventions again.", ran, message)}
+
+        def unranked(matter: Any, message: str) -> Values:
+            return {self.unranked: views.left("Ask for the parts again.", matter, message), self.matter: None}
+
+        page.change(again, [self.ran, self.message], told, cancels=stale, **own)
+        gr.on([page.change, target.change], unranked, ranked, answers, cancels=[ranking], **own)
         target.change(self.rebar, [page, self.ran, target], self.bars, **own, **busy, trigger_mode="always_last")
 
 

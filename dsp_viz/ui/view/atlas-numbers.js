@@ -1,5 +1,7 @@
 // What the survey's numbers are called, how they are ordered, and where they lie on an axis. No page is needed.
 
+import { minus } from "./numbers.js";
+
 /**
  * @typedef {object} Layer
  * @property {string} name in words
@@ -47,11 +49,8 @@ export function digits(value) {
   if (value == null) return "–";
   if (value === 0) return "0";
   const text = Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5 ? value.toExponential(1) : value.toPrecision(3);
-  return text.replace("-", "−");
+  return minus(text);
 }
-
-/** @param {number | null | undefined} value */
-export const signed = (value) => (value == null ? "–" : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`);
 
 /** @param {number} count */
 export const many = (count) => count.toLocaleString("en");

@@ -1,8 +1,9 @@
 // The same cells as a table, sorted by what somebody asks for.
 
-import { cellName, digits, ordered, roleOf, signed } from "./atlas-numbers.js";
+import { cellName, digits, ordered, roleOf } from "./atlas-numbers.js";
 import { area, colourOf, shape } from "./atlas-shapes.js";
 import { find, findAll } from "./elements.js";
+import { signed } from "./numbers.js";
 
 /** @typedef {import("./atlas-numbers.js").Effects} Effects */
 /** @typedef {import("./atlas-numbers.js").Facts} Facts */

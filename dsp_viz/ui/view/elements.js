@@ -96,9 +96,13 @@ export function saveBlob(blob, name) {
 export async function copyText(text, what, place) {
   try {
     await navigator.clipboard.writeText(text);
-    place.textContent = `${what} copied.`;
+    const told = `${what} copied.`;
+    place.textContent = told;
+    setTimeout(() => place.textContent === told && place.replaceChildren(), 3000);
   } catch {
-    place.textContent = `Copying is not allowed here. ${what}: ${text}`;
+    const close = Object.assign(document.createElement("button"), { type: "button", textContent: "Close" });
+    close.addEventListener("click", () => place.replaceChildren());
+    place.replaceChildren(`Copying is not allowed here. ${what}: ${text} `, close);
   }
 }
 

@@ -4,14 +4,12 @@ import { drawBar } from "./canvas.js";
 import { inkOf, rgba, SAME, scaleOf, shareOf } from "./colours.js";
 import { find } from "./elements.js";
 import { openMaps } from "./events.js";
+import { fixed, signed } from "./numbers.js";
 
 /** @typedef {{ part: "head" | "scale" | "stream", index: number, name: string, change: number }} Worth */
 /** @typedef {{ target: string, logit: number, rows: Worth[][], names: string[] }} Value `names` of the layers. */
 
 const OPACITY = 0.75; // numbers stay readable on full colour
-
-/** @param {number} change */
-const signed = (change) => `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(2)}`;
 
 /** The columns: what any layer has, heads together, then scales, then streams. @param {Worth[][]} rows */
 export function columnsOf(rows) {
@@ -52,7 +50,7 @@ function rowsOf({ rows, names }, top) {
 
 /** @param {Value} value */
 function titleText({ target, logit }) {
-  const change = `Logit of ${target}, ${logit.toFixed(2)}, changes by this when a part of a block is left out`;
+  const change = `Logit of ${target}, ${fixed(logit)}, changes by this when a part of a block is left out`;
   return `${change}. A click shows the part.`;
 }
 

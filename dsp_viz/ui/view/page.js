@@ -23,10 +23,10 @@ function link() {
 /** One button for all tabs; it says how it went. */
 function connectLink() {
   const button = find(document, "#copy-link", HTMLElement);
-  let shared = "";
+  let shared = false;
   button.addEventListener("click", async () => {
-    shared = link();
-    history.replaceState(null, "", shared);
+    shared = true;
+    history.replaceState(null, "", link());
     const copied = await navigator.clipboard.writeText(location.href).then(
       () => true,
       () => false,
@@ -34,10 +34,12 @@ function connectLink() {
     button.textContent = copied ? "Link copied" : "It is in the address bar";
     setTimeout(() => (button.textContent = "Copy link"), 3000);
   });
-  // Once the screen shows something else the address would bring back what was left: better none.
+  // An address that has a link follows the view: to load the page again brings back what was seen last. Not on every
+  // step of a pointer that is drawn: browsers allow a hundred changes in half a minute.
+  let soon = 0;
   onChange(() => {
-    if (!shared || location.href !== shared || link() === shared) return;
-    history.replaceState(null, "", location.pathname + location.search);
+    clearTimeout(soon);
+    if (shared) soon = setTimeout(() => history.replaceState(null, "", link()), 500);
   });
 }
 

@@ -5,6 +5,7 @@ import { drawBar, drawOverlay, tokenUnder } from "./canvas.js";
 import { ONLY, OPPOSITE, SAME, scaleOf, sparse } from "./colours.js";
 import { closing, find, findAll, MOVES, redrawing, settersOf, valueOf } from "./elements.js";
 import { quantile } from "./maths.js";
+import { minus } from "./numbers.js";
 import { loadPicture } from "./pieces.js";
 import { within } from "./places.js";
 import { save } from "./relevance-take.js";
@@ -70,7 +71,7 @@ export function topsOf(accounts, cells) {
 }
 
 /** @param {number} value */
-const digits = (value) => String(Number(value.toPrecision(3))).replace("-", "−");
+const digits = (value) => minus(String(Number(value.toPrecision(3))));
 
 /** What is read at a token. @param {Account} account @param {Cell} cell @param {Place} at */
 export function readText({ unit, signed }, { values, W }, [row, column]) {

@@ -6,6 +6,7 @@ import { inkOf, rgba, SAME, shareOf } from "./colours.js";
 import { find, findAll, MOVES } from "./elements.js";
 import { askToLook, onShown } from "./events.js";
 import { alike, numbersOf, uniformOf } from "./heads.js";
+import { fixed } from "./numbers.js";
 
 /** @typedef {import("./heads.js").Numbers} Numbers */
 /** @typedef {import("./layer.js").Block} Block */
@@ -17,7 +18,7 @@ const MANY = 12; // heads whose numbers do not fit beside each other: they are t
 const KEPT = "dsp-viz:how-to-read-heads"; // "closed" where somebody closed it
 
 /** @param {number} value */
-const plain = (value) => (Number.isNaN(value) ? "–" : value.toFixed(2).replace("-", "−"));
+const plain = (value) => (Number.isNaN(value) ? "–" : fixed(value));
 /** @param {number} value */
 const share = (value) => (Number.isNaN(value) ? "–" : percent(value));
 

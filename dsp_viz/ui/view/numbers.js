@@ -1,0 +1,13 @@
+// Numbers as texts: with a true minus sign, and no zero that has a sign.
+
+/** @param {string} text */
+export const minus = (text) => text.replace("-", "−");
+
+/** So many decimals. @param {number} value @param {number} [places] */
+export function fixed(value, places = 2) {
+  const text = value.toFixed(places);
+  return Number(text) === 0 ? (0).toFixed(places) : minus(text);
+}
+
+/** A change: what grows has a sign too. @param {number} value @param {number} [places] */
+export const signed = (value, places = 2) => `${Number(value.toFixed(places)) > 0 ? "+" : ""}${fixed(value, places)}`;
