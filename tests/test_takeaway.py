@@ -13,7 +13,7 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLES
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from viewing import READY, ask, link_of, maps_of, opened, ready, saved
 
 import dsp_viz
@@ -218,6 +218,23 @@ def test_copied_python_gives_the_map(page: Page, model: dsp_viz.Subject, monkeyp
     exec("\n".join([*lines[:-1], f"map = {lines[-1]}"]), names)
     got = maps_of(page)[1][1, 1]
     torch.testing.assert_close(torch.from_numpy(got).float(), names["map"].flatten(), rtol=0.01, atol=1e-6)
+
+
+def test_a_file_that_did_not_come_is_asked_for_again(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    ready(page)
+    page.route("**/results/*/npz", lambda route: route.abort())
+    page.locator(".dv").get_by_text("Save", exact=True).click()
+    page.locator(".dv").get_by_role("button", name="NPZ", exact=True).click()
+    note = page.locator("#view .dv-note")
+    expect(note).to_contain_text("The server does not answer.", timeout=READY)
+    page.unroute("**/results/*/npz")
+    with page.expect_download(timeout=READY) as waiting:
+        note.get_by_role("button", name="Try again").click()
+    assert waiting.value.suggested_filename == f"{EXAMPLES[0].stem}.npz"
+    expect(note).to_be_empty(timeout=READY)
+    page.close()
 
 
 def test_what_may_not_be_copied_is_shown_until_it_is_closed(page: Page) -> None:

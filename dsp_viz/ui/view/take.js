@@ -34,8 +34,9 @@ export function saveMaps(view, shown, extension) {
  *
  * @param {View} view @param {Shown} shown @param {"pdf" | "npz" | "html"} extension
  */
-export async function fromServer(view, { result }, extension) {
+export async function fromServer(view, shown, extension) {
   const { note, state } = view;
+  const { result } = shown;
   const settings = writeAddress(view.said());
   const address = new URL(pieceAddress(result, extension));
   if (extension === "pdf") address.searchParams.set("view", settings);
@@ -46,7 +47,12 @@ export async function fromServer(view, { result }, extension) {
     saveBlob(blob, extension === "pdf" ? `${placeOf(result, state.block)}.pdf` : `${result.name}.${extension}`);
     note.textContent = "";
   } catch (error) {
-    tellFault(note, error, () => view.trigger("lost"));
+    tellFault(
+      note,
+      error,
+      () => view.trigger("lost"),
+      () => fromServer(view, shown, extension),
+    );
   }
 }
 
