@@ -42,6 +42,7 @@ export class Overview {
     this.rows = new Map();
     this.turn = 0; // counts what is asked: rows of an older turn are out of date
     this.asked = "";
+    this.failed = 0; // the turn whose layers did not come: only a new turn, or whoever reads the note, asks again
     this.passes = 0;
     this.frame = 0;
     /** @type {Map<Row, string>} How rows that are on the screen were drawn. */
@@ -77,7 +78,7 @@ export class Overview {
     const asked = JSON.stringify([at, all, asks, show, choice]);
     if (asked !== this.asked) this.turn++;
     this.asked = asked;
-    this.compute(result);
+    if (this.failed !== this.turn) this.compute(result);
     this.drawSoon();
   }
 
@@ -85,6 +86,7 @@ export class Overview {
   async compute(result) {
     const { state, turn, choice } = this;
     const pass = ++this.passes;
+    this.failed = 0;
     const over = () => pass !== this.passes || !this.root.clientWidth;
     /** @param {number} index */
     const age = (index) => this.rows.get(index)?.turn ?? 0;
@@ -110,6 +112,7 @@ export class Overview {
       this.drawSoon();
     } catch (error) {
       if (over()) return;
+      this.failed = turn;
       tellFault(
         find(this.root, ".dv-note", HTMLElement),
         error,
