@@ -8,7 +8,7 @@ the layer's grid ask it (:func:`dsp_viz.rows.asked`), so it is the plain mean wh
 Queries without a place, such as a class token, do not count, and queries whose row is zero throughout neither.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
@@ -76,7 +76,7 @@ class _Sums(NamedTuple):
     """Of all rows of a scale, prefix tokens left out among queries, not among keys.
 
     Attributes:
-        moments: ``Σ_j A_ij · channels_j``, ``(B, h, T, N_queries, 5)``, each row as its rule finishes it, or a multiple
+        moments: ``Σ_j A_ij · channels_j``, ``(B, h, T, 5, N_queries)``, each row as its rule finishes it, or a multiple
             of that. own: its entry at the query's own place, ``(B, h, T, N_queries)``.
         average: the average map, ``(B, h, T, N_keys)``. some: rows of the sampled queries, ``(B, h, T, n, N_keys)``.
     """
@@ -107,15 +107,14 @@ def _of_scale(block: Layer, scale: Scale) -> HeadNumbers:
     """Without the axis of scales."""
     first, places, sides = len(block.prefix), _places(block, scale), _sides(block.grid)
     sums = (_softmax if block.finish == "softmax" else _linear)(block, scale, places)
-    total, placed, middles, squares = sums.moments.split([1, 1, 2, 1], -1)
-    total, placed, squares = total[..., 0], placed[..., 0], squares[..., 0]
+    total, placed, down, across, squares = sums.moments.unbind(-2)
 
     def mean(values: Tensor, of: Tensor) -> Tensor:
         share = places.share * (of > 0)
         return (values / of).where(of > 0, 0).mul(share).sum(-1) / share.sum(-1)
 
-    q = places.queries
-    apart = squares - 2 * (middles * q).sum(-1) + placed * q.square().sum(-1)
+    row, column = places.queries.T
+    apart = squares - 2 * (down * row + across * column) + placed * (row.square() + column.square())
     received = sums.average[..., first:]
     centre = received @ places.channels[first:, 2:4] / received.sum(-1, keepdim=True)
     found = {
@@ -213,25 +212,33 @@ def _linear(block: Layer, scale: Scale, places: _Places) -> _Sums:
     keys = [channels @ part for part in right]  # (B, h, 5, r)
     # The left factor turned back meets the right factor as that meets the left, turned.
     turned = [torch.cat([keys[p - turn] for turn in turns], 2) for p in range(len(keys))]  # (B, h, T·5, r)
-    moments = sum(one @ other.mT for one, other in zip(left, turned, strict=True))
-    moments = moments.unflatten(-1, (-1, 5)).movedim(-2, 2)  # (B, h, T, N_queries, 5)
-    share = places.share.expand(moments.shape[:-1])
+    moments = _added(turned, left).unflatten(2, (-1, 5))  # (B, h, T, 5, N_queries)
+    share = places.share.expand(*moments.shape[:3], -1)
     if block.finish == "ratio":
-        share = share / (moments[..., 0] + right[0].shape[-2] * block.epsilon)
+        share = share / (moments[..., 0, :] + right[0].shape[-2] * block.epsilon)
     # Of each part, rows of factors whose products with the keys are the sampled rows and the average of all rows.
     asking = [torch.cat([part[..., places.sampled, :], share @ part], 2) for part in left]  # (B, h, n + T, r)
     n, rows = len(places.sampled), []
-    for p, part in enumerate(right):
+    for p in range(len(right)):
         mine = [(t, asking[(p + turn) % len(asking)]) for t, turn in enumerate(turns)]
-        every = [row for t, of in mine for row in (of[:, :, :n], of[:, :, n + t, None])]
-        rows.append(torch.cat(every, 2) @ part.mT)  # (B, h, T·(n + 1), N_keys)
-    found = sum(rows).unflatten(2, (len(turns), n + 1))
+        rows.append(torch.cat([row for t, of in mine for row in (of[:, :, :n], of[:, :, n + t, None])], 2))
+    found = _added(rows, right).unflatten(2, (len(turns), n + 1))  # (B, h, T, n + 1, N_keys)
     # Where queries lie where keys do, those at their place are all of them, in order.
     at = [
         part[..., len(block.prefix) :, :] if scale.queries == scale.keys else part[..., places.own, :] for part in right
     ]
-    own = [sum((part * at[p - turn]).sum(-1) for p, part in enumerate(left)) for turn in turns]
+    ones = right[0].new_ones(right[0].shape[-1])  # a product with them is twice as fast as a sum of so few
+    own = [sum((part * at[p - turn]) @ ones for p, part in enumerate(left)) for turn in turns]
     return _Sums(moments, torch.stack(own, 2), found[..., n, :], found[..., :n, :])
+
+
+def _added(rows: Sequence[Tensor], factors: Sequence[Tensor]) -> Tensor:
+    """``Σ_p rows_p factors_pᵀ``, all ``(B, h, n, r)`` and ``(B, h, m, r)`` → ``(B, h, n, m)``."""
+    pairs = [(one.flatten(0, 1), other.flatten(0, 1).mT) for one, other in zip(rows, factors, strict=True)]
+    found = torch.bmm(*pairs[0])
+    for one, other in pairs[1:]:
+        found.baddbmm_(one, other)
+    return found.unflatten(0, rows[0].shape[:2])
 
 
 def _softmax(block: Layer, scale: Scale, places: _Places) -> _Sums:
@@ -253,7 +260,7 @@ def _softmax(block: Layer, scale: Scale, places: _Places) -> _Sums:
             own[:, :, placed] = weights.gather(-1, at[..., None].expand(*weights.shape[:-1], 1))[..., 0]
             which, box, n = (places.sampled[:, None, None] == placed).nonzero(as_tuple=True)
             some[:, :, which[:, None], keys[box]] = weights[:, :, box, n]
-        sums.append(_Sums(moments, own, average, some))
+        sums.append(_Sums(moments.mT, own, average, some))
     return _Sums(*(torch.stack(found, 2) for found in zip(*sums, strict=True)))
 
 
