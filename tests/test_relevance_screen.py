@@ -160,21 +160,26 @@ def test_a_patch_is_read_on_all_maps_by_pointer_and_by_keys(page: Page, want: Tr
 
 def test_judging_can_be_stopped_and_goes_with_its_class(page: Page, model: dsp_viz.Subject) -> None:
     opened(page)
-    page.locator("#judge").click()
+    judge, stop = page.locator("#judge"), page.locator("#stop-judging")
+    expect(stop).to_be_disabled()
+    judge.click()
     expect(page.locator(".de-card").first).to_be_visible(timeout=2 * READY)
-    page.locator("#stop-judging").click()
+    expect(judge).to_be_disabled()
+    stop.click()
+    expect(stop).to_be_disabled(timeout=READY)
     page.locator("#examples button").nth(2).click()  # the model is free again
     _, p = dsp_viz.analyse(model, EXAMPLES[2]).top(1)[0]
     expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
     expect(page.locator(".de-card")).to_have_count(0, timeout=READY)
     page.wait_for_timeout(1000)
     expect(page.locator(".areas")).to_have_count(0)
-    page.locator("#judge").click()
-    expect(page.locator(".de-card").first).to_be_visible(timeout=2 * READY)
-    pick(page, "French horn")
-    expect(page.locator(".de-card")).to_have_count(0, timeout=READY)
-    page.wait_for_timeout(1000)
-    expect(page.locator(".de-card")).to_have_count(0)
+    for name in ("French horn", "golf ball"):
+        judge.click()  # as soon as it can be pressed again
+        expect(page.locator(".de-card").first).to_be_visible(timeout=2 * READY)
+        pick(page, name)
+        expect(page.locator(".de-card")).to_have_count(0, timeout=READY)
+        page.wait_for_timeout(1000)
+        expect(page.locator(".de-card")).to_have_count(0)
 
 
 def test_the_answer_by_depth_is_the_model_s(page: Page, model: dsp_viz.Subject, x: torch.Tensor) -> None:

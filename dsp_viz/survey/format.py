@@ -35,7 +35,7 @@ BITS = 14
 #: What there is of each layer, head, scale and stream, and what it says.
 QUANTITIES = {
     "coefficient": "how much the head uses the stream at that scale, within 0 and 2",
-    "weight": "mixing weight: the scale's share of the head; of all streams together",
+    "weight": "the scale's share of what the head passes on; of all streams together",
     "same_share": "how much of what queries and keys have in common is same-signed; of all streams together",
     "distance": "root-mean-square distance between a query and what it looks at, in longer sides of the picture",
     "entropy": "mean entropy of single rows, 0: one token, 1: all alike",

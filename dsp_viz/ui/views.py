@@ -155,7 +155,8 @@ def areas(found: Trust, classes: tuple[str, ...]) -> str:
     best = (min(d for d, _ in rows.values()), max(i for _, i in rows.values()))
 
     def cell(value: float, top: float) -> str:
-        return f"<td><b>{value:.3f}</b></td>" if value == top else f"<td>{value:.3f}</td>"
+        text = f"{value:.3f}" if value == 0 or value >= 0.0095 else f"{value:.2g}"  # as in numbers.js
+        return f"<td><b>{text}</b></td>" if value == top else f"<td>{text}</td>"
 
     cells = "".join(
         f'<tr><th scope="row">{escape(name)}{" (approximation)" * (name == "rollout")}</th>'

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { readAddress, writeAddress } from "../../dsp_viz/ui/view/address.js";
 import {
   cellName,
+  cellsText,
   digits,
   ordered,
   placesOf,
@@ -41,6 +42,11 @@ test("cells are called by what sets them apart", () => {
   ]);
   const whole = { ...numbers, together: { scales: true, streams: true } };
   assert.equal(cellName(facts, whole, 1), "stage 1 · block 1, head 1");
+  assert.deepEqual([numbers, whole, { ...numbers, stream: [0, 0, 0, 0] }].map(cellsText), [
+    "heads, scales and streams",
+    "heads",
+    "heads and scales",
+  ]);
   assert.deepEqual([roleOf(facts, numbers, 1), roleOf(facts, whole, 1)], ["opposite", "all"]);
 });
 

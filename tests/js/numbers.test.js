@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fixed, minus, signed } from "../../dsp_viz/ui/view/numbers.js";
+import { area, fixed, minus, signed } from "../../dsp_viz/ui/view/numbers.js";
 
 test("a true minus sign, and no zero with a sign", () => {
   assert.equal(minus("-1.2"), "−1.2");
@@ -13,4 +13,8 @@ test("a true minus sign, and no zero with a sign", () => {
     [1.25, -1.25, -0.004, 0.004, 0].map((value) => signed(value, 1)),
     ["+1.3", "−1.3", "0.0", "0.0", "0.0"],
   );
+});
+
+test("an area that is too small for three decimals keeps two digits", () => {
+  assert.deepEqual([0, 0.25, 0.0131, 0.00949, 0.000452].map(area), ["0.000", "0.250", "0.013", "0.0095", "0.00045"]);
 });

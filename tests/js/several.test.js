@@ -35,6 +35,16 @@ test("what there is no room for is left out", () => {
   assert.match(boundsText({ ...BOUNDS, most: 1 }), /^Up to one picture at/);
 });
 
+test("a file is taken once, unless it was changed", () => {
+  const first = [file("1"), file("2")];
+  const again = sorted([file("2"), file("1", { size: 8 })], 3, BOUNDS, first);
+  assert.deepEqual(
+    again.taken.map(({ name, file: { size } }) => [name, size]),
+    [["1", 8]],
+  );
+  assert.deepEqual(again.refused, [{ name: "2", fault: "It is among them already." }]);
+});
+
 test("one line for each reason, however many files", () => {
   const many = Array.from({ length: 7 }, (_, i) => ({ name: `${i}`, fault: "No picture." }));
   assert.deepEqual(faultLines([...many, { name: "x", fault: "Damaged." }]), [

@@ -19,7 +19,7 @@ from ..results import ModelError, Results
 from ..stages import block_names
 from ..theme import RELEVANCE_JAVASCRIPT, RELEVANCE_MARKUP
 from . import Shown, Values, drawn
-from .stepping import LONG, in_turns
+from .stepping import Asked, in_turns
 
 ABOUT = """<div class="aside"><b>What does the answer rest on?</b> Attention is not explanation. Each account below
 says how much every patch matters for one class: the class to explain, where one was picked, else the most probable
@@ -50,10 +50,11 @@ class Relevance:
 
     def __init__(self, results: Results) -> None:
         self._results = results
+        self._judging, self._reading = Asked(), Asked()
         gr.HTML(ABOUT)
         with gr.Row():
             self.judge = gr.Button("Judge the maps of this picture", variant="primary", elem_id="judge")
-            self.stop = gr.Button("Stop", elem_id="stop-judging")
+            self.stop = gr.Button("Stop", interactive=False, elem_id="stop-judging")
         self.progress = gr.HTML(elem_id="judging")
         self.view = RelevanceView(elem_id="relevance")
         self.verdict = gr.HTML(elem_id="verdict")
@@ -63,7 +64,7 @@ class Relevance:
         gr.HTML(ABOUT_DEPTH)
         with gr.Row():
             self.read = gr.Button("Read the answer after each block", elem_id="read-depth")
-            self.stop_reading = gr.Button("Stop")
+            self.stop_reading = gr.Button("Stop", interactive=False)
         self.depth = gr.HTML(elem_id="depth")
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
@@ -78,7 +79,7 @@ class Relevance:
     def show(self, shown: Shown, values: Values) -> Values:
         return {}
 
-    def judged(self, page: str, choice: str, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
+    def judged(self, page: str, choice: str, progress: gr.Progress) -> Iterator[tuple[Any, ...]]:
         """The accounts as they come, each then with its areas, at last the curves; each step may be the last."""
         current = self._results.asked(page)
         if current is None:
@@ -132,7 +133,7 @@ class Relevance:
         }
         return json.dumps(value)
 
-    def by_depth(self, page: str, choice: str, progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008
+    def by_depth(self, page: str, choice: str, progress: gr.Progress) -> Iterator[Any]:
         """What the head would say after each block; each step may be the last."""
         current = self._results.asked(page)
         if current is None:
@@ -147,8 +148,10 @@ class Relevance:
         target = self._results.target(current.model, choice)
         yield views.by_depth(found.probabilities.numpy(), _named(found, kept), kept.result.classes, target)
 
-    def gone(self, verdict: str, told: str, depth: str) -> Values:
+    def gone(self, page: str, choice: str, verdict: str, told: str, depth: str, request: gr.Request) -> Values:
         """Nothing of what was judged and read, with a word on it where there was something."""
+        for asked in (self._judging, self._reading):
+            asked.show(request, page, choice)
         hidden = gr.update(visible=False)
         return {
             self.progress: views.left("Judge the maps again.", verdict, told),
@@ -163,13 +166,12 @@ class Relevance:
         """Connect the controls; ``page`` holds what is on the screen, ``target`` the class that is explained."""
         own: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         answers = [self.progress, self.view, self.verdict, self.deletion, self.insertion]
-        judging = self.judge.click(self.judged, [page, target], answers, show_progress_on=[self.progress], **LONG)
-        reading = self.read.click(self.by_depth, [page, target], self.depth, **LONG)
-        self.stop.click(None, None, None, cancels=[judging], api_visibility="private")
-        self.stop_reading.click(None, None, None, cancels=[reading], api_visibility="private")
+        asked = [page, target]
+        self._judging.listen(self.judge, self.stop, self.judged, asked, answers, show_progress_on=[self.progress])
+        self._reading.listen(self.read, self.stop_reading, self.by_depth, asked, self.depth)
         # Another picture, size, model or class: answers for the last one go, and what computes them stops.
-        there = [self.verdict, self.progress, self.depth]
-        gr.on([page.change, target.change], self.gone, there, [*answers, self.depth], cancels=[judging, reading], **own)
+        there = [*asked, self.verdict, self.progress, self.depth]
+        gr.on([page.change, target.change], self.gone, there, [*answers, self.depth], **own)
 
 
 def _named(found: Depth, kept: Kept) -> list[str]:

@@ -1,7 +1,9 @@
 """What takes long on a tab: a computation that takes turns with everybody else's requests, and can be stopped."""
 
-from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator
+from threading import Lock
+from typing import Any, Protocol, TypeVar
 
 import gradio as gr
 
@@ -25,6 +27,90 @@ LONG: dict[str, Any] = {
     "concurrency_id": STEPS,
     "concurrency_limit": AT_ONCE,
 }
+
+
+#: Which of two buttons can be pressed.
+CAN_BE_PRESSED = "() => [{}, {}].map((interactive) => ({{ __type__: 'update', interactive }}))"
+
+
+class Long(Protocol):
+    """What computes for the picture of a page and a class, and answers as it goes on; each answer may be the last."""
+
+    def __call__(self, page: str, choice: str, progress: gr.Progress) -> Iterator[Any]: ...
+
+
+#: Sessions of which is known what they look at; of the one that was asked longest ago, nothing is.
+SESSIONS = 4096
+
+
+class Asked:
+    """What sessions wait for, so that nothing is answered once its picture or class is left, or Stop was pressed.
+
+    Gradio's own way, an event that cancels another one, is not used: the page (6.31) asks for it after it has sent its
+    own question, so that answers of what is cancelled come after what took them away, and it then closes the stream
+    on which it waits for all other answers.
+    """
+
+    def __init__(self) -> None:
+        self._shown: OrderedDict[str | None, tuple[Any, ...]] = OrderedDict()
+        self._stopped: set[str | None] = set()
+        self._lock = Lock()
+
+    def show(self, request: gr.Request, *shown: Any) -> None:
+        """What the session looks at from now on, such as picture and class; nobody waits for answers of others."""
+        with self._lock:
+            self._shown[request.session_hash] = shown
+            self._shown.move_to_end(request.session_hash)
+            while len(self._shown) > SESSIONS:
+                self._stopped.discard(self._shown.popitem(last=False)[0])
+
+    def stop(self, request: gr.Request) -> None:
+        """The session does not wait for what is under way."""
+        with self._lock:
+            if request.session_hash in self._shown:
+                self._stopped.add(request.session_hash)
+
+    def begin(self, request: gr.Request) -> None:
+        """The session asks anew."""
+        with self._lock:
+            self._stopped.discard(request.session_hash)
+
+    def awaits(self, request: gr.Request, *shown: Any) -> bool:
+        """Whether the session waits for answers of this."""
+        with self._lock:
+            session = request.session_hash
+            return session not in self._stopped and self._shown.get(session, shown) == shown
+
+    def listen(
+        self, start: gr.Button, stop: gr.Button, long: Long, inputs: list[Any], outputs: Any, **how: Any
+    ) -> None:
+        """Connect the buttons that start and stop something long; one of them can be pressed at a time.
+
+        A click on ``start`` while it still runs would go unheard.
+
+        Args:
+            long: what is started. inputs: what holds page and choice. outputs: where its answers go. how: options.
+        """
+
+        def answers(
+            page: str,
+            choice: str,
+            request: gr.Request,
+            progress: gr.Progress = gr.Progress(),  # noqa: B008
+        ) -> Iterator[Any]:
+            self.begin(request)
+            for answer in long(page, choice, progress):
+                if not self.awaits(request, page, choice):
+                    yield gr.skip()  # else Gradio would send the last answer once more
+                    return
+                yield answer
+
+        alone: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        # In the page alone, so that it does not matter how the event ends.
+        start.click(None, None, [start, stop], js=CAN_BE_PRESSED.format("false", "true"), **alone)
+        running = start.click(answers, inputs, outputs, **LONG, **how)
+        running.then(None, None, [start, stop], js=CAN_BE_PRESSED.format("true", "false"), **alone)
+        stop.click(self.stop, None, None, **alone)
 
 
 def in_turns(results: Results, steps: Steps[T], progress: gr.Progress, told: Callable[[], U]) -> Generator[U, None, T]:

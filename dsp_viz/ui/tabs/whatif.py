@@ -22,7 +22,7 @@ from ..theme import MATTER_JAVASCRIPT, MATTER_MARKUP
 from . import Shown, Values, drawn
 from .compare import CompareView
 from .controls import InterventionControls, region_of
-from .stepping import LONG, in_turns
+from .stepping import Asked, in_turns
 
 _log = logging.getLogger("dsp_viz")
 
@@ -54,6 +54,7 @@ class WhatIf:
 
     def __init__(self, results: Results) -> None:
         self._results = results
+        self._comparing, self._ranking = Asked(), Asked()
         gr.HTML(ABOUT)
         self.controls = InterventionControls(results)
         with gr.Row():
@@ -66,7 +67,7 @@ class WhatIf:
             gr.HTML(ABOUT_MATTER)
             with gr.Row():
                 self.rank = gr.Button("Which part matters here?", elem_id="rank")
-                self.stop = gr.Button("Stop")
+                self.stop = gr.Button("Stop", interactive=False)
             self.unranked = gr.HTML()
             self.matter = MatterView(elem_id="matter")
         # The list that the answers are of: another class is another row of the bars.
@@ -133,7 +134,7 @@ class WhatIf:
             return gr.update(visible=False)  # said where it was asked for
         return self._bars(before, after, choice)
 
-    def matters(self, page: str, choice: str, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Any, ...]]:  # noqa: B008
+    def matters(self, page: str, choice: str, progress: gr.Progress) -> Iterator[tuple[Any, ...]]:
         """What each part is worth for a class; each step may be the last."""
         current = self._results.asked(page)
         if current is None:
@@ -158,26 +159,32 @@ class WhatIf:
         own: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         self.controls.listen(page, self.clear, own, busy)
         asked, told = [page, self.controls.text, target], [self.message, self.bars, self.view, self.ran]
-        running = self.run.click(self.compare, asked, told, **own, **busy)
-        self.view.lost(self.compare, asked, told, **own, **busy)
+
+        def compare(page: str, text: str, choice: str, request: gr.Request) -> Values:
+            found = self.compare(page, text, choice)
+            return found if self._comparing.awaits(request, page) else gr.skip()
+
+        self.run.click(compare, asked, told, **own, **busy)
+        self.view.lost(compare, asked, told, **own, **busy)
         answers = [self.unranked, self.matter]
-        ranking = self.rank.click(self.matters, [page, target], answers, show_progress_on=[self.matter], **LONG)
-        self.stop.click(None, None, None, cancels=[ranking], api_visibility="private")
+        ranking = [page, target]
+        self._ranking.listen(self.rank, self.stop, self.matters, ranking, answers, show_progress_on=[self.matter])
         hidden = gr.update(visible=False)
         emptied: Values = {self.message: "", self.bars: hidden, self.view: hidden, self.ran: ""}
         self.clear.click(lambda: emptied, None, told, **own)
         # Another picture, size or model is on the screen: answers for the last one go, and its computation stops.
-        stale: list[Any] = [running, ranking]
-        ranked = [self.matter, self.unranked]
 
-        def again(ran: str, message: str) -> Values:
+        def again(page: str, ran: str, message: str, request: gr.Request) -> Values:
+            self._comparing.show(request, page)
             return emptied | {self.message: views.left("Run the interventions again.", ran, message)}
 
-        def unranked(matter: Any, message: str) -> Values:
+        def unranked(page: str, choice: str, matter: Any, message: str, request: gr.Request) -> Values:
+            self._ranking.show(request, page, choice)
             return {self.unranked: views.left("Ask for the parts again.", matter, message), self.matter: None}
 
-        page.change(again, [self.ran, self.message], told, cancels=stale, **own)
-        gr.on([page.change, target.change], unranked, ranked, answers, cancels=[ranking], **own)
+        page.change(again, [page, self.ran, self.message], told, **own)
+        ranked = [*ranking, self.matter, self.unranked]
+        gr.on([page.change, target.change], unranked, ranked, answers, **own)
         target.change(self.rebar, [page, self.ran, target], self.bars, **own, **busy, trigger_mode="always_last")
 
 

@@ -64,6 +64,14 @@ export function cellName({ layers }, { layer, head, scale, stream, together }, i
   return parts.join(", ");
 }
 
+/** What cells are, many of them. @param {Numbers} numbers */
+export function cellsText({ scale, stream, together }) {
+  const names = ["heads"];
+  if (!together.scales && scale.some(Boolean)) names.push("scales");
+  if (!together.streams && stream.some(Boolean)) names.push("streams");
+  return new Intl.ListFormat("en-GB").format(names);
+}
+
 /** Role of what a cell is of, or "all". @param {Facts} facts @param {Numbers} numbers @param {number} i */
 export const roleOf = ({ layers }, { layer, stream, together }, i) =>
   together.streams ? "all" : layers[layer[i]].roles[stream[i]];

@@ -88,13 +88,19 @@ function tile(picture, place, open) {
 export function showPictures(root, cell, place, open) {
   const ends = { lowest: cell.lowest, highest: cell.highest };
   for (const row of findAll(root, ".da-pictures", HTMLElement)) {
-    const pictures = ends[/** @type {"lowest" | "highest"} */ (row.dataset.end)];
+    const pictures = isFlat(cell) ? [] : ends[/** @type {"lowest" | "highest"} */ (row.dataset.end)];
+    if (row.previousElementSibling instanceof HTMLElement) row.previousElementSibling.hidden = isFlat(cell);
     row.replaceChildren(...pictures.map((picture) => tile(picture, place, open)));
   }
 }
 
+/** Whether all pictures have the same number. @param {Cell} cell */
+const isFlat = ({ n, range }) => n > 0 && range?.[0] === range?.[1];
+
 /** Why pictures are missing or stay closed, or "". @param {Cell} cell @param {boolean} shown whether their folder is known @param {boolean} opens */
-export function picturedText({ lowest, highest }, shown, opens) {
+export function picturedText(cell, shown, opens) {
+  const { lowest, highest } = cell;
+  if (isFlat(cell)) return "The same on all pictures: none stands at an end.";
   if (!shown)
     return "The pictures' folder is not known: start the app with --pictures DIR, the folder that was surveyed.";
   const gone = [...lowest, ...highest].filter((picture) => picture.gone).length;

@@ -4,7 +4,7 @@
 import { readAddress, writeAddress } from "./address.js";
 import { connect } from "./atlas-controls.js";
 import { drawDepth, drawLegend, readText } from "./atlas-depth.js";
-import { cellName, many, ordered } from "./atlas-numbers.js";
+import { cellName, cellsText, many, ordered } from "./atlas-numbers.js";
 import { drawHistogram, picturedText, showPictures, toldText } from "./atlas-pictures.js";
 import { bodyOf, headOf, markRow } from "./atlas-table.js";
 import { latest } from "./cache.js";
@@ -178,10 +178,7 @@ export class Atlas {
     say(".da-about", about && `${this.title}: ${about}.`);
     this.drawDots();
     drawLegend(find(root, ".da-legend", HTMLElement), facts, numbers);
-    say(
-      '[data-out="count"]',
-      `${many(numbers.n.length)} ${numbers.together.scales ? "heads" : "heads, scales and streams"}`,
-    );
+    say('[data-out="count"]', `${many(numbers.n.length)} ${cellsText(numbers)}`);
     const kinds = `constant: std below ${constant}. By class: ω² above ${bound}, the share of variance between classes. By picture: the rest.`;
     const chance = Math.round(numbers.n.length / 20);
     const among = `± is a 95 % interval, each for itself: of ${numbers.n.length}, some ${chance} miss 0 by chance alone.`;

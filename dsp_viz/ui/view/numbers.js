@@ -3,6 +3,9 @@
 /** @param {string} text */
 export const minus = (text) => text.replace("-", "−");
 
+/** An area under a curve or a share: three decimals, of what is too small for them two digits. @param {number} value */
+export const area = (value) => (value === 0 || value >= 0.0095 ? value.toFixed(3) : value.toPrecision(2));
+
 /** So many decimals. @param {number} value @param {number} [places] */
 export function fixed(value, places = 2) {
   const text = value.toFixed(places);

@@ -2,6 +2,7 @@
 
 import { scaleOf, sparse } from "./colours.js";
 import { find, saveBlob } from "./elements.js";
+import { area } from "./numbers.js";
 import { npyOfNumbers, npyOfText } from "./npy.js";
 import { barShapes, group, originOf, overlayShapes, saveSheet, sheetOf, words } from "./sheet.js";
 import { zipOf } from "./zip.js";
@@ -55,7 +56,7 @@ function sheetFor({ cells, tops, picture, look, title }, { accounts, result, ran
     const shapes = overlayShapes(picture, cells[i], tops[i], { ...look, width, height, frames: [], unit });
     const scale = sparse(scaleOf([cells[i]], tops[i]));
     const bar = barShapes(scale, width, { title: unit, opacity: picture ? look.opacity : 1, ground: picture?.ground });
-    const judged = areas ? `deletion ${areas[0].toFixed(3)}, insertion ${areas[1].toFixed(3)}` : "not judged yet";
+    const judged = areas ? `deletion ${area(areas[0])}, insertion ${area(areas[1])}` : "not judged yet";
     const content = [
       words(0, -8, approximate ? `${name} (approximation)` : name, "start", 700),
       shapes,
@@ -80,5 +81,5 @@ function sheetFor({ cells, tops, picture, look, title }, { accounts, result, ran
 
 /** The mean, the lowest and the highest area. @param {import("./relevance.js").Random} random @param {0 | 1} i */
 function rangeOf({ mean, low, high }, i) {
-  return `${mean[i].toFixed(3)} (${low[i].toFixed(3)} to ${high[i].toFixed(3)})`;
+  return `${area(mean[i])} (${area(low[i])} to ${area(high[i])})`;
 }

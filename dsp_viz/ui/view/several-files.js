@@ -46,6 +46,9 @@ export const chosenFiles = ({ files }) =>
 
 const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
+/** The same for a file that is chosen once more, unless it was changed. @param {Named} named */
+const identity = ({ name, file }) => JSON.stringify([name, file.size, file.lastModified]);
+
 /** @param {{ name: string }} a @param {{ name: string }} b */
 export const inOrder = (a, b) => byName(a.name, b.name);
 
@@ -53,9 +56,11 @@ export const inOrder = (a, b) => byName(a.name, b.name);
  * Which files are taken, by name. Hidden ones (.DS_Store and the like) go without a word.
  *
  * @param {Named[]} files @param {number} room for how many @param {{ most: number, largest: number }} bounds
+ * @param {Named[]} [there] those that were taken before
  * @returns {{ taken: Named[], refused: Refused[] }}
  */
-export function sorted(files, room, { most, largest }) {
+export function sorted(files, room, { most, largest }, there = []) {
+  const known = new Set(there.map(identity));
   /** @type {Named[]} */
   const taken = [];
   /** @type {Refused[]} */
@@ -66,6 +71,7 @@ export function sorted(files, room, { most, largest }) {
     const refuse = (fault) => refused.push({ name, fault });
     if (file.type && !file.type.startsWith("image/")) refuse("No picture.");
     else if (file.size > largest) refuse(`Larger than ${largest >> 20} MB.`);
+    else if (known.has(identity({ name, file }))) refuse("It is among them already.");
     else if (taken.length >= room) refuse(beyond(most));
     else taken.push({ name, file });
   }

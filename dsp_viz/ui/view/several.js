@@ -89,7 +89,8 @@ export class Several {
   /** @param {import("./several-files.js").Named[]} files */
   take(files) {
     if (!this.result) return;
-    const { taken, refused } = sorted(files, this.room(), this.result);
+    const there = this.entries.flatMap(({ name, file, state }) => (file && state !== "failed" ? [{ name, file }] : []));
+    const { taken, refused } = sorted(files, this.room(), this.result, there);
     this.add([
       ...taken.map(({ name, file }) => entryOf(name, { file })),
       ...refused.map(({ name, fault }) => entryOf(name, { state: "failed", fault })),
