@@ -99,8 +99,25 @@ def test_ends_are_the_pictures_of_the_rows(surveyed: Surveyed) -> None:
     assert [p["index"] for p in cell["lowest"]] == order[:8]
     assert [p["index"] for p in cell["highest"]] == order[::-1][:8]
     assert cell["lowest"][0]["name"] == f"survey/{surveys.CLASSES[order[0] % 3]}/{order[0]:02d}.png"
+    assert cell["among"] == 40
     assert (sum(cell["counts"]), sum(cell["inside"])) == (40, 13)
     assert cell["quantiles"] == pytest.approx(np.quantile(list(rows.values()), (0.05, 0.5, 0.95)), rel=1e-4)
+
+
+def test_ends_are_pictures_that_are_there_if_any_are(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    rows = _rows("coefficient", surveys.REACTS)
+    kept = sorted(rows, key=lambda i: rows[i])[10:31:4]
+    for i in kept:
+        path = f"{surveys.CLASSES[i % 3]}/{i:02d}.png"
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes((folders[1] / path).read_bytes())
+    some = Surveyed(open_survey(folders[0]), tmp_path).cell("coefficient", False, surveys.REACTS, "")
+    assert (some["n"], some["among"]) == (40, 6)
+    assert [p["index"] for p in some["lowest"]] == kept[:3]
+    assert [p["index"] for p in some["highest"]] == kept[:2:-1]
+    none = Surveyed(open_survey(folders[0]), tmp_path / "empty").cell("coefficient", False, surveys.REACTS, "")
+    assert none["among"] == 0
+    assert [p["gone"] for p in none["lowest"]] == [True] * 8
 
 
 @pytest.mark.parametrize("shown", [True, False])

@@ -1,11 +1,15 @@
 """The pictures of a survey: by their names only, and small."""
 
 import io
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
+
+import numpy as np
 
 from ..decoding import Decoder
 
@@ -52,6 +56,14 @@ class Pictures:
         self._paths = paths
         self._indices = {path: i for i, path in enumerate(paths)}
         self._thumbnails = Recent[bytes](THUMBNAILS, len)
+
+    @cached_property
+    def there(self) -> np.ndarray:
+        """Which of them lay in the folder when this was first asked, by their indices."""
+        if self.folder is None:
+            return np.zeros(len(self._paths), bool)
+        # Only looked at here, and by their names: what is sent is checked by :meth:`file`.
+        return np.array([os.path.isfile(os.path.join(self.folder, path)) for path in self._paths], bool)
 
     def path_of(self, name: str) -> str | None:
         """The file of a picture by what links call it; None where the survey has no such, or it is gone."""

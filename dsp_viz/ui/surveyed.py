@@ -159,7 +159,7 @@ class Surveyed:
         return {"d": _plain(d), "low": _plain(low), "high": _plain(high), "n": n.tolist()}
 
     def cell(self, quantity: str, heads: bool, at: Sequence[int], of: str) -> dict[str, Any]:
-        """How one number is distributed, and the pictures at both ends.
+        """How one number is distributed, and the pictures at both ends: of those that are there, if any are.
 
         Args:
             quantity, heads: see :meth:`numbers`. at: layer, head, scale and stream. of: see :meth:`effects`; "": none.
@@ -179,7 +179,8 @@ class Surveyed:
         low, high = known.min(), known.max()
         inside = self.classes.inside(of)
         chosen = np.zeros(len(values), bool) if inside is None else np.append(inside, False)[self.classes.of]
-        lowest, highest = atlas.ends(values, ENDS)
+        there = self.pictures.there
+        lowest, highest = atlas.ends(np.where(there, values, np.nan) if there.any() else values, ENDS)
         return {
             "n": len(known),
             "mean": float(known.mean()),
@@ -190,6 +191,7 @@ class Surveyed:
             "inside": atlas.histograms(values[chosen, None], low, high, FINE).ravel().tolist(),
             "lowest": [self._picture(int(i), values) for i in lowest],
             "highest": [self._picture(int(i), values) for i in highest],
+            "among": int((there & np.isfinite(values)).sum()),
         }
 
     def _picture(self, index: int, values: np.ndarray) -> dict[str, Any]:

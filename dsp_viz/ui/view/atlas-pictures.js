@@ -16,6 +16,7 @@ import { findAll } from "./elements.js";
  * @property {[number, number]} [range]
  * @property {number[]} [counts]
  * @property {number[]} [inside] those of the chosen group
+ * @property {number} [among] pictures in the folder, of which the ends are
  */
 
 const HEIGHT = 110;
@@ -99,12 +100,16 @@ const isFlat = ({ n, range }) => n > 0 && range?.[0] === range?.[1];
 
 /** Why pictures are missing or stay closed, or "". @param {Cell} cell @param {boolean} shown whether their folder is known @param {boolean} opens */
 export function picturedText(cell, shown, opens) {
-  const { lowest, highest } = cell;
+  const { n, lowest, highest, among = n } = cell;
   if (isFlat(cell)) return "The same on all pictures: none stands at an end.";
   if (!shown)
     return "The pictures' folder is not known: start the app with --pictures DIR, the folder that was surveyed.";
   const gone = [...lowest, ...highest].filter((picture) => picture.gone).length;
-  const missing = gone ? `Not in the folder of pictures: ${gone} of these (--pictures DIR says where they are). ` : "";
+  const others = among < n && "--pictures DIR says where the others are";
+  const some = among && others ? `Of the ${many(among)} pictures that are in the folder (${others}). ` : "";
+  const missing = gone
+    ? `Not in the folder of pictures: ${gone} of these (--pictures DIR says where they are). `
+    : some;
   const all = lowest.length + highest.length;
   return (
     missing + (opens && gone < all ? `A click opens ${gone ? "another" : "a picture"} at this block and head.` : "")
