@@ -1,0 +1,130 @@
+"""The pictures of the screen in ``docs/``, of the models that ship: ``python tests/screens.py [NAME …]``."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from browser import FLAGS, find
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
+from viewing import READY, choose, ready
+
+ROOT = Path(__file__).resolve().parents[1]
+CAT, CASTLE = "picture=cat-chelsea", "picture=castle-bridge-heidelberg&model=dsp_tiny"
+
+TWINS = "modelA=dsp_tiny&pictureA=the+picture+on+the+left&pictureB=castle-bridge-heidelberg&modelB=softmax_tiny&a=2,0,0,0&b=2,0,0,0"
+
+
+def nothing(page: Page) -> None:
+    """The view is enough."""
+
+
+def keys(page: Page) -> None:
+    """The list of keys, open."""
+    page.locator('#view [data-do="help"]').click()
+
+
+def drawn(page: Page) -> None:
+    """Figures of plotly."""
+    expect(page.locator(".js-plotly-plot:visible .main-svg").first).to_be_visible(timeout=READY)
+
+
+def twins(page: Page) -> None:
+    expect(page.locator(".dc:visible")).to_contain_text("castle-bridge-heidelberg, softmax_tiny", timeout=READY)
+
+
+def overview(page: Page) -> None:
+    expect(page.locator(".do")).to_have_attribute("aria-busy", "false", timeout=READY)
+
+
+def judged(page: Page) -> None:
+    page.locator("#judge").click()
+    expect(page.locator(".areas")).to_be_visible(timeout=5 * READY)
+
+
+def without_opposite(page: Page) -> None:
+    """Interventions, before and after, and what the parts are worth."""
+    choose(page, "Stream", "opposite")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_label("Interventions, as JSON")).to_have_value(re.compile("opposite"), timeout=READY)
+    page.locator("#run").click()
+    expect(page.locator("#whatif .dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    page.locator("#rank").click()
+    expect(page.locator("#matter table")).to_be_visible(timeout=5 * READY)
+
+
+def atlas(page: Page) -> None:
+    expect(page.locator(".da-pictures img").first).to_have_js_property("complete", True, timeout=READY)
+
+
+class Screen(NamedTuple):
+    """An address, how many pixels of the page are seen (None: all of it), and what is done there first."""
+
+    link: str
+    height: int | None
+    act: Callable[[Page], None]
+
+
+SCREENS = {
+    "explorer-light": Screen(CAT, 900, nothing),
+    "explorer-512": Screen(f"{CASTLE}&side=512&block=3", 900, keys),
+    "overview": Screen(f"{CAT}&tab=overview", 1000, overview),
+    "filters": Screen(f"{CAT}&tab=filters", None, drawn),
+    "coefficients": Screen(f"{CAT}&tab=coefficients", None, drawn),
+    "weights": Screen(f"{CAT}&tab=weights", None, drawn),
+    "training": Screen(f"{CAT}&tab=history", None, drawn),
+    "compare": Screen(f"{CASTLE}&tab=compare&{TWINS}", 900, twins),
+    "whatif": Screen(f"{CAT}&tab=whatif", None, without_opposite),
+    "relevance": Screen(f"{CAT}&tab=relevance", 1000, judged),
+    "atlas": Screen(f"{CAT}&tab=atlas", 1000, atlas),
+}
+
+
+@contextmanager
+def app() -> Iterator[str]:
+    """Its address, with the survey that ships."""
+    command = [sys.executable, "app.py", "--port", "0", "--survey", "pretrained/survey"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        try:
+            assert running.stdout
+            for line in running.stdout:
+                if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                    yield found[0]
+                    return
+            raise SystemExit("the app did not start")
+        finally:
+            running.terminate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCREENS)} (default: all)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder (default docs/)")
+    args = parser.parse_args()
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    with app() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
+        for name in args.names or SCREENS:
+            link, height, act = SCREENS[name]
+            page = browser.new_page(viewport={"width": 1440, "height": height or 1600}, color_scheme="light")
+            page.goto(f"{address}/#{link}")
+            if "tab=" not in link:
+                ready(page)
+            act(page)
+            page.evaluate("scrollTo(0, 0)")
+            page.wait_for_timeout(1500)  # what fades in or out
+            shot = page.screenshot(path=args.out / f"{name}.png", full_page=height is None)
+            Image.open(args.out / f"{name}.png").convert("RGB").save(args.out / f"{name}.webp", quality=88, method=6)
+            (args.out / f"{name}.png").unlink()
+            page.close()
+            print(f"{name}: {len(shot):,} bytes as PNG", flush=True)
+
+
+if __name__ == "__main__":
+    main()
