@@ -17,8 +17,7 @@ from viewing import READY, choose, ready
 
 ROOT = Path(__file__).resolve().parents[1]
 CAT, CASTLE = "picture=cat-chelsea", "picture=castle-bridge-heidelberg&model=dsp_tiny"
-
-TWINS = "modelA=dsp_tiny&pictureA=the+picture+on+the+left&pictureB=castle-bridge-heidelberg&modelB=softmax_tiny&a=2,0,0,0&b=2,0,0,0"
+TWINS = "modelA=dsp_tiny&modelB=softmax_tiny&pictureB=castle-bridge-heidelberg&a=2,0,0,0&b=2,0,0,0"
 
 
 def nothing(page: Page) -> None:
