@@ -60,3 +60,8 @@ def test_answers_end_once_the_picture_is_left() -> None:
     asked.show(visit, "picture", "dog")
     assert [*run] == [gr.skip()], "not the last answer once more"
     assert made == [0, 1, 2]
+    asked.begin(visit)
+    asked.stop(visit)
+    assert [*answers("picture", "dog", visit)] == [], "it was stopped while it waited"
+    asked.begin(visit)
+    assert len([*answers("picture", "dog", visit)]) == 9

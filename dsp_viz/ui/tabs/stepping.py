@@ -39,7 +39,7 @@ class Long(Protocol):
     def __call__(self, page: str, choice: str, progress: gr.Progress) -> Iterator[Any]: ...
 
 
-#: Sessions of which is known what they look at; of the one that was asked longest ago, nothing is.
+#: Sessions of which is known what they look at, and whether they pressed Stop; that of others is forgotten.
 SESSIONS = 4096
 
 
@@ -53,33 +53,33 @@ class Asked:
 
     def __init__(self) -> None:
         self._shown: OrderedDict[str | None, tuple[Any, ...]] = OrderedDict()
-        self._stopped: set[str | None] = set()
+        self._stopped: OrderedDict[str | None, bool] = OrderedDict()
         self._lock = Lock()
+
+    def _note(self, of: OrderedDict[str | None, Any], request: gr.Request, what: Any) -> None:
+        with self._lock:
+            of[request.session_hash] = what
+            of.move_to_end(request.session_hash)
+            while len(of) > SESSIONS:
+                of.popitem(last=False)
 
     def show(self, request: gr.Request, *shown: Any) -> None:
         """What the session looks at from now on, such as picture and class; nobody waits for answers of others."""
-        with self._lock:
-            self._shown[request.session_hash] = shown
-            self._shown.move_to_end(request.session_hash)
-            while len(self._shown) > SESSIONS:
-                self._stopped.discard(self._shown.popitem(last=False)[0])
+        self._note(self._shown, request, shown)
 
     def stop(self, request: gr.Request) -> None:
-        """The session does not wait for what is under way."""
-        with self._lock:
-            if request.session_hash in self._shown:
-                self._stopped.add(request.session_hash)
+        """The session does not wait for what it asked."""
+        self._note(self._stopped, request, True)
 
     def begin(self, request: gr.Request) -> None:
         """The session asks anew."""
-        with self._lock:
-            self._stopped.discard(request.session_hash)
+        self._note(self._stopped, request, False)
 
     def awaits(self, request: gr.Request, *shown: Any) -> bool:
         """Whether the session waits for answers of this."""
         with self._lock:
             session = request.session_hash
-            return session not in self._stopped and self._shown.get(session, shown) == shown
+            return not self._stopped.get(session) and self._shown.get(session, shown) == shown
 
     def listen(
         self, start: gr.Button, stop: gr.Button, long: Long, inputs: list[Any], outputs: Any, **how: Any
@@ -98,7 +98,8 @@ class Asked:
             request: gr.Request,
             progress: gr.Progress = gr.Progress(),  # noqa: B008
         ) -> Iterator[Any]:
-            self.begin(request)
+            if not self.awaits(request, page, choice):  # it was stopped, or left, before its turn came
+                return
             for answer in long(page, choice, progress):
                 if not self.awaits(request, page, choice):
                     yield gr.skip()  # else Gradio would send the last answer once more
@@ -108,7 +109,8 @@ class Asked:
         alone: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         # In the page alone, so that it does not matter how the event ends.
         start.click(None, None, [start, stop], js=CAN_BE_PRESSED.format("false", "true"), **alone)
-        running = start.click(answers, inputs, outputs, **LONG, **how)
+        # At the click, not when its turn comes: until then it may be stopped.
+        running = start.click(self.begin, None, None, **alone).then(answers, inputs, outputs, **LONG, **how)
         running.then(None, None, [start, stop], js=CAN_BE_PRESSED.format("true", "false"), **alone)
         stop.click(self.stop, None, None, **alone)
 
