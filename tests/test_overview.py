@@ -78,7 +78,7 @@ def test_every_head_of_every_block_is_drawn(page: Page, model: dsp_viz.Subject) 
 
 
 def test_nothing_is_fetched_before_the_overview_is_opened(page: Page) -> None:
-    page.reload()
+    ready(page)
     asked: list[int] = []
     page.on(
         "request",

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from conftest import EXAMPLES
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, choose, described, link_of, look, maps_of, ready, settle, slow, tab
+from viewing import READY, choose, described, link_of, look, maps_of, opened, ready, settle, slow, tab
 
 import dsp_viz
 from dsp_viz import ui
@@ -67,8 +67,7 @@ def test_an_address_that_was_copied_follows_the_view(page: Page) -> None:
     link = link_of(page)
     look(page, head=2)
     expect(page).to_have_url(link.replace("head=1", "head=2"))
-    page.reload()
-    expect(page.locator(".dv-read")).to_contain_text("head 3", timeout=READY)
+    expect(opened(page, page.url).locator(".dv-read")).to_contain_text("head 3", timeout=READY)
 
 
 def test_what_is_shown_of_the_last_picture_fades_while_a_new_one_is_computed(page: Page) -> None:
