@@ -27,8 +27,9 @@ def test_a_session_waits_for_what_it_looks_at_until_it_stops() -> None:
     asked.stop(one)
     assert not asked.awaits(one, "picture", "cat")
     assert asked.awaits(other, "another", "cat")
-    asked.begin(one)
-    assert asked.awaits(one, "picture", "cat")
+    asked.begin("picture", "dog", one)
+    assert asked.awaits(one, "picture", "dog")
+    assert not asked.awaits(one, "picture", "cat")
 
 
 def test_what_is_remembered_of_sessions_is_bounded() -> None:
@@ -60,8 +61,8 @@ def test_answers_end_once_the_picture_is_left() -> None:
     asked.show(visit, "picture", "dog")
     assert [*run] == [gr.skip()], "not the last answer once more"
     assert made == [0, 1, 2]
-    asked.begin(visit)
+    asked.begin("picture", "dog", visit)
     asked.stop(visit)
     assert [*answers("picture", "dog", visit)] == [], "it was stopped while it waited"
-    asked.begin(visit)
+    asked.begin("picture", "dog", visit)
     assert len([*answers("picture", "dog", visit)]) == 9

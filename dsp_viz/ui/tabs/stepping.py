@@ -71,9 +71,10 @@ class Asked:
         """The session does not wait for what it asked."""
         self._note(self._stopped, request, True)
 
-    def begin(self, request: gr.Request) -> None:
-        """The session asks anew."""
+    def begin(self, page: str, choice: str, request: gr.Request) -> None:
+        """The session asks anew, and so looks at this: what told so may be on its way still."""
         self._note(self._stopped, request, False)
+        self.show(request, page, choice)
 
     def awaits(self, request: gr.Request, *shown: Any) -> bool:
         """Whether the session waits for answers of this."""
@@ -110,7 +111,7 @@ class Asked:
         # In the page alone, so that it does not matter how the event ends.
         start.click(None, None, [start, stop], js=CAN_BE_PRESSED.format("false", "true"), **alone)
         # At the click, not when its turn comes: until then it may be stopped.
-        running = start.click(self.begin, None, None, **alone).then(answers, inputs, outputs, **LONG, **how)
+        running = start.click(self.begin, inputs, None, **alone).then(answers, inputs, outputs, **LONG, **how)
         running.then(None, None, [start, stop], js=CAN_BE_PRESSED.format("true", "false"), **alone)
         stop.click(self.stop, None, None, **alone)
 
