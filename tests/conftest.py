@@ -155,8 +155,14 @@ def page(_window: BrowserContext, address: str) -> Iterator[Page]:
     for other in _window.pages:
         other.close()
     _window.clear_permissions()
-    assert faults == []
+    assert [fault for fault in faults if not _of_leaving(fault, faults)] == []
     assert left == {"cookies": [], "origins": []}
+
+
+def _of_leaving(fault: str, faults: list[str]) -> bool:
+    """Gradio's script closes its stream of answers when the page is left, and calls that an error."""
+    closed = any("AbortError" in told and ".close" in told for told in faults)
+    return closed and ("AbortError" in fault or fault.startswith("console: Unexpected error Connection errored out."))
 
 
 def _leaves(url: str, address: str) -> bool:

@@ -138,6 +138,9 @@ def test_upload_changes_the_prediction(page: Page, model: dsp_viz.Subject) -> No
 
 def test_removing_the_picture_analyses_nothing(page: Page) -> None:
     ready(page)
+    tab(page, "Spectral filters")  # the maps are drawn before all of the first answer has come
+    expect(page.get_by_label("Block shown", exact=True)).to_have_value("3", timeout=READY)
+    tab(page, "Attention maps")
     before = predicted(page)  # holds the time of the forward pass
     requests = []
     page.on("request", lambda r: requests.append(r.url) if "queue/join" in r.url else None)
