@@ -227,7 +227,7 @@ def _linear(block: Layer, scale: Scale, places: _Places) -> _Sums:
     at = [
         part[..., len(block.prefix) :, :] if scale.queries == scale.keys else part[..., places.own, :] for part in right
     ]
-    ones = right[0].new_ones(right[0].shape[-1])  # a product with them is twice as fast as a sum of so few
+    ones = right[0].new_ones(right[0].shape[-1])  # a product with them is faster than a sum of so few
     own = [sum((part * at[p - turn]) @ ones for p, part in enumerate(left)) for turn in turns]
     return _Sums(moments, torch.stack(own, 2), found[..., n, :], found[..., :n, :])
 

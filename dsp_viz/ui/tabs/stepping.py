@@ -110,7 +110,8 @@ class Asked:
         alone: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         # In the page alone, so that it does not matter how the event ends.
         start.click(None, None, [start, stop], js=CAN_BE_PRESSED.format("false", "true"), **alone)
-        # At the click, not when its turn comes: until then it may be stopped.
+        # At the click, not when its turn comes: until then it may be stopped. Queued: nothing follows an event that is
+        # not, and has no outputs (Gradio 6.31).
         running = start.click(self.begin, inputs, None, **alone).then(answers, inputs, outputs, **LONG, **how)
         running.then(None, None, [start, stop], js=CAN_BE_PRESSED.format("true", "false"), **alone)
         stop.click(self.stop, None, None, **alone)

@@ -105,11 +105,10 @@ export function picturedText(cell, shown, opens) {
   if (!shown)
     return "The pictures' folder is not known: start the app with --pictures DIR, the folder that was surveyed.";
   const gone = [...lowest, ...highest].filter((picture) => picture.gone).length;
-  const others = among < n && "--pictures DIR says where the others are";
-  const some = among && others ? `Of the ${many(among)} pictures that are in the folder (${others}). ` : "";
-  const missing = gone
-    ? `Not in the folder of pictures: ${gone} of these (--pictures DIR says where they are). `
-    : some;
+  let missing = "";
+  if (gone) missing = `Not in the folder of pictures: ${gone} of these (--pictures DIR says where they are). `;
+  else if (among < n)
+    missing = `Of the ${many(among)} pictures that are in the folder (--pictures DIR says where the others are). `;
   const all = lowest.length + highest.length;
   return (
     missing + (opens && gone < all ? `A click opens ${gone ? "another" : "a picture"} at this block and head.` : "")
