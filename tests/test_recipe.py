@@ -18,6 +18,7 @@ from dsp_viz.kinds.dsp import dsp_layers
 from dsp_viz.sources.checkpoint import load
 from dsp_viz.trace import trace
 from training import ablate, evaluate, train
+from training import run as running
 from training.data import DataError, Lessons, Split, read_splits, resolve
 from training.recipe import Recipe
 from training.run import Run, _averaging
@@ -206,12 +207,15 @@ def _train_in_two_processes(rank: int, folder: str, data: str) -> None:
     """One run, then a grid of two: what both cost is the start of the processes."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": Path(folder, "port").read_text()}
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"
     torch.set_num_threads(1)
     root = resolve(data)
-    training = Run(Recipe(sizes=(16,), batch=32, dim=16), *read_splits(root, 16), Path(folder), name="two")
+    running.KEPT_EVERY = 0.0
+    training = Run(Recipe(sizes=(16, 16), batch=32, dim=16), *read_splits(root, 16), Path(folder), name="two")
     assert training.accelerator.num_processes == 2
     assert training.accelerator.distributed_type.value == "MULTI_CPU"
-    training.epochs()  # 64 pictures: two steps
+    assert training.accelerator.mixed_precision == "bf16"
+    training.epochs()  # 64 pictures: two steps, twice
     torch.save({"model": training.model.state_dict(), "average": training.average.state_dict()}, f"{folder}/{rank}.pt")
     ablate.ROWS = {row: ablate.ROWS[row] for row in ("dsp", "softmax")}
     given = ["--size", "16", "--epochs", "1", "--seeds", "0", "--dim", "16"]
@@ -224,14 +228,15 @@ def test_two_processes_hold_equal_weights_and_write_one_table(data: Path, tmp_pa
         (tmp_path / "port").write_text(str(free.getsockname()[1]))
     torch.multiprocessing.spawn(_train_in_two_processes, (str(tmp_path), str(data)), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    start = DSPImageClassifier(**Recipe(sizes=(16,), dim=16).build(2)).state_dict()
+    start = DSPImageClassifier(**Recipe(sizes=(16, 16), dim=16).build(2)).state_dict()
     for kept in ("model", "average"):
         for key, value in first[kept].items():
             torch.testing.assert_close(value, second[kept][key], rtol=0, atol=0)
     tracked = [key for key in start if key.endswith("ema")]
     assert len(tracked) == 6
     assert all(not torch.equal(first["model"][key], start[key]) for key in tracked)
-    assert (tmp_path / "two.csv").read_text().count("\n") == 2
+    assert (tmp_path / "two.csv").read_text().count("\n") == 3
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["epoch"] == (0, 0.0, 0.0)
     with (tmp_path / "grid" / "ablation.csv").open() as table:
         assert [row["row"] for row in csv.DictReader(table)] == ["dsp", "softmax"]
 

@@ -86,6 +86,15 @@ def test_it_starts_by_gradio_s_own_variables_and_ends_by_sigterm_leaving_nothing
     assert not list(tmp_path.glob("dsp-viz-*"))
 
 
+def test_what_lies_in_a_folder_that_was_named_stays_for_others(program: Any, tmp_path: Path) -> None:
+    process, address = program("--port", "0", GRADIO_TEMP_DIR=str(tmp_path / "shared"))
+    path = Path(upload(address, EXAMPLES[0]))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert path.is_relative_to(tmp_path / "shared")
+    assert path.is_file()
+
+
 def test_models_that_cannot_be_loaded_are_told_and_the_others_start(tmp_path: Path) -> None:
     names = ["no_such", "softmax_tiny", "hf-hub:bad", "softmax_tiny", "no.module:make"]
     process = subprocess.Popen(

@@ -139,19 +139,17 @@ def put(folder: Path, name: str, size: int, age: float) -> Path:
 
 def test_uploads_of_earlier_runs_go_too(tmp_path: Path) -> None:
     # Gradio calls the folder of a file by its SHA-256.
-    a, b, c, e = (letter * 64 for letter in "abce")
+    a, b, c = (letter * 64 for letter in "abc")
     old, new = put(tmp_path, f"{a}/old.png", 3, 3700), put(tmp_path, f"{b}/new.png", 3, 10)
     ahead = put(tmp_path, f"{c}/ahead.png", 3, -86400)  # the clock was set back
     others = [put(tmp_path, name, 3, 9999) for name in ("not-ours", "photos/2019/cat.jpg", f"x{a}/y", "tmpdir12/z")]
-    example = put(tmp_path, f"{e}/example.png", 3, 9999)
     shown = put(tmp_path, "dsp-viz-ab_12345/shown.png", 3, 3700)
     outside = put(tmp_path.parent, "outside.png", 3, 9999)
     (tmp_path / ("d" * 64)).symlink_to(tmp_path / "photos")
     (new.parent / "link").symlink_to(outside)
-    sweep(tmp_path, 3600, [str(example)])
+    sweep(tmp_path, 3600)
     assert not old.exists()
     assert not shown.exists()
-    assert example.exists()
     assert new.exists()
     assert all(path.exists() for path in others)
     assert outside.exists()
@@ -182,19 +180,23 @@ def test_a_full_folder_is_told(model: dsp_viz.Subject) -> None:
         assert re.search("version", send(address, "/healthz")[2])
 
 
-def test_the_examples_outlive_the_sweep(model: dsp_viz.Subject) -> None:
-    """Gradio keeps copies of them among the uploads, as old as the examples are."""
+def test_examples_are_served_from_where_they_lie(
+    model: dsp_viz.Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies of them among the uploads would be as old as they are, so go at once where another process shares these."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    beside = tmp_path / "photos" / "beside.jpg"
+    beside.parent.mkdir()
+    beside.write_bytes(EXAMPLES[1].read_bytes())
+    offered = beside.with_name("linked.jpg")  # as a cache of downloads has it
+    offered.symlink_to(EXAMPLES[0])
     store = Store[Any](max_bytes=2**20)
-    demo = ui.build([model], EXAMPLES, store)
-    copies = {Path(path) for block in demo.blocks.values() for path in block.keep_in_cache}
-    assert {path.name for path in copies} >= {path.name for path in EXAMPLES}
-    left = copies.pop().parent / "left"  # of an earlier run
-    for path in (*copies, left):
-        path.touch()
-        os.utime(path, (0, 0))
-    with ui.serving(ui.create_app(demo, store)):
-        until = time.monotonic() + 60
-        while left.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-    assert not left.exists()
-    assert all(path.exists() for path in copies)
+    with ui.serving(ui.create_app(ui.build([model], [offered], store), store)) as address:
+        config = send(address, "/config")[2]
+        assert set(re.findall(r'file=([^"]+)"', config)) == {str(offered)}
+        with urllib.request.urlopen(f"{address}gradio_api/file={offered}", timeout=30) as answer:
+            assert answer.read() == EXAMPLES[0].read_bytes()
+        assert send(address, f"/gradio_api/file={beside}")[0] == 403
+        told = [call(address, {"path": str(path)}, model.name, []) for path in (offered, beside)]
+        assert ['"top"' in text for text in told] == [True, False]
+    assert not list((tmp_path / "uploads").rglob("linked.jpg"))

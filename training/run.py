@@ -60,8 +60,8 @@ class Run:
         if len(train.labels) < recipe.batch:
             raise DataError(f"{len(train.labels)} training pictures: at least {recipe.batch}, one batch, are needed")
         cuda = torch.cuda.is_available()
-        # bfloat16 where it is fast; on a CPU float32 trained as fast for a model of this width.
-        self.accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no")
+        # bfloat16 where it is fast. Few CPUs have it: there it is asked for, by `accelerate launch --mixed_precision`.
+        self.accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else None)
         self.device = self.accelerator.device
         self.recipe, self.out, self.name = recipe, out, name
         self.train, self.val = train.to(self.device), val.to(self.device)
@@ -136,7 +136,8 @@ class Run:
             for epoch in range(len(self.log), len(self.recipe.sizes)):
                 size = self.recipe.sizes[epoch]
                 loss = self._epoch(epoch, size)
-                start = time.perf_counter()
+                start = time.perf_counter() - self.seconds
+                self.done, self.total, self.seconds = 0, 0.0, 0.0  # in every process: each begins the next epoch
                 if board is None:
                     continue
                 scores = logits(self.average.module, self.val, size, self.mean, self.std)
@@ -146,10 +147,9 @@ class Run:
                     "lr": round(self.optimizers[0].param_groups[0]["lr"], 7),
                     "loss": round(loss, 4),
                     "top1": round(top1(scores, self.val.labels), 2),
-                    "seconds": round(self.seconds + time.perf_counter() - start, 1),
+                    "seconds": round(time.perf_counter() - start, 1),
                 }
                 self.log.append(row)
-                self.done, self.total, self.seconds = 0, 0.0, 0.0
                 if self.recipe.attention == "dsp":
                     self.snapshots.append(self._snapshot(size))
                 board.add_scalar("train/loss", loss, epoch)
@@ -185,7 +185,7 @@ class Run:
             self.average.update_parameters(self.model)
             total += loss.detach()
             self.done += 1
-            if time.perf_counter() - kept > KEPT_EVERY and self.accelerator.num_processes == 1:
+            if time.perf_counter() - kept > KEPT_EVERY and self.accelerator.is_main_process:
                 self.total, self.seconds = total.item(), before + time.perf_counter() - start
                 self._keep_state()
                 kept = time.perf_counter()

@@ -43,12 +43,10 @@ class Blocks(gr.Blocks):
     Nor does it fetch what a client names by its address, which Gradio's would.
 
     Attributes:
-        example_folders: where the examples lie, which are served to everybody.
         more_routes: that its tabs fetch from, beside those of all results.
         watcher: is told what was answered.
     """
 
-    example_folders: list[Path]
     more_routes: list[Route]
 
     def __init__(self, **options: Any) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 import gradio as gr
+from gradio.data_classes import _StaticFiles
 from starlette.routing import Route
 
 from ..images import ImageError
@@ -86,6 +87,9 @@ def build(
         Blocks that are ready to be served, see :mod:`dsp_viz.ui.server`.
     """
     results = Results(models, examples, store, surveyed, limits)
+    # Served from where they lie: copies among the uploads would go as these do, or with another process of that folder.
+    # `gr.set_static_paths` would follow links, to names that no page asks for.
+    _StaticFiles.all_paths += [path.absolute() for path in examples]
     with Blocks(
         title="DSP-Attention explorer", analytics_enabled=False, delete_cache=(900, 3600), fill_width=True
     ) as demo:
@@ -94,7 +98,6 @@ def build(
     demo.more_routes.append(Route("/healthz", health(demo, results.turns, list(results.models))))
     if surveyed:
         demo.more_routes += atlas_routes.routes(surveyed, results.decoder)
-    demo.example_folders = sorted({path.parent.resolve() for path in examples})
     return demo
 
 

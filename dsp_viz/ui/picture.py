@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
-from gradio.utils import get_upload_folder
+from gradio.utils import get_upload_folder, is_static_file
 
 
 class Picture(gr.Image):
@@ -24,11 +24,14 @@ class Picture(gr.Image):
 
 
 def uploaded(path: str) -> str:
-    """A path that a client sent, resolved, if it is that of an upload: a client can send any path of this machine.
+    """A path that a client sent, if it is that of an example, or of an upload, then resolved: a client can send any path
+    of this machine.
 
     Raises:
         gradio.Error: it leads to anything but a regular file in the upload folder, or to nothing.
     """
+    if is_static_file(path):
+        return path
     try:
         real = os.path.realpath(path)
         inside = Path(real).is_relative_to(os.path.realpath(get_upload_folder()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -82,8 +83,9 @@ def mount(
         ``app``.
     """
     demo.watcher = watcher or demo.watcher
-    # Gradio (6.31) removes what is left at the end. In between it would fail for good, where something comes in.
-    demo.delete_cache = (NEVER, int(limits.kept))
+    # Gradio (6.31) removes at the end what this process took in; in between it would fail for good, where something comes
+    # in. A folder that was named may be shared: others go on with what lies there, until it is old.
+    demo.delete_cache = None if "GRADIO_TEMP_DIR" in os.environ else (NEVER, int(limits.kept))
     leave_room(demo, limits, demo.watcher)
     gr.mount_gradio_app(
         app,
@@ -98,7 +100,6 @@ def mount(
             "routes": [Route("/results/{token}/{piece}", _piece(store)), modules.ROUTE, *demo.more_routes],
             "lifespan": _swept(demo, limits.kept),
         },
-        allowed_paths=[str(folder) for folder in demo.example_folders],
         theme=THEME,
         css=css(),
         head=HEAD,
@@ -163,11 +164,9 @@ def _swept(demo: Blocks, age: float) -> Callable[[FastAPI], AbstractAsyncContext
     """Remove, at the start and now and then, uploads that were not used for ``age`` seconds: those of earlier runs too,
     and what broke off. Freed memory goes back at the same times."""
 
-    kept = {path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ())}
-
     async def go_on() -> None:
         while True:
-            await asyncio.to_thread(sweep, Path(get_upload_folder()), age, kept)
+            await asyncio.to_thread(sweep, Path(get_upload_folder()), age)
             await asyncio.to_thread(forget_gone, demo)
             await asyncio.to_thread(hand_back_freed_memory)
             await asyncio.sleep(LOOK)

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
@@ -84,18 +84,16 @@ def files(folder: Path) -> Iterator[tuple[Path, int, float]]:
             yield path, about.st_size, about.st_mtime
 
 
-def sweep(folder: Path, age: float, kept: Collection[str] = ()) -> None:
+def sweep(folder: Path, age: float) -> None:
     """Remove uploads that were not used for ``age`` seconds, and their folders once they are empty and as old.
 
     Gradio removes only what this very process took in. What lies ahead of the clock, which was set back, is dated anew.
 
     Args:
-        folder: of the uploads. age: in seconds. kept: files that stay, such as Gradio's copies of the examples.
+        folder: of the uploads. age: in seconds.
     """
-    now, staying = time.time(), {os.path.abspath(path) for path in kept}
+    now = time.time()
     for path, _, used in files(folder):
-        if os.path.abspath(path) in staying:
-            continue
         with suppress(OSError):  # somebody else's
             if used > now + AHEAD:
                 os.utime(path)
