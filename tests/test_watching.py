@@ -183,7 +183,7 @@ def test_a_full_folder_is_told(model: dsp_viz.Subject) -> None:
 def test_examples_are_served_from_where_they_lie(
     model: dsp_viz.Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Copies of them among the uploads would be as old as they are, so go at once where another process shares these."""
+    """Copies among the uploads would be as old as they are, so go at once where another process shares the folder."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     beside = tmp_path / "photos" / "beside.jpg"
     beside.parent.mkdir()

@@ -4,7 +4,6 @@ import logging
 import time
 import traceback
 from copy import copy
-from pathlib import Path
 from typing import Any
 
 import gradio as gr

@@ -83,8 +83,8 @@ def mount(
         ``app``.
     """
     demo.watcher = watcher or demo.watcher
-    # Gradio (6.31) removes at the end what this process took in; in between it would fail for good, where something comes
-    # in. A folder that was named may be shared: others go on with what lies there, until it is old.
+    # Gradio (6.31) removes at the end what this process took in; in between it would fail for good, where something
+    # comes in. A folder that was named may be shared: others go on with what lies there, until it is old.
     demo.delete_cache = None if "GRADIO_TEMP_DIR" in os.environ else (NEVER, int(limits.kept))
     leave_room(demo, limits, demo.watcher)
     gr.mount_gradio_app(
