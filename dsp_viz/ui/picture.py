@@ -24,7 +24,7 @@ class Picture(gr.Image):
 
 
 def uploaded(path: str) -> str:
-    """A path that a client sent, of an example, or of an upload and resolved: a client can send any path of this machine.
+    """A path that a client sent: of an example, or of an upload, resolved. A client can send any path of this machine.
 
     Raises:
         gradio.Error: it leads to anything but a regular file in the upload folder, or to nothing.
