@@ -180,6 +180,19 @@ def test_a_full_folder_is_told(model: dsp_viz.Subject) -> None:
         assert re.search("version", send(address, "/healthz")[2])
 
 
+def test_what_earlier_runs_left_goes_at_the_start(
+    model: dsp_viz.Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    left, new = put(tmp_path, f"{'a' * 64}/left.png", 3, 3700), put(tmp_path, f"{'b' * 64}/new.png", 3, 10)
+    with serving([model]):
+        until = time.monotonic() + 60
+        while left.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+    assert not left.exists()
+    assert new.exists()
+
+
 def test_examples_are_served_from_where_they_lie(
     model: dsp_viz.Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
