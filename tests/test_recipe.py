@@ -210,13 +210,20 @@ def _train_in_two_processes(rank: int, folder: str, data: str) -> None:
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"
     torch.set_num_threads(1)
     root = resolve(data)
-    running.KEPT_EVERY = 0.0
+    keep, kept = Run._keep_state, []
+
+    def counted(self: Run) -> None:
+        keep(self)
+        kept.append((len(self.log), self.done))
+
+    running.KEPT_EVERY, Run._keep_state = 0.0, counted  # type: ignore[method-assign]
     training = Run(Recipe(sizes=(16, 16), batch=32, dim=16), *read_splits(root, 16), Path(folder), name="two")
     assert training.accelerator.num_processes == 2
     assert training.accelerator.distributed_type.value == "MULTI_CPU"
     assert training.accelerator.mixed_precision == "bf16"
     training.epochs()  # 64 pictures: two steps, twice
-    torch.save({"model": training.model.state_dict(), "average": training.average.state_dict()}, f"{folder}/{rank}.pt")
+    states = {"model": training.model.state_dict(), "average": training.average.state_dict(), "kept": kept}
+    torch.save(states, f"{folder}/{rank}.pt")
     ablate.ROWS = {row: ablate.ROWS[row] for row in ("dsp", "softmax")}
     given = ["--size", "16", "--epochs", "1", "--seeds", "0", "--dim", "16"]
     ablate.main(["--data", data, "--out", f"{folder}/grid", *given])
@@ -236,7 +243,8 @@ def test_two_processes_hold_equal_weights_and_write_one_table(data: Path, tmp_pa
     assert len(tracked) == 6
     assert all(not torch.equal(first["model"][key], start[key]) for key in tracked)
     assert (tmp_path / "two.csv").read_text().count("\n") == 3
-    assert torch.load(tmp_path / "state.pt", weights_only=True)["epoch"] == (0, 0.0, 0.0)
+    assert first["kept"] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
+    assert second["kept"] == []
     with (tmp_path / "grid" / "ablation.csv").open() as table:
         assert [row["row"] for row in csv.DictReader(table)] == ["dsp", "softmax"]
 

@@ -60,7 +60,7 @@ class Run:
         if len(train.labels) < recipe.batch:
             raise DataError(f"{len(train.labels)} training pictures: at least {recipe.batch}, one batch, are needed")
         cuda = torch.cuda.is_available()
-        # bfloat16 where it is fast. Few CPUs have it: there it is asked for, by `accelerate launch --mixed_precision`.
+        # bfloat16 where it is fast. Few CPUs have it: there it is asked for, by ACCELERATE_MIXED_PRECISION=bf16.
         self.accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else None)
         self.device = self.accelerator.device
         self.recipe, self.out, self.name = recipe, out, name
@@ -186,6 +186,7 @@ class Run:
             total += loss.detach()
             self.done += 1
             if time.perf_counter() - kept > KEPT_EVERY and self.accelerator.is_main_process:
+                # Of several processes each goes on with the losses of the first: they are for the log alone.
                 self.total, self.seconds = total.item(), before + time.perf_counter() - start
                 self._keep_state()
                 kept = time.perf_counter()

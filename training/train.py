@@ -1,8 +1,8 @@
 """Train an image classifier: ``python -m training.train --data DIR --out DIR [--resume]``.
 
 Progressive resizing, Muon for the matrices of the blocks and AdamW for the rest, warm-up and a cosine, exponential
-moving average of the weights. The same command runs on several devices or machines under ``accelerate launch -m``. On a
-CPU with bfloat16, processes of one thread each, with ``--cpu --mixed_precision bf16``, are faster than one process.
+moving average of the weights. The same command runs on several devices or machines under ``accelerate launch -m``, and
+in several processes on a CPU under ``torchrun -m`` with ``ACCELERATE_USE_CPU=true``.
 """
 
 import argparse
