@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 
-import { decode, LayerError } from "../dsp_viz/ui/view/layer.js";
+import { LayerError, Reader } from "../dsp_viz/ui/view/layer.js";
 import { maps } from "../dsp_viz/ui/view/maths.js";
 
 const [seed, first, count] = process.argv.slice(2).map(Number);
@@ -59,9 +59,15 @@ for (let number = first; number < first + count; number++) {
   const start = performance.now();
   let result = "worked";
   try {
-    const block = decode(damaged(random(seed * 1e6 + number)));
-    maps(block, "all");
-    maps(block, [0, 0]);
+    const rng = random(seed * 1e6 + number);
+    const bytes = damaged(rng);
+    const reader = new Reader(bytes);
+    for (const here of [Math.floor(rng() * bytes.byteLength), bytes.byteLength]) {
+      const block = reader.read(here); // what of it had come, and all
+      if (!block) continue;
+      maps(block, "all");
+      maps(block, [0, 0]);
+    }
   } catch (error) {
     result = error instanceof LayerError ? "refused" : "wrong";
     if (result === "wrong")

@@ -20,7 +20,7 @@ from .layer import WHOLE, Layer, Scale
 from .rows import rows
 
 #: The format that is written, and the newest that is read.
-FORMAT = 3
+FORMAT = 4
 
 #: What the largest feature of a head becomes as float16, which ends at 65504, and the largest number as an integer.
 _TOPS = {"<f2": 32768.0, "<i2": 32767.0}
@@ -52,9 +52,9 @@ def encode(block: Layer) -> bytes:
     part, *others = {scale.left.shape[-1] for scale in block.scales}
     if others:
         raise ValueError(f"{block.name}: the factors of all scales must be as wide; they are {sorted([part, *others])}")
-    arrays: list[np.ndarray] = []
-    scales = []
+    scales, packed = [], []
     for scale in block.scales:
+        arrays: list[np.ndarray] = []
         signed = _never_both(block, scale)
         for factor in (scale.left, scale.right):
             parts = factor[:, 0].float()
@@ -71,7 +71,9 @@ def encode(block: Layer) -> bytes:
                 arrays += _scaled(window.bias.float(), (1, 2), "<i2")
             if scale.kept is not None:
                 arrays.append(scale.kept.float().numpy().astype("<f4"))
+        packed.append(b"".join(map(_padded, arrays)))
         told = {
+            "bytes": len(packed[-1]),
             "queries": scale.queries.size,
             "keys": scale.keys.size,
             "box": scale.keys.box,
@@ -103,7 +105,8 @@ def encode(block: Layer) -> bytes:
         header["box"] = block.grid.box
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
-    return b"".join([struct.pack("<I", len(text)), text, *map(_padded, arrays)])
+    # The last scales are the coarse ones: few bytes, whose maps are drawn while the others are on their way.
+    return b"".join([struct.pack("<I", len(text)), text, *reversed(packed)])
 
 
 def _never_both(block: Layer, scale: Scale) -> bool:
@@ -164,7 +167,7 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[Factors]]:
             bias = take("<f4", heads, 1, 1) * take("<i2", heads, *(2 * side - 1 for side in window["size"]))
         return Factors(left, right, average, bias, take("<f4", counts[1]) if scale["kept"] else None)
 
-    return header, [read(scale) for scale in header["scales"]]
+    return header, [read(scale) for scale in reversed(header["scales"])][::-1]
 
 
 def restore(block: Layer, data: bytes) -> Layer:

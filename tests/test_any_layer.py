@@ -22,11 +22,12 @@ REFUSED = "blocks.2.attn is not shown: its maps do not rebuild what it put out."
 
 def packed(header: dict[str, Any], *arrays: np.ndarray) -> str:
     """Bytes of a layer as ``docs/format.md`` says, as base64."""
-    common = {"format": 3, "stage": 0, "dynamic": False, "epsilon": 0, "prefix": []}
-    text = json.dumps(common | header).encode()
+    common = {"format": 4, "stage": 0, "dynamic": False, "epsilon": 0, "prefix": []}
+    data = b"".join(a.tobytes() + b"\0" * (-a.nbytes % 4) for a in arrays)
+    (scale,) = header["scales"]
+    text = json.dumps(common | header | {"scales": [scale | {"bytes": len(data)}]}).encode()
     text += b" " * (-len(text) % 4)
-    parts = [a.tobytes() + b"\0" * (-a.nbytes % 4) for a in arrays]
-    return base64.b64encode(struct.pack("<I", len(text)) + text + b"".join(parts)).decode()
+    return base64.b64encode(struct.pack("<I", len(text)) + text + data).decode()
 
 
 #: The unit of a factor.

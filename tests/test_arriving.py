@@ -40,7 +40,7 @@ def test_a_slow_line_is_told_of_in_bytes_and_the_maps_follow(page: Page, address
     page.evaluate(NOTED)
     page.evaluate(LOOK, 5)
     expect(page.locator(".dv-read")).to_contain_text("block 6", timeout=READY)
-    expect(told).to_be_hidden()
+    expect(told).to_be_hidden(timeout=READY)
     noted = page.evaluate("window.noted")
     found = [re.fullmatch(r"([\d.]+) of ([\d.]+) MB of this layer are here", text) for text, _ in noted]
     here = [float(match[1]) for match in found if match]
@@ -51,15 +51,58 @@ def test_a_slow_line_is_told_of_in_bytes_and_the_maps_follow(page: Page, address
     assert [share for _, share in noted] == pytest.approx([bytes_ / here[-1] for bytes_ in here], abs=0.02)
 
 
+def test_the_coarse_maps_are_drawn_and_answer_while_the_fine_ones_are_on_their_way(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()  # nothing is in its cache
+    page.goto(f"{address}#side=512&block=1")
+    ready(page)
+    page.wait_for_timeout(1000)
+    line = page.context.new_cdp_session(page)
+    line.send("Network.enable")
+    rates = {"downloadThroughput": SLOW, "uploadThroughput": SLOW}
+    line.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, **rates})
+    view, read = page.locator("#view"), page.locator(".dv-read")
+    page.evaluate(LOOK, 5)
+    expect(read).to_contain_text(re.compile(r"block 6 · head 1 · 4× · same · 1× is on its way"), timeout=READY)
+    expect(view.locator(".dv")).to_have_attribute("aria-busy", "true")
+    page.evaluate("document.dispatchEvent(new CustomEvent('dsp:look', { detail: { query: [9, 40] } }))")
+    expect(read).to_contain_text("token row 10, column 41")
+    first = numbers(read.inner_text())
+    assert first["scale"] != "1×"
+    save = view.get_by_text("Save", exact=True)
+    save.click()
+    view.get_by_role("button", name="PNG").click()
+    expect(view.locator(".dv-note")).to_contain_text("This layer is still on its way")
+    expect(read).not_to_contain_text("on its way", timeout=READY)
+    expect(view.locator(".dv")).to_have_attribute("aria-busy", "false")
+    expect(view.locator(".dv-note")).to_be_empty()
+    assert numbers(read.inner_text())["scale"] == "1×"  # what was chosen
+    page.evaluate(
+        "scale => document.dispatchEvent(new CustomEvent('dsp:look', { detail: { scale } }))",
+        {"4×": 2, "2×": 1}[first["scale"]],
+    )
+    expect(read).to_contain_text(first["scale"])
+    assert numbers(read.inner_text()) == first  # the map that was drawn early is the map
+    page.close()
+
+
+def numbers(text: str) -> dict[str, str]:
+    """What is said of the large map."""
+    found = re.search(r"head 1 · (?P<scale>\d×) · .*(?P<peak>peak .* × uniform at .*)", text, re.DOTALL)
+    assert found, text
+    return found.groupdict()
+
+
 class Breaking(BaseHTTPRequestHandler):
-    """Promises three million bytes, gives two, the second one after a second, and hangs up."""
+    """Promises three million bytes, gives two, the second one after a second, and hangs up; they begin no layer."""
 
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", "3000000")
         self.end_headers()
         for wait in (1, 1):
-            self.wfile.write(bytes(1_000_000))
+            self.wfile.write(b"\xff" * 1_000_000)
             self.wfile.flush()
             time.sleep(wait)
         self.connection.close()

@@ -20,7 +20,7 @@ from dsp_viz.ui.kept import without_tokens
 def test_decodes_to_the_features(model: dsp_viz.Subject) -> None:
     for block in dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks:
         header, decoded = factors.decode(factors.encode(block))
-        assert header["format"] == 3
+        assert header["format"] == 4
         assert header["grid"] == [16, 16]
         assert [scale["keys"] for scale in header["scales"]] == [[16, 16], [8, 8], [4, 4]]
         assert [scale["pooled"] for scale in header["scales"]] == [1, 2, 4]

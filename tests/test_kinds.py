@@ -328,7 +328,7 @@ def test_each_form_has_its_golden_bytes() -> None:
         data = (FOLDER / f"{name}.bin").read_bytes()
         header, found = factors.decode(data)
         told = json.loads((FOLDER / f"{name}.json").read_text())
-        assert header["format"] == 3
+        assert header["format"] == 4
         assert header == factors.decode(factors.encode(block))[0]
         again = factors.restore(factors.without_tokens(block), data)
         for query, want in told["rows"].items():

@@ -19,24 +19,28 @@ export function half(value) {
   return { value: Math.sign(value) * steps * unit, bits: bits | (value < 0 ? 0x8000 : 0) };
 }
 
-/** The bytes of a layer: `header` as it is, and for each scale its arrays in the order in which they are stored. */
+/** The bytes of a layer: `header`, with the bytes of each scale, and for each of these its arrays, the last scale first. */
 export function encode(header, arrays) {
-  let text = JSON.stringify(header);
-  while ((4 + text.length) % 4) text += " ";
-  const parts = [new Uint8Array(new Uint32Array([text.length]).buffer), new TextEncoder().encode(text)];
   const factors = header.finish === "ratio" ? (values) => Uint16Array.from(values, (v) => half(v).bits) : whole;
-  for (const { units, left, right, average, bias, kept } of arrays) {
-    parts.push(Float32Array.from(units[0]), factors(left), Float32Array.from(units[1]), factors(right));
-    if (average) parts.push(Float32Array.from(average));
-    if (bias) parts.push(Float32Array.from(bias.units), whole(bias.values));
-    if (kept) parts.push(Float32Array.from(kept));
-  }
-  const padded = parts.map((part) => {
-    const bytes = new Uint8Array(4 * Math.ceil(part.byteLength / 4));
-    bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-    return bytes;
+  const scales = arrays.map(({ units, left, right, average, bias, kept }) => [
+    ...padded(Float32Array.from(units[0]), factors(left), Float32Array.from(units[1]), factors(right)),
+    ...padded(Float32Array.from(average ?? [])),
+    ...(bias ? padded(Float32Array.from(bias.units), whole(bias.values)) : []),
+    ...padded(Float32Array.from(kept ?? [])),
+  ]);
+  const told = { ...header, scales: header.scales.map((scale, s) => ({ bytes: scales[s].length, ...scale })) };
+  let text = JSON.stringify(told);
+  while ((4 + text.length) % 4) text += " ";
+  const start = [...new Uint8Array(new Uint32Array([text.length]).buffer), ...new TextEncoder().encode(text)];
+  return new Uint8Array([...start, ...scales.toReversed().flat()]).buffer;
+}
+
+/** Arrays as bytes, each to a multiple of 4. */
+function padded(...arrays) {
+  return arrays.flatMap((array) => {
+    const bytes = [...new Uint8Array(array.buffer, array.byteOffset, array.byteLength)];
+    return [...bytes, ...Array(-bytes.length & 3).fill(0)];
   });
-  return new Uint8Array(padded.flatMap((part) => [...part])).buffer;
 }
 
 const whole = (values) => Int16Array.from(values);
@@ -70,7 +74,7 @@ export function layer(finish, { streams, scales, heads = 3, grid = [7, 5], prefi
     };
   });
   const header = {
-    format: 3,
+    format: 4,
     name: "blocks.1.attn",
     kind: "test attention",
     stage: 0,

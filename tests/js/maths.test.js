@@ -198,7 +198,7 @@ test("half precision is decoded exactly", () => {
 
 test("other formats are refused, and said", () => {
   const { header, arrays } = LAYERS.ratio;
-  assert.throws(() => decode(encode({ ...header, format: 2 }, arrays)), /format 3; this one is of format 2/);
+  assert.throws(() => decode(encode({ ...header, format: 2 }, arrays)), /format 4; this one is of format 2/);
   assert.throws(() => decode(encode({ ...header, format: undefined }, arrays)), /of format 1\. Load the page again/);
 });
 

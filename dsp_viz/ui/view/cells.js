@@ -31,6 +31,9 @@ export function hasIndex({ finish, streams }) {
 /** A layer with several scales has a last one: its effective map. @param {Block} block */
 export const scaleCount = ({ scales }) => scales.length + (scales.length > 1 ? 1 : 0);
 
+/** Whether a scale's maps can be drawn: of the effective one all others are needed. @param {Block} block @param {number} scale */
+export const isHere = ({ scales, missing }, scale) => scale >= missing && (scale < scales.length || missing === 0);
+
 /** What a scale is called; "" where a layer has only one. @param {Block} block @param {number} scale */
 export function scaleName({ scales }, scale) {
   if (scales.length === 1) return "";
@@ -58,7 +61,8 @@ export function fit(block, which) {
 export function allMaps(block, query) {
   const scales = maps(block, query);
   if (scales.length === 1) return scales;
-  return [...scales, Array.from({ length: block.heads }, (_, h) => effective(block, scales, h))];
+  const whole = block.missing ? scales[0] : Array.from({ length: block.heads }, (_, h) => effective(block, scales, h));
+  return [...scales, whole]; // of a layer that is still on its way as empty as its first scale
 }
 
 /** @param {Block} block @param {Query} query @returns {Rows} */

@@ -35,6 +35,7 @@ export function draw(view) {
   const look = { opacity: picture ? state.opacity : 1, ground: picture?.ground };
   drawBar(find(root, ".dv-scale", HTMLCanvasElement), scaleOf([chosen], topOf(chosen)), width, look);
   tell(view, shown, chosen);
+  if (shown.block.missing) return; // for who reads numbers off it
   tellShown({ block: shown.block, head: state.head, scale: state.scale, stream: state.stream });
 }
 

@@ -7,8 +7,9 @@ import { find } from "./elements.js";
  *   query: import("./rows.js").Query }>} Wanted What is missing stays as it is; `query` is as in a link.
  * @typedef {import("./address.js").Said} Said
  * @typedef {{ block: import("./layer.js").Block, head: number, scale: number, stream: number }} Looked What is shown.
- * @typedef {{ token: string | undefined, index: number, bytes: number, total: number }} Arriving A result's layer that is
- *   on its way, and how much of it is here.
+ * @typedef {{ token: string | undefined, index: number, bytes: number, total: number,
+ *   part: import("./layer.js").Block | null }} Arriving A result's layer that is on its way, how much of it is here, and
+ *   the scales that are, if any.
  */
 
 const LOOK = "dsp:look";

@@ -44,11 +44,14 @@
  * @property {Finish} finish
  * @property {boolean} dynamic whether coefficients and weights are the layer's own
  * @property {Scale[]} scales
+ * @property {number} missing how many of the scales, from the first, are still on their way: they have no factors
  * @property {number[][][]} coefficients [head][scale][stream]
  * @property {number[][]} weights [head][scale]
  */
 
-const FORMAT = 3;
+const FORMAT = 4;
+const WHOLE = [0, 0, 1, 1];
+const NOTHING = new Float32Array(0);
 
 /** @type {Float32Array | null} */
 let halves = null;
@@ -78,35 +81,99 @@ export class LayerError extends Error {}
  * @returns {Block}
  * @throws {LayerError} the bytes are of another format, or damaged.
  */
-export function decode(buffer) {
-  try {
-    return read(buffer);
-  } catch (error) {
-    if (error instanceof LayerError) throw error;
-    throw new LayerError("A layer came damaged. Load the page again.", { cause: error });
+export const decode = (buffer) => /** @type {Block} */ (new Reader(buffer).read(buffer.byteLength));
+
+/** Reads a layer from a buffer that fills from its beginning: each scale once, as soon as it is there. */
+export class Reader {
+  /** @type {Block | null} */
+  #block = null;
+  /** @type {any} */
+  #header = null;
+  /** Where the scale begins that comes next. */
+  #offset = 4;
+
+  /** @param {ArrayBuffer} buffer as large as the layer */
+  constructor(buffer) {
+    this.buffer = buffer;
+  }
+
+  /**
+   * @param {number} here bytes that have come
+   * @returns {Block | null} the same as long as no other scale has come; null: not even one has
+   * @throws {LayerError} the bytes are of another format, or damaged.
+   */
+  read(here) {
+    try {
+      this.#readHeader(here);
+      while (this.#header && this.#left() && this.#offset + this.#next().bytes <= here) this.#readScale();
+      if (here === this.buffer.byteLength) need(this.#left() === 0 && this.#offset === here);
+      return this.#header && this.#left() < this.#header.scales.length ? this.#block : null;
+    } catch (error) {
+      if (error instanceof LayerError) throw error;
+      throw new LayerError("A layer came damaged. Load the page again.", { cause: error });
+    }
+  }
+
+  /** How many scales are still to be read. */
+  #left() {
+    return this.#block?.missing ?? 0;
+  }
+
+  #next() {
+    return this.#header.scales[this.#left() - 1];
+  }
+
+  /** @param {number} here */
+  #readHeader(here) {
+    if (this.#header || here < 4) return;
+    const end = 4 + new DataView(this.buffer).getUint32(0, true);
+    if (end > here) return;
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(this.buffer, 4, end - 4)));
+    const { format = 1, scales, grid, box = WHOLE, ...rest } = header;
+    if (format !== FORMAT)
+      throw new LayerError(
+        `This page reads layers of format ${FORMAT}; this one is of format ${format}. Load the page again.`,
+      );
+    check(header);
+    const none = { left: NOTHING, right: NOTHING };
+    this.#offset = end;
+    this.#header = header;
+    this.#block = {
+      ...rest,
+      grid: { ...sizeOf(grid), box },
+      missing: scales.length,
+      scales: scales.map((/** @type {any} */ scale) => scaleFrom(header, scale, none)),
+    };
+  }
+
+  #readScale() {
+    const { missing, scales, ...rest } = /** @type {Block} */ (this.#block);
+    const scale = this.#next();
+    const found = scaleFrom(this.#header, scale, factorsOf(this.#header, scale, this.buffer, this.#offset));
+    this.#offset += scale.bytes;
+    this.#block = { ...rest, missing: missing - 1, scales: scales.with(missing - 1, found) };
   }
 }
 
-/** @param {ArrayBuffer} buffer @returns {Block} */
-function read(buffer) {
-  const length = new DataView(buffer).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  const { format = 1, scales, grid, box = [0, 0, 1, 1], ...rest } = header;
-  if (format !== FORMAT)
-    throw new LayerError(
-      `This page reads layers of format ${FORMAT}; this one is of format ${format}. Load the page again.`,
-    );
-  check(header);
-  const { heads, finish, prefix, streams } = header;
-  let offset = 4 + length;
+/**
+ * @typedef {object} Arrays Of one scale, as they are stored but for their types.
+ * @property {Float32Array} left @property {Float32Array} right
+ * @property {[Float32Array, Float32Array]} [units] of `left` and `right`
+ * @property {Float32Array} [average] @property {Float32Array} [bias] @property {Float32Array} [kept]
+ */
+
+/** @param {any} header @param {any} scale of it @param {ArrayBuffer} buffer @param {number} offset @returns {Arrays} */
+function factorsOf({ heads, finish, prefix, streams }, scale, buffer, offset) {
+  const { queries, keys, width, signed, window, bytes } = scale;
+  const end = offset + bytes;
   /** @template T @param {new (buffer: ArrayBuffer, offset: number, size: number) => T} type @param {number} size */
   const take = (type, size) => {
     const values = new type(buffer, offset, size);
     offset += 4 * Math.ceil((size * /** @type {any} */ (type).BYTES_PER_ELEMENT) / 4);
     return values;
   };
-  /** @param {any} scale @param {number} count of queries or keys */
-  const factor = ({ width, signed }, count) => {
+  /** @param {number} count of queries or keys */
+  const factor = (count) => {
     const stored = signed ? width / 2 : width;
     if (finish !== "ratio")
       return inUnits(take(Float32Array, heads * stored), take(Int16Array, heads * count * stored), heads);
@@ -115,39 +182,43 @@ function read(buffer) {
     const values = fromHalves(take(Uint16Array, heads * count * stored));
     return { units, values: signed ? partsOf(values, stored) : values };
   };
-  /** @param {any} scale @returns {Scale} */
-  const scaleFrom = (scale) => {
-    const { queries, keys, box, pooled, width, window, kept } = scale;
-    const [asking, seen] = [queries, keys].map(([H, W]) => prefix.length + H * W);
-    const [left, right] = [factor(scale, asking), factor(scale, seen)];
-    const average = finish === "softmax" ? take(Float32Array, streams.length * heads * seen) : undefined;
-    const cells = window?.bias ? heads * (2 * window.size[0] - 1) * (2 * window.size[1] - 1) : 0;
-    const bias = cells ? inUnits(take(Float32Array, heads), take(Int16Array, cells), heads).values : undefined;
-    return {
-      queries: sizeOf(queries),
-      keys: { ...sizeOf(keys), box },
-      pooled,
-      width,
-      left: left.values,
-      right: right.values,
-      mean: meanOf(right.values, heads, width),
-      epsilon: Array.from({ length: heads }, (_, h) =>
-        finish === "ratio" ? header.epsilon / (left.units[h] * right.units[h]) : 0,
-      ),
-      average,
-      window: window && { size: window.size, shift: window.shift, bias },
-      kept: kept ? take(Float32Array, seen) : undefined,
-    };
+  const [asking, seen] = [queries, keys].map(([H, W]) => prefix.length + H * W);
+  const [left, right] = [factor(asking), factor(seen)];
+  const average = finish === "softmax" ? take(Float32Array, streams.length * heads * seen) : undefined;
+  const cells = window?.bias ? heads * (2 * window.size[0] - 1) * (2 * window.size[1] - 1) : 0;
+  const bias = cells ? inUnits(take(Float32Array, heads), take(Int16Array, cells), heads).values : undefined;
+  const kept = scale.kept ? take(Float32Array, seen) : undefined;
+  need(offset === end);
+  return { left: left.values, right: right.values, units: [left.units, right.units], average, bias, kept };
+}
+
+/** @param {any} header @param {any} scale of it @param {Arrays} arrays @returns {Scale} */
+function scaleFrom({ heads, finish, epsilon }, scale, { left, right, units, average, bias, kept }) {
+  const { queries, keys, box, pooled, width, window } = scale;
+  return {
+    queries: sizeOf(queries),
+    keys: { ...sizeOf(keys), box },
+    pooled,
+    width,
+    left,
+    right,
+    mean: units ? meanOf(right, heads, width) : new Float64Array(),
+    epsilon: Array.from({ length: heads }, (_, h) =>
+      finish === "ratio" && units ? epsilon / (units[0][h] * units[1][h]) : 0,
+    ),
+    average,
+    window: window && { size: window.size, shift: window.shift, bias },
+    kept,
   };
-  return { ...rest, grid: { ...sizeOf(grid), box }, scales: scales.map(scaleFrom) };
+}
+
+/** @param {boolean} right */
+function need(right) {
+  if (!right) throw new TypeError("the bytes of a layer are damaged");
 }
 
 /** Refuses a header with which the rest cannot be read, or no row be computed. @param {any} header */
 function check({ heads, prefix, grid, box, streams, finish, epsilon, coefficients, weights, scales }) {
-  /** @param {boolean} right */
-  const need = (right) => {
-    if (!right) throw new TypeError("the header of a layer is damaged");
-  };
   const count = (/** @type {any} */ n) => Number.isInteger(n) && n > 0;
   const number = (/** @type {any} */ n) => typeof n === "number";
   const some = (/** @type {any} */ list, /** @type {(item: any) => boolean} */ is, n = list?.length) =>
@@ -158,7 +229,8 @@ function check({ heads, prefix, grid, box, streams, finish, epsilon, coefficient
   need(["ratio", "product", "softmax"].includes(finish) && (finish !== "ratio" || number(epsilon)));
   need(some(streams, (stream) => typeof stream?.name === "string" && Number.isInteger(stream.turn)) && streams.length);
   need(some(scales, (scale) => typeof scale === "object" && scale !== null) && scales.length);
-  for (const { queries, keys, box: place, pooled, width, signed, window } of scales) {
+  for (const { bytes, queries, keys, box: place, pooled, width, signed, window } of scales) {
+    need(count(bytes) && bytes % 4 === 0);
     need(size(queries) && size(keys) && some(place, number, 4) && count(pooled));
     need(count(width) && (!signed || (finish === "ratio" && width % 2 === 0)));
     need(streams.every((/** @type {Stream} */ { turn }) => turn >= 0 && turn < width));

@@ -3,7 +3,7 @@
 import { Cache } from "./cache.js";
 import { rgba } from "./colours.js";
 import { tellArriving } from "./events.js";
-import { decode } from "./layer.js";
+import { decode, Reader } from "./layer.js";
 
 /**
  * @typedef {object} Result A manifest, as Python makes it.
@@ -78,7 +78,7 @@ export function tellFault(place, error, analyse, load = analyse) {
   place.append(" ", button);
 }
 
-/** Bytes from which on the way of a layer is told. */
+/** Bytes from which on the way of a layer is told, and its scales are shown as they come. */
 const LARGE = 2 ** 20;
 
 /** @param {Block} block */
@@ -95,31 +95,40 @@ const blocks = new Cache(64 * 2 ** 20, bytesOf);
 export function loadBlock(result, index) {
   return blocks.get(`${result.token}/${index}`, async () => {
     const answer = await fetched(pieceAddress(result, index));
-    const body = counted(answer, (bytes, total) => tellArriving({ token: result.token, index, bytes, total }));
-    const unpacked = result.packed ? body?.pipeThrough(new DecompressionStream("gzip")) : body;
+    const total = answer.headers.has("content-encoding") ? 0 : Number(answer.headers.get("content-length"));
+    if (total > LARGE && answer.body)
+      return readAsItComes(answer.body, total, (arrived) => tellArriving({ token: result.token, index, ...arrived }));
+    const unpacked = result.packed ? answer.body?.pipeThrough(new DecompressionStream("gzip")) : answer.body;
     const bytes = await new Response(unpacked).arrayBuffer().catch(() => null);
-    if (!bytes) throw new Broken("The line broke while the layer was on its way.");
+    if (!bytes) throw broken();
     return decode(bytes);
   });
 }
 
+const broken = () => new Broken("The line broke while the layer was on its way.");
+
 /**
- * A body that says how much of it is here, if that is worth saying and the server said how much there is.
+ * A large layer, of which it is said how much is here.
  *
- * @param {Response} answer @param {(bytes: number, total: number) => void} tell
+ * @param {ReadableStream<Uint8Array>} body @param {number} total bytes of it
+ * @param {(arrived: { bytes: number, total: number, part: Block | null }) => void} tell `part`: the scales that are here
+ * @returns {Promise<Block>}
  */
-function counted({ body, headers }, tell) {
-  const total = headers.has("content-encoding") ? 0 : Number(headers.get("content-length"));
-  if (!(total > LARGE)) return body;
-  let bytes = 0;
-  /** @type {Transformer<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>} */
-  const counting = {
-    transform(chunk, to) {
-      to.enqueue(chunk);
-      tell((bytes += chunk.byteLength), total);
-    },
-  };
-  return body?.pipeThrough(new TransformStream(counting)) ?? null;
+async function readAsItComes(body, total, tell) {
+  const buffer = new Uint8Array(total);
+  const reader = new Reader(buffer.buffer);
+  const stream = body.getReader();
+  /** @type {Block | null} */
+  let part = null;
+  for (let bytes = 0; bytes < total;) {
+    const { value } = await stream.read().catch(() => ({ value: undefined }));
+    if (!value) throw broken();
+    buffer.set(value, bytes);
+    bytes += value.byteLength;
+    part = reader.read(bytes);
+    tell({ bytes, total, part });
+  }
+  return /** @type {Block} */ (part);
 }
 
 /**

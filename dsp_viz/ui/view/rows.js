@@ -192,13 +192,15 @@ export function rowOf({ finish, scales, streams }, s, head, t, asked) {
 }
 
 /**
- * All rows of a layer for a query: [scale][head][stream].
+ * All rows of a layer for a query: [scale][head][stream]. Those of a scale that is still on its way are empty.
  *
  * @param {Block} block @param {Query} query
  * @returns {Float32Array[][][]}
  */
 export function rows(block, query) {
   return block.scales.map((scale, s) => {
+    if (s < block.missing)
+      return Array.from({ length: block.heads }, () => block.streams.map(() => new Float32Array()));
     const average = query === "all" ? scale.average : undefined;
     const asked = average ? null : shares(block, s, query);
     const keys = scale.right.length / scale.mean.length;

@@ -5,6 +5,7 @@ import {
   entropyText,
   fit,
   hasIndex,
+  isHere,
   joined,
   percent,
   prefixOf,
@@ -127,7 +128,15 @@ export function columnsOf(shown, state) {
 export const cellOf = (shown, state, which) => cell(shown, which, showsIndex(shown, state));
 
 /**
- * All small maps, the chosen one, and where their scales end.
+ * The map that is drawn large: the chosen one; while its scale is on its way, that of the finest scale that is here.
+ *
+ * @param {Shown} shown @param {State} state
+ */
+const largeOf = ({ block }, state) => ({ ...state, scale: isHere(block, state.scale) ? state.scale : block.missing });
+
+/**
+ * All small maps, the large one, and where their scales end. Maps that are on their way have no values.
+ *
  *
  * @param {Shown} shown @param {State} state
  */
@@ -137,11 +146,12 @@ export function allShown(shown, state) {
     columns.map((column) => cellOf(shown, state, { head, ...column })),
   );
   const own = state.colours === "own";
-  const shared = limit(cells.flat(), state.colours);
+  const here = cells.flat().filter(({ values }) => values.length);
+  const shared = limit(here, state.colours);
   /** @param {Cell} one */
   const topOf = (one) => (own ? limit([one]) : shared);
-  const scale = own ? ownScale(cells.flat()) : scaleOf(cells.flat(), shared);
-  return { columns, cells, topOf, scale, chosen: cellOf(shown, state, state) };
+  const scale = own ? ownScale(here) : scaleOf(here, shared);
+  return { columns, cells, topOf, scale, chosen: cellOf(shown, state, largeOf(shown, state)) };
 }
 
 /** @param {Shown} shown @param {State} state @param {number} stream */
@@ -173,6 +183,7 @@ export function entropyOf(shown, state, which, places) {
  * @param {Shown} shown @param {State} state @param {Which} which
  */
 export function captionOf(shown, state, which) {
+  if (!isHere(shown.block, which.scale)) return "…";
   const others = prefixOf(shown, which);
   const sum = others.length ? ` · ${percent(others.reduce((all, share) => all + share, 0))}` : "";
   return `${entropyOf(shown, state, which, 2)}${sum}`;
@@ -209,25 +220,28 @@ export function queryText(query) {
 
 /** What the chosen map is. @param {Shown} shown @param {State} state @param {Cell} chosen */
 export function textOf(shown, state, { values, window, H, W }) {
-  const { head, scale, stream } = state;
+  const large = largeOf(shown, state);
+  const { head, scale, stream } = large;
   const peak = peakOf(values);
-  const entropy = entropyOf(shown, state, state, 3);
+  const entropy = entropyOf(shown, state, large, 3);
   const sees = window ? `, of which it sees ${sizeText(window)}` : "";
   const where = `${placeText([Math.floor(peak / W), peak % W])} of ${H}×${W} keys${sees}`;
-  const others = othersText(shown, state);
+  const others = othersText(shown, large);
   const names = [scaleName(shown.block, scale), streamName(shown, state, stream)];
+  const coming = scale === state.scale ? "" : `${scaleName(shown.block, state.scale)} is on its way`;
   return {
     asked: askedText(shown, state),
-    which: joined([blockText(shown.result.layers, shown.index), `head ${head + 1}`, ...names], " · "),
+    which: joined([blockText(shown.result.layers, shown.index), `head ${head + 1}`, ...names, coming], " · "),
     numbers: `peak ${values[peak].toPrecision(3)} × uniform at ${where}${entropy && ` · entropy ${entropy}`}${others}`,
   };
 }
 
 /** What a small map is of, and its numbers. @param {Shown} shown @param {State} state @param {Which} which */
 export function smallText(shown, state, which) {
+  const name = joined([scaleName(shown.block, which.scale), streamName(shown, state, which.stream)], ", ");
+  if (!isHere(shown.block, which.scale)) return `head ${which.head + 1}, ${name}: on its way`;
   const { values } = cellOf(shown, state, which);
   const entropy = entropyOf(shown, state, which, 3);
-  const name = joined([scaleName(shown.block, which.scale), streamName(shown, state, which.stream)], ", ");
   const peak = values[peakOf(values)].toPrecision(3);
   const numbers = `peak ${peak} × uniform${entropy && `, entropy ${entropy}`}${othersText(shown, which)}`;
   return `head ${which.head + 1}, ${name}: ${numbers}`;

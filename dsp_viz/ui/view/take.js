@@ -24,6 +24,10 @@ function placeOf({ name, layers }, index) {
 
 /** @param {View} view @param {Shown} shown @param {"png" | "svg"} extension */
 export function saveMaps(view, shown, extension) {
+  if (shown.block.missing) {
+    view.note.textContent = "This layer is still on its way: save its maps once they are all here.";
+    return;
+  }
   const { head } = view.state;
   const scale = Number(find(view.root, "[data-scale]", HTMLSelectElement).value);
   saveSheet(mapsSheet(view, shown), extension, `${placeOf(shown.result, shown.index)}-head${head + 1}`, scale);

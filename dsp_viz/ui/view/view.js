@@ -48,6 +48,7 @@ export class View {
     this.waiting = followArriving(
       this.root,
       ({ token, index }) => token === this.result?.token && index === this.state.block,
+      (part) => this.preview(part),
     );
   }
 
@@ -98,6 +99,15 @@ export class View {
       );
     };
     await this.newestBlock(loadBlock(result, state.block), arrived, failed);
+  }
+
+  /** Those scales of a layer that are here. @param {import("./layer.js").Block} part */
+  preview(part) {
+    if (!this.result) return;
+    this.shown = shownOf(this.result, this.state.block, part, this.state);
+    this.note.textContent = "";
+    this.offer(this.shown);
+    draw(this);
   }
 
   /** Draws what the state says of the layer that is shown. */
