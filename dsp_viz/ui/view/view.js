@@ -78,12 +78,10 @@ export class View {
     tellChange();
     this.name(result);
     this.root.setAttribute("aria-busy", "true");
+    delete this.root.dataset.part;
     this.waiting();
     const arrived = (/** @type {import("./layer.js").Block} */ block) => {
-      this.shown = shownOf(result, state.block, block, state);
-      this.note.textContent = "";
-      this.offer(this.shown);
-      draw(this);
+      this.draws(shownOf(result, state.block, block, state));
       this.root.dataset.result = result.token; // for whoever asks the page what it shows
       this.root.setAttribute("aria-busy", "false");
       const near = [state.block + 1, state.block - 1].filter((i) => i >= 0 && i < result.layers.length);
@@ -104,9 +102,15 @@ export class View {
   /** Those scales of a layer that are here. @param {import("./layer.js").Block} part */
   preview(part) {
     if (!this.result) return;
-    this.shown = shownOf(this.result, this.state.block, part, this.state);
+    this.root.dataset.part = ""; // what is drawn is of this layer
+    this.draws(shownOf(this.result, this.state.block, part, this.state));
+  }
+
+  /** @param {Shown} shown */
+  draws(shown) {
+    this.shown = shown;
     this.note.textContent = "";
-    this.offer(this.shown);
+    this.offer(shown);
     draw(this);
   }
 
