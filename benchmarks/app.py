@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import torch
 from gradio_client import Client, handle_file
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 import dsp_viz
 from dsp_attention import DynamicSpectralPolarityAttention
@@ -73,7 +73,8 @@ def cost(page: Page, process: int) -> None:
 #: neighbour of the other, so the first one's maps are not there before anybody asks.
 LARGEST, FIRST = (0, "stage 1 · block 1"), (2, "stage 2 · block 2")
 
-#: Milliseconds from asking for another query to the paint of all maps; from asking for a layer to its paint.
+#: Milliseconds from asking for another query to the paint of all maps; from asking for a layer to the paint of the
+#: scales that come first, and of all.
 QUERY = """async ([H, W]) => {
   const painted = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   const times = [];
@@ -91,8 +92,11 @@ LAYER = """async ([block, name]) => {
   const painted = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   const start = performance.now();
   document.dispatchEvent(new CustomEvent("dsp:look", { detail: { block } }));
-  while (!document.querySelector(".dv-read").textContent.includes(name)) await painted();
-  return performance.now() - start;
+  const told = () => document.querySelector(".dv-read").textContent;
+  while (!told().includes(name)) await painted();
+  const first = performance.now() - start;
+  while (told().includes("on its way")) await painted();
+  return [first, performance.now() - start];
 }"""
 #: The grid of the layer that is shown, and how many numbers its factors hold.
 SIZES = """async ([place, block]) => {
@@ -100,6 +104,24 @@ SIZES = """async ([place, block]) => {
   const { grid, scales } = await loadBlock({ token: document.querySelector(".dv").dataset.result }, block);
   return [grid.H, grid.W, scales.reduce((n, { left, right }) => n + left.length + right.length, 0)];
 }"""
+
+
+#: Bytes each second of a slow line.
+SLOW = 1_000_000
+
+
+def browse_slowly(chromium: Browser, address: str) -> None:
+    """Time how the scales of a large layer come over a slow line."""
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{address}#side=512&block=8")
+    page.locator("#view .dv[aria-busy=false]").wait_for()
+    page.wait_for_timeout(2000)
+    rates = {"downloadThroughput": SLOW, "uploadThroughput": SLOW}
+    line = page.context.new_cdp_session(page)
+    line.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, **rates})
+    first, all_ = page.evaluate(LAYER, LARGEST)
+    print(f"512 px at {SLOW / 1e6:g} MB a second: first maps after {first / 1e3:.1f} s, all after {all_ / 1e3:.1f} s")
+    page.close()
 
 
 def browse(address: str, process: int) -> None:
@@ -123,7 +145,7 @@ def browse(address: str, process: int) -> None:
                 print(f"  {size}: analysed and drawn in {time.perf_counter() - start:.2f} s")
             view.wait_for()
             page.wait_for_timeout(2000)
-            cold = page.evaluate(LAYER, LARGEST)
+            _, cold = page.evaluate(LAYER, LARGEST)
             H, W, numbers = page.evaluate(SIZES, [modules.PLACE, LARGEST[0]])
             ask = page.evaluate(QUERY, [H, W])
             print(
@@ -131,6 +153,7 @@ def browse(address: str, process: int) -> None:
                 f"{max(sizes) / (2 * numbers):.3f} times the bytes of the float16 factors"
             )
             page.evaluate(LAYER, FIRST)
+        browse_slowly(chromium, address)
         page.get_by_role("radio", name="128 px").check()
         page.wait_for_timeout(1500)
         seconds = []
