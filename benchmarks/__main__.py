@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 #: Modules and their arguments; layers on one core and on all.
-RUNS = [["attention"], ["attention", "--threads", str(os.cpu_count())], ["models"], ["app"]]
+RUNS = [["attention"], ["attention", "--threads", str(os.cpu_count())], ["models"], ["judging"], ["app"]]
 
 
 def main() -> None:
