@@ -68,6 +68,7 @@ test("damaged bytes are one kind of error", () => {
     bytes.subarray(0, end + 8),
     harmed((header) => (header.format = 2)),
     harmed((header) => (header.heads = 0.5)),
+    harmed((header) => (header.grid = [1e30, 3])), // a loop over its rows would not end
     harmed((header) => (header.streams = [null])),
     harmed((header) => (header.scales = [])),
     harmed((header) => (header.scales[0].width = 0)),

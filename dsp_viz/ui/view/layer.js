@@ -51,6 +51,8 @@
 
 const FORMAT = 4;
 const WHOLE = [0, 0, 1, 1];
+/** Cells of a grid, at most: those of a picture of 65,536 pixels a side, at 16 a token. */
+const MOST = 2 ** 24;
 const NOTHING = new Float32Array(0);
 
 /** @type {Float32Array | null} */
@@ -223,7 +225,7 @@ function check({ heads, prefix, grid, box, streams, finish, epsilon, coefficient
   const number = (/** @type {any} */ n) => typeof n === "number";
   const some = (/** @type {any} */ list, /** @type {(item: any) => boolean} */ is, n = list?.length) =>
     Array.isArray(list) && list.length === n && list.every(is);
-  const size = (/** @type {any} */ sides) => some(sides, count, 2);
+  const size = (/** @type {any} */ sides) => some(sides, count, 2) && sides[0] * sides[1] <= MOST;
   need(count(heads) && size(grid) && (box === undefined || some(box, number, 4)));
   need(some(prefix, (name) => typeof name === "string"));
   need(["ratio", "product", "softmax"].includes(finish) && (finish !== "ratio" || number(epsilon)));
