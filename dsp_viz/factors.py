@@ -19,7 +19,7 @@ from torch import Tensor
 from .layer import WHOLE, Layer, Scale
 from .rows import rows
 
-#: The format that is written, and the newest that is read.
+#: The format that is written, and the only one that is read.
 FORMAT = 4
 
 #: What the largest feature of a head becomes as float16, which ends at 65504, and the largest number as an integer.

@@ -1,15 +1,20 @@
 """Layers on a slow line, and on one that breaks: what the page says, and that asking again helps."""
 
+import base64
+import json
 import re
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from viewing import READY, ready, tab
+
+from dsp_viz.ui import modules
 
 LOOK = "block => document.dispatchEvent(new CustomEvent('dsp:look', { detail: { block } }))"
 
@@ -95,16 +100,19 @@ def numbers(text: str) -> dict[str, str]:
 
 
 class Breaking(BaseHTTPRequestHandler):
-    """Promises three million bytes, gives two, the second one after a second, and hangs up; they begin no layer."""
+    """Promises a layer, gives two million bytes of it, the second one after a second, and hangs up."""
+
+    #: What is promised; what begins no layer.
+    data = b"\xff" * 3_000_000
 
     def do_GET(self) -> None:
         self.send_response(200)
-        self.send_header("Content-Length", "3000000")
+        self.send_header("Content-Length", str(len(self.data)))
         self.end_headers()
-        for wait in (1, 1):
-            self.wfile.write(b"\xff" * 1_000_000)
+        for part in (0, 1_000_000):
+            self.wfile.write(self.data[part : part + 1_000_000])
             self.wfile.flush()
-            time.sleep(wait)
+            time.sleep(1)
         self.connection.close()
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -137,6 +145,56 @@ def test_a_line_that_breaks_is_told_of_in_sight_and_asking_again_helps(
     note.get_by_role("button", name="Try again").click()
     expect(page.locator(".dv-read")).to_contain_text("block 6", timeout=READY)
     expect(note).to_be_empty()
+    page.close()
+
+
+def test_what_came_before_the_line_broke_stays_and_says_so(
+    browser: Browser, address: str, breaking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}#side=512&block=1")
+    ready(page)
+    page.wait_for_timeout(1000)
+    asked = page.evaluate("[document.querySelector('.dv').dataset.result, document.baseURI]")
+    with urlopen(f"{asked[1]}results/{asked[0]}/5") as answer:
+        monkeypatch.setattr(Breaking, "data", answer.read())
+    page.route("**/results/*/5", lambda route: route.continue_(url=breaking))
+    page.evaluate(LOOK, 5)
+    read, note = page.locator(".dv-read"), page.locator("#view .dv-note")
+    expect(read).to_contain_text("block 6 · head 1 · 2× · same · 1× is on its way", timeout=READY)
+    expect(read).to_contain_text("1× did not come", timeout=READY)
+    expect(note).to_contain_text("The line broke while the layer was on its way.")
+    page.unroute("**/results/*/5")
+    page.locator("#view").get_by_text("Save", exact=True).click()
+    page.locator("#view").get_by_role("button", name="PNG").click()  # does not take "Try again" away
+    page.keyboard.press("Escape")
+    note.get_by_role("button", name="Try again").click()
+    expect(read).to_contain_text("block 6 · head 1 · 1× · same", timeout=READY)
+    expect(read).not_to_contain_text("did not come")
+    expect(note).to_be_empty()
+    page.close()
+
+
+def test_a_layer_that_is_here_stays_whole_though_another_view_asks_for_it_again(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}#side=512&block=3")
+    ready(page)
+    page.wait_for_timeout(1000)
+    place = page.evaluate("[document.querySelector('.dv').dataset.result, document.baseURI]")
+    with urlopen(f"{place[1]}results/{place[0]}/3") as answer:
+        data = answer.read()
+    told = """async ([token, data]) => {
+        const { Reader } = await import(new URL(PLACE + "/layer.js", document.baseURI));
+        const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+        const here = Math.floor(bytes.length / 10);
+        const detail = { token, index: 3, bytes: here, total: bytes.length, part: new Reader(bytes.buffer).read(here) };
+        document.dispatchEvent(new CustomEvent("dsp:arriving", { detail }));
+        return detail.part.missing;
+    }""".replace("PLACE", json.dumps(modules.PLACE))
+    assert page.evaluate(told, [place[0], base64.b64encode(data).decode()]) == 2
+    expect(page.locator("#view .dv-arriving")).to_be_hidden()
+    expect(page.locator(".dv-read")).to_contain_text("block 4 · head 1 · 1× · same")
+    expect(page.locator(".dv-read")).not_to_contain_text("on its way")
     page.close()
 
 

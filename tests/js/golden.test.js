@@ -64,6 +64,7 @@ test("damaged bytes are one kind of error", () => {
   };
   const cases = [
     Buffer.alloc(0),
+    Buffer.alloc(4, 1), // a header is announced, and nothing comes
     bytes.subarray(0, 99),
     bytes.subarray(0, end + 8),
     harmed((header) => (header.format = 2)),

@@ -61,8 +61,13 @@ test("bytes that are too few, too many or counted wrongly are damaged", () => {
   const { header, arrays } = made;
   const more = new Uint8Array(bytes.byteLength + 4);
   more.set(new Uint8Array(bytes));
-  const wrong = [4, -4].map((by) => {
-    const scales = header.scales.map((scale, s) => ({ ...scale, bytes: lengths[s] + (s === 1 ? by : 0) }));
+  const shifts = [
+    [0, 4],
+    [0, -4],
+    [4, -4],
+  ]; // the last keep the sum
+  const wrong = shifts.map((by) => {
+    const scales = header.scales.map((scale, s) => ({ ...scale, bytes: lengths[s] + (by[s] ?? 0) }));
     return encode({ ...header, scales }, arrays);
   });
   for (const data of [bytes.slice(0, -4), more.buffer, ...wrong]) assert.throws(() => decode(data), LayerError);

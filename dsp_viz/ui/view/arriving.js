@@ -13,7 +13,7 @@ const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
  * Follows the layers that a view waits for.
  *
  * @param {HTMLElement} root of the view @param {(arriving: import("./events.js").Arriving) => boolean} waits for it
- * @param {(part: import("./layer.js").Block) => void} [show] the scales that are here, as others come
+ * @param {(part: import("./layer.js").Block) => void} [show] the scales that are here, again and again
  * @returns {() => void} to be called whenever the view begins to wait, or need not any more
  */
 export function followArriving(root, waits, show = () => {}) {
@@ -21,15 +21,13 @@ export function followArriving(root, waits, show = () => {}) {
   const words = find(place, "span", HTMLElement);
   const bar = find(place, "progress", HTMLProgressElement);
   let began = 0;
-  /** @type {import("./layer.js").Block | null} */
-  let last = null;
   onArriving((arriving) => {
     const { bytes, total, part } = arriving;
     if (!waits(arriving) || performance.now() - began < PATIENCE) return;
     place.hidden = bytes === total;
     words.textContent = `${megabytes(bytes)} of ${megabytes(total)} MB of this layer are here`;
     bar.value = bytes / total;
-    if (part?.missing && part !== last) show((last = part));
+    if (part?.missing) show(part);
   });
   return () => {
     began = performance.now();

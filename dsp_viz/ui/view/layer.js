@@ -108,7 +108,7 @@ export class Reader {
     try {
       this.#readHeader(here);
       while (this.#header && this.#left() && this.#offset + this.#next().bytes <= here) this.#readScale();
-      if (here === this.buffer.byteLength) need(this.#left() === 0 && this.#offset === here);
+      if (here === this.buffer.byteLength) need(this.#header && this.#left() === 0 && this.#offset === here);
       return this.#header && this.#left() < this.#header.scales.length ? this.#block : null;
     } catch (error) {
       if (error instanceof LayerError) throw error;
@@ -214,7 +214,7 @@ function scaleFrom({ heads, finish, epsilon }, scale, { left, right, units, aver
   };
 }
 
-/** @param {boolean} right */
+/** @param {unknown} right whether it is */
 function need(right) {
   if (!right) throw new TypeError("the bytes of a layer are damaged");
 }

@@ -95,7 +95,9 @@ const blocks = new Cache(64 * 2 ** 20, bytesOf);
 export function loadBlock(result, index) {
   return blocks.get(`${result.token}/${index}`, async () => {
     const answer = await fetched(pieceAddress(result, index));
-    const total = answer.headers.has("content-encoding") ? 0 : Number(answer.headers.get("content-length"));
+    // Of what is packed, here or on its way, the length is another.
+    const packed = result.packed || answer.headers.has("content-encoding");
+    const total = packed ? 0 : Number(answer.headers.get("content-length"));
     if (total > LARGE && answer.body)
       return readAsItComes(answer.body, total, (arrived) => tellArriving({ token: result.token, index, ...arrived }));
     const unpacked = result.packed ? answer.body?.pipeThrough(new DecompressionStream("gzip")) : answer.body;
@@ -120,13 +122,18 @@ async function readAsItComes(body, total, tell) {
   const stream = body.getReader();
   /** @type {Block | null} */
   let part = null;
-  for (let bytes = 0; bytes < total;) {
-    const { value } = await stream.read().catch(() => ({ value: undefined }));
-    if (!value) throw broken();
-    buffer.set(value, bytes);
-    bytes += value.byteLength;
-    part = reader.read(bytes);
-    tell({ bytes, total, part });
+  try {
+    for (let bytes = 0; bytes < total;) {
+      const { value } = await stream.read().catch(() => ({ value: undefined }));
+      if (!value || bytes + value.byteLength > total) throw broken();
+      buffer.set(value, bytes);
+      bytes += value.byteLength;
+      part = reader.read(bytes);
+      tell({ bytes, total, part });
+    }
+  } catch (error) {
+    stream.cancel().catch(() => {});
+    throw error;
   }
   return /** @type {Block} */ (part);
 }

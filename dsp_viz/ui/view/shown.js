@@ -44,7 +44,8 @@ import { blockText } from "./stages.js";
  * What is shown; `index`: of the layer, `asked`: the token of its grid at the place that asks. Another layer may be
  * chosen already, whose bytes are on their way or do not come.
  *
- * @typedef {import("./cells.js").Rows & { result: Result, index: number, asked: Place }} Shown
+ * @typedef {import("./cells.js").Rows & { result: Result, index: number, asked: Place, lost?: boolean }} Shown `lost`:
+ *   those of its scales that are not here did not come.
  */
 
 /** @param {{ grid: [number, number] }} result @returns {Size} */
@@ -137,7 +138,6 @@ const largeOf = ({ block }, state) => ({ ...state, scale: isHere(block, state.sc
 /**
  * All small maps, the large one, and where their scales end. Maps that are on their way have no values.
  *
- *
  * @param {Shown} shown @param {State} state
  */
 export function allShown(shown, state) {
@@ -228,7 +228,10 @@ export function textOf(shown, state, { values, window, H, W }) {
   const where = `${placeText([Math.floor(peak / W), peak % W])} of ${H}×${W} keys${sees}`;
   const others = othersText(shown, large);
   const names = [scaleName(shown.block, scale), streamName(shown, state, stream)];
-  const coming = scale === state.scale ? "" : `${scaleName(shown.block, state.scale)} is on its way`;
+  const coming =
+    scale === state.scale
+      ? ""
+      : `${scaleName(shown.block, state.scale)} ${shown.lost ? "did not come" : "is on its way"}`;
   return {
     asked: askedText(shown, state),
     which: joined([blockText(shown.result.layers, shown.index), `head ${head + 1}`, ...names, coming], " · "),
@@ -239,7 +242,8 @@ export function textOf(shown, state, { values, window, H, W }) {
 /** What a small map is of, and its numbers. @param {Shown} shown @param {State} state @param {Which} which */
 export function smallText(shown, state, which) {
   const name = joined([scaleName(shown.block, which.scale), streamName(shown, state, which.stream)], ", ");
-  if (!isHere(shown.block, which.scale)) return `head ${which.head + 1}, ${name}: on its way`;
+  if (!isHere(shown.block, which.scale))
+    return `head ${which.head + 1}, ${name}: ${shown.lost ? "did not come" : "on its way"}`;
   const { values } = cellOf(shown, state, which);
   const entropy = entropyOf(shown, state, which, 3);
   const peak = values[peakOf(values)].toPrecision(3);

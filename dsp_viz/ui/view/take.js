@@ -24,6 +24,7 @@ function placeOf({ name, layers }, index) {
 
 /** @param {View} view @param {Shown} shown @param {"png" | "svg"} extension */
 export function saveMaps(view, shown, extension) {
+  if (shown.lost) return; // the note says so, and how to ask again
   if (shown.block.missing) {
     view.note.textContent = "This layer is still on its way: save its maps once they are all here.";
     return;

@@ -36,6 +36,8 @@ export class View {
     this.shown = null;
     /** @type {Picture | null} */
     this.picture = null;
+    /** @type {Result | null} Whose picture it is. */
+    this.pictured = null;
     /** @type {Place | null} Where the pointer is, as shares of the picture. */
     this.pointed = null;
     /** @type {import("./draw.js").Layout | null} Of the small maps, for clicks. */
@@ -45,9 +47,11 @@ export class View {
     this.newestBlock = latest();
     this.newestPicture = latest();
     this.telling = 0;
+    /** Whether the layer that is chosen is on its way. */
+    this.awaits = false;
     this.waiting = followArriving(
       this.root,
-      ({ token, index }) => token === this.result?.token && index === this.state.block,
+      ({ token, index }) => this.awaits && token === this.result?.token && index === this.state.block,
       (part) => this.preview(part),
     );
   }
@@ -64,8 +68,10 @@ export class View {
 
   async showPicture() {
     if (!this.result) return;
-    await this.newestPicture(loadPicture(this.result, this.state.seen), (loaded) => {
+    const { result } = this;
+    await this.newestPicture(loadPicture(result, this.state.seen), (loaded) => {
       this.picture = loaded;
+      this.pictured = result;
       draw(this);
     });
   }
@@ -78,17 +84,23 @@ export class View {
     tellChange();
     this.name(result);
     this.root.setAttribute("aria-busy", "true");
-    delete this.root.dataset.part;
+    this.awaits = true;
     this.waiting();
+    if (this.shows(result) && this.shown?.block.missing) this.update();
+    else delete this.root.dataset.part;
     const arrived = (/** @type {import("./layer.js").Block} */ block) => {
+      this.awaits = false;
+      delete this.root.dataset.part;
+      this.note.textContent = "";
       this.draws(shownOf(result, state.block, block, state));
-      this.root.dataset.result = result.token; // for whoever asks the page what it shows
       this.root.setAttribute("aria-busy", "false");
       const near = [state.block + 1, state.block - 1].filter((i) => i >= 0 && i < result.layers.length);
       for (const i of near) loadBlock(result, i).catch(() => {});
     };
     const failed = (/** @type {unknown} */ error) => {
+      this.awaits = false;
       this.waiting();
+      if (this.shows(result) && this.shown?.block.missing) this.draws({ ...this.shown, lost: true });
       tellFault(
         this.note,
         error,
@@ -99,27 +111,34 @@ export class View {
     await this.newestBlock(loadBlock(result, state.block), arrived, failed);
   }
 
-  /** Those scales of a layer that are here. @param {import("./layer.js").Block} part */
+  /** Whether what is shown is of the layer that is chosen. @param {Result} result */
+  shows(result) {
+    return this.shown?.result === result && this.shown.index === this.state.block;
+  }
+
+  /** Those scales of a layer that are here, if they are more than are shown. @param {import("./layer.js").Block} part */
   preview(part) {
-    if (!this.result) return;
+    const { result, shown } = this;
+    if (!result || result !== this.pictured) return; // no map lies over another picture
+    if (shown && this.shows(result) && !shown.lost && shown.block.missing <= part.missing) return;
     this.root.dataset.part = ""; // what is drawn is of this layer
-    this.draws(shownOf(this.result, this.state.block, part, this.state));
+    this.draws(shownOf(result, this.state.block, part, this.state));
   }
 
   /** @param {Shown} shown */
   draws(shown) {
     this.shown = shown;
-    this.note.textContent = "";
     this.offer(shown);
     draw(this);
+    this.root.dataset.result = shown.result.token; // for whoever asks the page what it shows
   }
 
   /** Draws what the state says of the layer that is shown. */
   update() {
     tellChange();
     if (!this.shown) return;
-    const { result, index, block } = this.shown;
-    this.shown = shownOf(result, index, block, this.state);
+    const { result, index, block, lost } = this.shown;
+    this.shown = { ...shownOf(result, index, block, this.state), lost };
     draw(this);
   }
 
@@ -154,7 +173,7 @@ export class View {
    */
   said(tab) {
     const { all, asks, at, ...rest } = this.state;
-    // Of a layer that is on its way nothing is known yet; the overview shows all layers.
+    // Of a layer of which nothing is here yet nothing is known; the overview shows all layers.
     const known = tab !== "overview" && this.shown?.index === rest.block && this.shown.block.prefix;
     const prefix = known || (asks ? [asks] : []);
     return { ...rest, query: this.result ? saidOf(this.result, this.state, prefix) : "all" };
