@@ -68,7 +68,7 @@ def row(name: str, count: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="turns, of which the medians are shown (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns, of which the medians are shown (default: 3)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     print("| model | forward | backward | judged s | forward s | both s | judged/forward | both/forward |")
