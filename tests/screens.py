@@ -39,7 +39,7 @@ def twins(page: Page) -> None:
 
 
 def overview(page: Page) -> None:
-    expect(page.locator(".do")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator(".do")).to_have_attribute("data-busy", "false", timeout=READY)
 
 
 def judged(page: Page) -> None:
@@ -53,7 +53,7 @@ def without_opposite(page: Page) -> None:
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_label("Interventions, as JSON")).to_have_value(re.compile("opposite"), timeout=READY)
     page.locator("#run").click()
-    expect(page.locator("#whatif .dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator("#whatif .dc")).to_have_attribute("data-busy", "false", timeout=READY)
     page.locator("#rank").click()
     expect(page.locator("#matter table")).to_be_visible(timeout=5 * READY)
 

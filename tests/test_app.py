@@ -141,6 +141,7 @@ def test_removing_the_picture_analyses_nothing(page: Page) -> None:
     tab(page, "Spectral filters")  # the maps are drawn before all of the first answer has come
     expect(page.get_by_label("Block shown", exact=True)).to_have_value("3", timeout=READY)
     tab(page, "Attention maps")
+    expect(page.locator("#prediction .facts")).to_contain_text("ms", timeout=READY)
     before = predicted(page)  # holds the time of the forward pass
     requests = []
     page.on("request", lambda r: requests.append(r.url) if "queue/join" in r.url else None)
@@ -236,11 +237,12 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
     ):
         tab(page, name)
         expect(page.locator("[aria-label='Empty value']:visible")).to_have_count(0, timeout=READY)
-        expect(page.locator(":is(.dc, .do, .dv-summary)[aria-busy=true]:visible")).to_have_count(
-            0, timeout=READY
-        )  # it is pale meanwhile
+        pale = page.locator(":is(.dc, .do)[data-busy=true]:visible, .dv-summary[aria-busy=true]:visible")
+        expect(pale).to_have_count(0, timeout=READY)
         page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')", timeout=READY)
         found = Axe().run(page, around or None, rules).response["violations"]
+        # What is busy is not read aloud, so what is to be heard meanwhile lies outside.
+        expect(page.locator("[aria-busy] :is([aria-live], [role=status])")).to_have_count(0)
         around = {"exclude": ["#masthead", "#rail"]}
         assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
 

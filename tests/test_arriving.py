@@ -85,7 +85,7 @@ def test_the_coarse_maps_are_drawn_and_answer_while_the_fine_ones_are_on_their_w
     view, read = page.locator("#view"), page.locator(".dv-read")
     page.evaluate(LOOK, 5)
     expect(read).to_contain_text(re.compile(r"block 6 · head 1 · [24]× · same · 1× is on its way"), timeout=READY)
-    expect(view.locator(".dv")).to_have_attribute("aria-busy", "true")
+    expect(view.locator(".dv")).to_have_attribute("data-busy", "true")
     page.evaluate("document.dispatchEvent(new CustomEvent('dsp:look', { detail: { query: [9, 40] } }))")
     expect(read).to_contain_text("token row 10, column 41")
     first = numbers(read.inner_text())
@@ -95,7 +95,7 @@ def test_the_coarse_maps_are_drawn_and_answer_while_the_fine_ones_are_on_their_w
     view.get_by_role("button", name="PNG").click()
     expect(view.locator(".dv-note")).to_contain_text("This layer is still on its way")
     expect(read).not_to_contain_text("on its way", timeout=READY)
-    expect(view.locator(".dv")).to_have_attribute("aria-busy", "false")
+    expect(view.locator(".dv")).to_have_attribute("data-busy", "false")
     expect(view.locator(".dv-note")).to_be_empty()
     assert numbers(read.inner_text())["scale"] == "1×"  # what was chosen
     page.evaluate(
@@ -217,6 +217,6 @@ def test_other_views_ask_again_for_what_did_not_come(browser: Browser, address: 
     page.wait_for_timeout(500)
     assert first.evaluate("button => button.isConnected")
     button.click()
-    expect(view).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(view).to_have_attribute("data-busy", "false", timeout=READY)
     expect(note).to_be_empty()
     page.close()

@@ -48,7 +48,7 @@ def atlas(browser: Browser, place: str) -> Iterator[Page]:
 
 
 def drawn(page: Page) -> None:
-    expect(page.locator(".da")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator(".da")).to_have_attribute("data-busy", "false", timeout=READY)
     expect(page.locator(".da-told")).to_contain_text("pictures", timeout=READY)
 
 

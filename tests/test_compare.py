@@ -64,7 +64,7 @@ def test_another_model_changes_the_view_and_the_link(page: Page) -> None:
 def opened(page: Page) -> None:
     ready(page)
     page.get_by_role("tab", name="Compare").click()
-    expect(page.locator(".dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator(".dc")).to_have_attribute("data-busy", "false", timeout=READY)
     expect(page.locator(".dc td").first).not_to_be_empty(timeout=READY)
 
 
@@ -201,7 +201,7 @@ def test_comparison_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     ready(page)
     tab(page, "Compare")
-    expect(page.locator(".dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator(".dc")).to_have_attribute("data-busy", "false", timeout=READY)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for part in page.locator("#compare :is(button, select, input, canvas)").all():
         box = part.bounding_box()

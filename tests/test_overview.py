@@ -22,7 +22,7 @@ EMPTY = 0.09  # how much of the ground's ink lies where nothing is, in the light
 
 def complete(page: Page) -> None:
     """Every head is drawn for what is asked."""
-    expect(page.locator("#overview .do")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator("#overview .do")).to_have_attribute("data-busy", "false", timeout=READY)
     settle(page)
 
 

@@ -82,6 +82,20 @@ def test_what_is_shown_of_the_last_picture_fades_while_a_new_one_is_computed(pag
     assert page.evaluate(told) == "none"
 
 
+def test_a_block_that_is_chosen_while_a_picture_is_computed_stays_chosen(page: Page) -> None:
+    ready(page)
+    tab(page, "Spectral filters")
+    expect(page.get_by_label("Block shown", exact=True)).to_have_value("3", timeout=READY)
+    page.get_by_role("radio", name="512 px").check()  # takes longer than what is asked next
+    page.wait_for_timeout(300)
+    look(page, block=5)
+    expect(page.locator("#prediction .facts")).to_contain_text("64×64", timeout=READY)
+    page.wait_for_timeout(1000)  # all of the answer is there
+    expect(page.get_by_label("Block shown", exact=True)).to_have_value("6", timeout=READY)
+    tab(page, "Attention maps")
+    expect(page.locator(".dv-read")).to_contain_text("block 6")
+
+
 def test_a_class_is_found_by_typing(page: Page) -> None:
     ready(page)
     field = page.get_by_label("Class to explain", exact=True)
@@ -102,7 +116,7 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     assert said["tab"] == "whatif"
     assert said["interventions"] == box.input_value()
     tab(page, "Compare")
-    expect(page.locator("#compare .dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator("#compare .dc")).to_have_attribute("data-busy", "false", timeout=READY)
     choose(page, "Model B", "polaformer_tiny")
     expect(page.locator("#compare td").nth(1)).to_contain_text("polaformer_tiny", timeout=READY)
     choose(page, "Picture B", EXAMPLES[2].stem)

@@ -107,7 +107,7 @@ def test_tabs_of_dsp_attention_show_its_layers_of_a_mixed_model(opened: Page) ->
 
 def test_two_models_of_other_grids_are_compared_at_one_place(opened: Page) -> None:
     tab(opened, "Compare")
-    expect(opened.locator(".dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(opened.locator(".dc")).to_have_attribute("data-busy", "false", timeout=READY)
     choose(opened, "Model B", "vit")
     cells = opened.locator(".dc td")
     expect(cells.nth(1)).to_have_text(f"{EXAMPLES[0].stem}, vit", timeout=READY)

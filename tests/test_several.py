@@ -42,7 +42,7 @@ def done(page: Page, told: str) -> None:
 
 
 def drawn(page: Page) -> None:
-    expect(page.locator(".dn")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator(".dn")).to_have_attribute("data-busy", "false", timeout=READY)
     settle(page)
 
 

@@ -52,7 +52,7 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.Subject) ->
         SetMixingWeights(weights=(1, 0, 0), block=2, head=1),
     )
     page.locator("#run").click()
-    expect(page.locator("#whatif .dc")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator("#whatif .dc")).to_have_attribute("data-busy", "false", timeout=READY)
     expect(page.locator("#whatif thead th").nth(2)).to_have_text("after", timeout=READY)
     before = dsp_viz.analyse(model, EXAMPLES[0])
     after = dsp_viz.analyse(model, EXAMPLES[0], interventions=interventions)

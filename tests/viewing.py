@@ -13,7 +13,7 @@ READY = 60_000
 
 
 def ready(page: Page) -> None:
-    expect(page.locator("#view .dv")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator("#view .dv")).to_have_attribute("data-busy", "false", timeout=READY)
     expect(page.locator(".dv-read")).to_contain_text("token row", timeout=READY)
 
 

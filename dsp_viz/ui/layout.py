@@ -156,10 +156,10 @@ class Screen:
         return f'<style data-unfit="{titles}">:is({hidden}) {{ display: none !important; }}</style>'
 
     def _listen(self, demo: gr.Blocks, places: dict[str, gr.Tab]) -> None:
-        rail, state = self.rail, [self.source, self.block, self.head]
+        rail, state = self.rail, [self.source, self.block, self.head]  # the view says block and head, nobody else
         made = [self.opened, self.all, *(c for tab in self.tabs.values() for c in tab.outputs)]
         inputs = {*state, self.opened, *rail.inputs, *(c for tab in self.tabs.values() for c in tab.inputs)}
-        outputs = [*state, *rail.outputs, self.view, self.fitting, *made]
+        outputs = [self.source, *rail.outputs, self.view, self.fitting, *made]
         # Gradio drops what happens while the last of its kind is answered, also after `then`, unless told otherwise.
         redraw: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **BUSY}
         redraw |= {"trigger_mode": "always_last"}
@@ -231,10 +231,12 @@ class Screen:
             return self._shown(self.rail.chosen(values, page.source.path), values, page)
 
     def settle(self, values: Values, request: gr.Request) -> Values:
-        """Questions may overtake one another: what the controls say now is what is shown in the end."""
+        """Questions may overtake one another: what the controls and the view say now is what is shown in the end."""
         with self._turn(values, request) as page:
             wanted = page.source and self.rail.chosen(values, page.source.path)
-            return gr.skip() if wanted is None or wanted == page.source else self._shown(wanted, values, page)
+            if wanted is not None and wanted != page.source:
+                return self._shown(wanted, values, page)
+            return gr.skip() if wanted is None or page.looked == self._looked(values) else self.redraw(values)
 
     def explain(self, values: Values, request: gr.Request) -> Values:
         """Another class was picked; the tabs that explain it listen for that themselves."""
@@ -301,11 +303,9 @@ class Screen:
             if isinstance(error, ImageError) or usual == source:
                 return refused
             return {**self._shown(usual, values, page, view=view), **self.rail.controls(usual), **refused}
-        page.source = source
+        page.source, page.looked = source, self._looked(values)
         told: Values = {
             self.source: source.text(),
-            self.block: shown.block,
-            self.head: shown.head,
             self.view: shown.kept.manifest.json(view=view),
             self.fitting: self._hiding(self._results.models[source.model], shown.kept),
             **self.rail.show(shown.kept, values[self.rail.target]),
@@ -315,13 +315,18 @@ class Screen:
             told[self.rail.picture] = self.rail.field(source)
         return told
 
+    def _looked(self, values: Values) -> tuple[int, int]:
+        """Block and head that the view of the maps shows, or is about to, of whatever model."""
+        return values[self.block] or 0, values[self.head] or 0
+
     def _drawn(self, source: Source, values: Values, *, moved: bool = False) -> tuple[Shown, Values]:
         """What is shown of a source, and what the tabs make of it; ``moved``: it is of another model than the last."""
         kept = self._results.of(source)
         model = self._results.models[source.model]
-        block = min(max(values[self.block] or 0, 0), kept.manifest.blocks - 1)
+        block, head = self._looked(values)
+        block = min(max(block, 0), kept.manifest.blocks - 1)
         heads = kept.result.trace.blocks[block].coefficients.shape[1]
-        shown = Shown(kept, block, min(max(values[self.head] or 0, 0), heads - 1))
+        shown = Shown(kept, block, min(max(head, 0), heads - 1))
         told: Values = {}
         if moved:
             told = self.rail.follow(source, values[self.rail.target])

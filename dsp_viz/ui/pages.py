@@ -11,9 +11,14 @@ from .kept import Source
 
 @dataclass
 class Page:
-    """What a page is about once all that it asked for is answered; None where nothing was asked for yet."""
+    """What a page is about once all that it asked for is answered; None where nothing was asked for yet.
+
+    Attributes:
+        looked: the block and the head that were looked at when it asked.
+    """
 
     source: Source | None = None
+    looked: tuple[int, int] | None = None
     turn: Lock = field(default_factory=Lock)
 
 

@@ -67,7 +67,7 @@ export class Atlas {
   /** @param {unknown} error */
   fail(error) {
     find(this.root, ".dv-note", HTMLElement).textContent = error instanceof Error ? error.message : String(error);
-    this.root.setAttribute("aria-busy", "false");
+    this.root.setAttribute("data-busy", "false");
   }
 
   /** @param {Value | null | undefined} value */
@@ -131,7 +131,7 @@ export class Atlas {
   async load() {
     const { quantity, heads, of } = this.state;
     if (!quantity) return this.fail(new Error("The survey has no numbers yet."));
-    this.root.setAttribute("aria-busy", "true");
+    this.root.setAttribute("data-busy", "true");
     const query = new URLSearchParams({ quantity, heads: String(heads) });
     /** @type {Promise<[Numbers, Effects | null]>} */
     const both = Promise.all([
@@ -144,7 +144,7 @@ export class Atlas {
       if (!effects && this.order.by === "effect") this.order = { by: "mean", down: true };
       this.chosen = this.found(numbers) ?? ordered(numbers, effects, this.order)[0] ?? null;
       this.draw();
-      this.root.setAttribute("aria-busy", "false");
+      this.root.setAttribute("data-busy", "false");
       this.loadCell();
     };
     await this.newestNumbers(both, arrived, (error) => this.fail(error));

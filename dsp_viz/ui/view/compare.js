@@ -61,7 +61,7 @@ export class Comparison {
   /** @param {Value | null | undefined} value */
   async show(value) {
     if (!value) return;
-    this.root.setAttribute("aria-busy", "true");
+    this.root.setAttribute("data-busy", "true");
     this.waiting();
     const note = find(this.root, ".dv-note", HTMLElement);
     const arrived = (/** @type {[Side, Side]} */ sides) => {
@@ -73,7 +73,7 @@ export class Comparison {
       this.at ??= stateOf(value.a, described("maps")).at; // it begins where the maps are asked from
       this.wanted = null;
       this.update();
-      this.root.setAttribute("aria-busy", "false");
+      this.root.setAttribute("data-busy", "false");
     };
     const failed = (/** @type {unknown} */ error) => {
       this.waiting();

@@ -91,7 +91,7 @@ export class Overview {
     /** @param {number} index */
     const age = (index) => this.rows.get(index)?.turn ?? 0;
     const old = this.order(result).filter((index) => age(index) < turn);
-    if (old.length) this.root.setAttribute("aria-busy", "true");
+    if (old.length) this.root.setAttribute("data-busy", "true");
     let spent = 0;
     try {
       for (const index of old.toSorted((a, b) => age(a) - age(b))) {
@@ -108,7 +108,7 @@ export class Overview {
       }
       find(this.root, ".dv-note", HTMLElement).textContent = "";
       this.root.dataset.result = result.token; // for whoever asks the page what it shows
-      this.root.setAttribute("aria-busy", "false");
+      this.root.setAttribute("data-busy", "false");
       this.drawSoon();
     } catch (error) {
       if (over()) return;

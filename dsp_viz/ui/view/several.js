@@ -212,7 +212,7 @@ export class Several {
     if (!result || !root.clientWidth) return;
     this.state = stateOf(result, described("several"));
     const arrived = () => {
-      root.setAttribute("aria-busy", "false");
+      root.setAttribute("data-busy", "false");
       this.drawSoon();
     };
     return this.newest(this.compute(), arrived);
@@ -222,7 +222,7 @@ export class Several {
     const { root, state } = this;
     const done = this.entries.filter(({ told, map }) => told && map?.asked !== keyOf(state, told.result));
     // One that comes is added to those that are there; only where all change they fade.
-    if (done.some(({ map }) => map)) root.setAttribute("aria-busy", "true");
+    if (done.some(({ map }) => map)) root.setAttribute("data-busy", "true");
     /** @type {Entry[]} */
     const lost = [];
     let [began, fault] = [performance.now(), /** @type {unknown} */ (null)];

@@ -81,9 +81,10 @@ export class View {
     const { result, state } = this;
     if (!result) return;
     state.block = clamp(index, 0, result.layers.length - 1);
+    if (state.block !== index) this.announce();
     tellChange();
     this.name(result);
-    this.root.setAttribute("aria-busy", "true");
+    this.root.setAttribute("data-busy", "true");
     this.awaits = true;
     this.waiting();
     if (this.shows(result) && this.shown?.block.missing) this.update();
@@ -93,7 +94,7 @@ export class View {
       delete this.root.dataset.part;
       this.note.textContent = "";
       this.draws(shownOf(result, state.block, block, state));
-      this.root.setAttribute("aria-busy", "false");
+      this.root.setAttribute("data-busy", "false");
       const near = [state.block + 1, state.block - 1].filter((i) => i >= 0 && i < result.layers.length);
       for (const i of near) loadBlock(result, i).catch(() => {});
     };
