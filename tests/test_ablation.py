@@ -48,7 +48,7 @@ def test_a_part_that_is_left_out_stays_out(part: str) -> None:
 def test_ablation_pairs_by_seed_and_skips_what_is_done(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--data", str(data), "--out", str(tmp_path), "--size", "16", "--epochs", "1", "--seeds", "0,1"]
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--sizes", "16", "--seeds", "0,1"]
     arguments += ["--dim", "32", "--depth", "1"]
     ablate.main(arguments)
     first = (tmp_path / "ablation.csv").read_text()
@@ -67,6 +67,24 @@ def test_ablation_pairs_by_seed_and_skips_what_is_done(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/state.pt")} == stamps
     table = capsys.readouterr().out.splitlines()
     assert len([line for line in table if line.startswith(("| dsp", "| pola", "| soft"))]) == len(ablate.ROWS)
+
+
+def test_pyramids_are_widened_in_their_mlps(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--pyramid", "--sizes", "32", "--seeds", "0"]
+    ablate.main([*arguments, "--rows", "dsp,polaformer,polaformer-wide"])
+    with (tmp_path / "ablation.csv").open() as file:
+        size = {row["row"]: int(row["parameters"]) for row in csv.DictReader(file)}
+    # Two layers, the bias of the first among their parameters, of 1/16 d hidden channels in each of the blocks.
+    step = sum(blocks * (d // 16) * (2 * d + 1) for d, blocks in ((48, 1), (96, 2), (192, 4), (256, 1)))
+    assert size["dsp"] <= size["polaformer-wide"] < size["dsp"] + step
+    assert (size["polaformer-wide"] - size["polaformer"]) % step == 0
+    for rows, message in (
+        ("dsp-without-scales", "the rows of pyramids are dsp, polaformer, softmax, polaformer-wide, softmax-wide"),
+        ("dsp,linear", "'linear' is none of dsp, "),
+    ):
+        with pytest.raises(SystemExit):
+            ablate.main([*arguments, "--rows", rows])
+        assert message in capsys.readouterr().err
 
 
 def test_the_card_shows_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:

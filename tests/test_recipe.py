@@ -225,7 +225,7 @@ def _train_in_two_processes(rank: int, folder: str, data: str) -> None:
     states = {"model": training.model.state_dict(), "average": training.average.state_dict(), "kept": kept}
     torch.save(states, f"{folder}/{rank}.pt")
     ablate.ROWS = {row: ablate.ROWS[row] for row in ("dsp", "softmax")}
-    given = ["--size", "16", "--epochs", "1", "--seeds", "0", "--dim", "16"]
+    given = ["--sizes", "16", "--seeds", "0", "--dim", "16"]
     ablate.main(["--data", data, "--out", f"{folder}/grid", *given])
     training.accelerator.end_training()
 
@@ -326,6 +326,9 @@ def test_a_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
 
 def test_epochs_not_yet_begun_may_be_planned_anew(data: Path, tmp_path: Path) -> None:
     first = run(data, tmp_path, "--sizes", "24x1")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    del state["recipe"]["mlp_ratio"]  # as one that was kept before there was such a choice
+    torch.save(state, tmp_path / "state.pt")
     log = run(data, tmp_path, "--sizes", "24x1,16x2", "--resume")
     assert (log[0], [row["size"] for row in log]) == (first[0], ["24", "16", "16"])
     for changed in (["--sizes", "24x2,16x1"], ["--sizes", "24x1,16x2,32x1"], ["--sizes", "24x1,16x2", "--hold", "1"]):

@@ -4,6 +4,7 @@ Trains the whole, the whole without each part and without all parts, both baseli
 whole's number of parameters. All have the same recipe and several seeds; the result is one CSV. A finished run is
 skipped, so the command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put
 their folders into one, and run the command on that with all seeds; it then only writes the CSV and prints the table.
+``--rows`` trains some of them only; of pyramids all but those without a part can be.
 ``--table CSV`` prints the table of a CSV that is there: the model card's is that of ``pretrained/logs/ablation.csv``.
 """
 
@@ -25,6 +26,8 @@ from dsp_viz.memory import keep_freed_memory
 from .data import DataError, make_folder, read_splits, resolve
 from .recipe import HEADS, PARTS, Recipe
 from .run import Run
+from .teach import read_lessons
+from .train import add_settings, settings
 
 #: What is trained, by the name of its row.
 ROWS: dict[str, dict[str, Any]] = {
@@ -39,10 +42,14 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 def widened(recipe: Recipe, num_classes: int) -> Recipe:
-    """The recipe with the fewest more channels that give DSP-Attention's number of parameters, or more."""
+    """The recipe with the fewest more channels that give DSP-Attention's number of parameters, or more.
+
+    Channels of all layers; in a pyramid, whose stages would grow by unlike steps, the hidden ones of its MLPs.
+    """
     least = _parameters(replace(recipe, attention="dsp"), num_classes)
     while _parameters(recipe, num_classes) < least:
-        recipe = replace(recipe, dim=recipe.dim + HEADS)
+        more = {"mlp_ratio": recipe.mlp_ratio + 1 / 16} if recipe.pyramid else {"dim": recipe.dim + HEADS}
+        recipe = replace(recipe, **more)
     return recipe
 
 
@@ -121,6 +128,13 @@ def _seeds(text: str) -> list[int]:
     return [int(seed) for seed in text.split(",")]
 
 
+def _rows(text: str) -> list[str]:
+    rows = text.split(",")
+    if unknown := [row for row in rows if row not in ROWS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(ROWS)}")
+    return rows
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with train/ and val/, or 'imagenette' to download it")
@@ -128,10 +142,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--table", type=Path, metavar="CSV", help="print the table of an ablation.csv that is there, and train nothing"
     )
-    parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels (default %(default)s)")
+    add_settings(parser, sizes="64x6")
+    parser.add_argument("--rows", type=_rows, metavar="ROW,…", help=f"of {', '.join(ROWS)} (default: all)")
     parser.add_argument("--dim", type=int, default=64, help="channels (default %(default)s)")
     parser.add_argument("--depth", type=int, default=4, help="blocks (default %(default)s)")
-    parser.add_argument("--epochs", type=int, default=6, help="of each run (default %(default)s)")
     parser.add_argument(
         "--seeds", type=_seeds, default="0,1,2", help="one run of each row for each (default %(default)s)"
     )
@@ -144,19 +158,25 @@ def main(arguments: list[str] | None = None) -> None:
         return
     if not args.data or not args.out:
         parser.error("give --data and --out to run the grid, or --table to print what a grid has put out")
+    # Parts are left out of models of one grid only.
+    able = [row for row, options in ROWS.items() if not args.pyramid or "without" not in options]
+    rows = args.rows or able
+    if not set(rows) <= set(able):
+        parser.error(f"the rows of pyramids are {', '.join(able)}")
     keep_freed_memory()
     results: list[dict[str, Any]] = []
     try:
-        train, val = read_splits(resolve(args.data), args.size)
+        train, val = read_splits(resolve(args.data), max(args.sizes))
+        lessons = read_lessons(args.lessons, train) if args.lessons else None
         for seed in args.seeds:  # seeds outside: a grid that is stopped early is still paired
-            for row, options in ROWS.items():
+            for row in rows:
                 name = f"{row}-{seed}"
                 folder = args.out / name
                 make_folder(folder)
-                recipe = Recipe(sizes=(args.size,) * args.epochs, dim=args.dim, depth=args.depth, seed=seed, **options)
+                recipe = Recipe(dim=args.dim, depth=args.depth, seed=seed, **settings(args), **ROWS[row])
                 if row.endswith("-wide"):
                     recipe = widened(recipe, len(train.classes))
-                run = Run(recipe, train, val, folder, name=name)
+                run = Run(recipe, train, val, folder, name=name, lessons=lessons)
                 run.resume()
                 run.epochs()
                 if not run.accelerator.is_main_process:
@@ -165,10 +185,10 @@ def main(arguments: list[str] | None = None) -> None:
                     {
                         "row": row,
                         "seed": seed,
-                        "size": args.size,
-                        "dim": recipe.dim,
-                        "depth": args.depth,
-                        "epochs": args.epochs,
+                        "size": args.sizes[-1],
+                        "dim": "" if args.pyramid else recipe.dim,
+                        "depth": "" if args.pyramid else args.depth,
+                        "epochs": len(args.sizes),
                         "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
                         "top1": run.log[-1]["top1"],
                         "seconds": round(sum(epoch["seconds"] for epoch in run.log), 1),

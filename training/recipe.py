@@ -39,6 +39,7 @@ class Recipe:
         ema: decay of the averaged weights per step, reached gradually. smoothing: label smoothing.
         seed: of everything random.
         pyramid: whether four stages are built, of tokens of 4, 8, 16 and 32 pixels, in place of one grid.
+        mlp_ratio: of a pyramid: hidden channels of an MLP for each of its channels.
         aspect, balance: see :class:`training.data.Augmentation`.
         taught: share of a teacher's answers in the loss, within 0 and 1; 0: there is none.
         held: epochs in which the coefficients of DSP-Attention do not learn, so stay at 1. On grids of few tokens, as
@@ -65,6 +66,7 @@ class Recipe:
     smoothing: float = 0.05
     seed: int = 0
     pyramid: bool = False
+    mlp_ratio: float = 4.0
     aspect: float = 4 / 3
     balance: float = 0.0
     taught: float = 0.0
@@ -101,7 +103,7 @@ class Recipe:
                 dims=[48, 96, 192, 256],
                 depths=[1, 2, 4, 1],
                 num_heads=[2, 4, 6, 8],
-                mlp_ratios=[4.0, 4.0, 4.0, 4.0],
+                mlp_ratios=[self.mlp_ratio] * len(PATCHES),
                 patches=[*PATCHES],
                 stem="convolutions",
                 qkv_bias=False,

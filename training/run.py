@@ -10,7 +10,7 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -120,8 +120,10 @@ class Run:
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise CheckpointError(f"{self.state_file} cannot be read ({error}): remove it to start anew") from error
         begun = len(state["log"]) + (state["epoch"][0] > 0)
-        if _until(begun, state["recipe"]) != _until(begun, vars(self.recipe)):
-            raise CheckpointError(f"{self.state_file} is of another recipe: {state['recipe']}, not {vars(self.recipe)}")
+        defaults = {field.name: field.default for field in fields(Recipe)}  # what an older state does not say
+        recipe = defaults | state["recipe"]
+        if _until(begun, recipe) != _until(begun, vars(self.recipe)):
+            raise CheckpointError(f"{self.state_file} is of another recipe: {recipe}, not {vars(self.recipe)}")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):

@@ -7,6 +7,7 @@ in several processes on a CPU under ``torchrun -m`` with ``ACCELERATE_USE_CPU=tr
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from dsp_attention.model import ATTENTIONS
 from dsp_viz.files import CheckpointError
@@ -26,6 +27,33 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def add_settings(parser: argparse.ArgumentParser, *, sizes: str) -> None:
+    """The arguments that a run and a grid of runs have in common; ``sizes``: of the epochs, where none are given."""
+    parser.add_argument("--sizes", type=_sizes, default=sizes, help="SIDExEPOCHS,… (default %(default)s)")
+    parser.add_argument("--pyramid", action="store_true", help="four stages, tokens of 4, 8, 16 and 32 pixels")
+    parser.add_argument(
+        "--balance", type=float, default=0.0, help="0: each picture once; 1: each class as often (default %(default)s)"
+    )
+    parser.add_argument("--aspect", type=float, default=4 / 3, help="of a crop, at most (default 4/3)")
+    parser.add_argument("--lessons", type=Path, metavar="FILE", help="of a teacher, see training.teach")
+    parser.add_argument("--taught", type=float, default=0.5, help="their share of the loss (default %(default)s)")
+    parser.add_argument(
+        "--hold", type=int, default=0, metavar="N", help="epochs in which coefficients stay at 1 (default %(default)s)"
+    )
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What :func:`add_settings` asked for, as arguments of :class:`Recipe`."""
+    return {
+        "sizes": args.sizes,
+        "pyramid": args.pyramid,
+        "balance": args.balance,
+        "aspect": args.aspect,
+        "taught": args.taught if args.lessons else 0.0,
+        "held": args.hold,
+    }
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder with train/ and val/, or 'imagenette' to download it")
@@ -38,33 +66,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--without", default="", metavar="PART,…", help=f"leave out parts of DSP-Attention: {', '.join(PARTS)}"
     )
-    parser.add_argument("--sizes", type=_sizes, default="64x7,96x4,128x5", help="SIDExEPOCHS,… (default %(default)s)")
-    parser.add_argument("--pyramid", action="store_true", help="four stages, tokens of 4, 8, 16 and 32 pixels")
-    parser.add_argument(
-        "--balance", type=float, default=0.0, help="0: each picture once; 1: each class as often (default %(default)s)"
-    )
-    parser.add_argument("--aspect", type=float, default=4 / 3, help="of a crop, at most (default 4/3)")
-    parser.add_argument("--lessons", type=Path, metavar="FILE", help="of a teacher, see training.teach")
-    parser.add_argument("--taught", type=float, default=0.5, help="their share of the loss (default %(default)s)")
-    parser.add_argument(
-        "--hold", type=int, default=0, metavar="N", help="epochs in which coefficients stay at 1 (default %(default)s)"
-    )
+    add_settings(parser, sizes="64x7,96x4,128x5")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", help="of the weights (default: ATTENTION_tiny)")
     args = parser.parse_args(arguments)
     keep_freed_memory()
     try:
         recipe = Recipe(
-            sizes=args.sizes,
             attention=args.attention,
             dim=args.dim,
             without=tuple(part for part in args.without.split(",") if part),
             seed=args.seed,
-            pyramid=args.pyramid,
-            aspect=args.aspect,
-            balance=args.balance,
-            taught=args.taught if args.lessons else 0.0,
-            held=args.hold,
+            **settings(args),
         )
     except ValueError as error:
         parser.error(str(error))
