@@ -63,7 +63,7 @@ def cost(page: Page, process: int) -> None:
             start, before = time.perf_counter(), computed(process)
             page.locator("#picture input[type=file]").set_input_files(path)
             page.wait_for_function("n => document.querySelector('#source textarea').value.includes(n)", arg=path.stem)
-            page.locator("#view .dv[aria-busy=false]").wait_for()
+            page.locator("#view .dv[data-busy=false]").wait_for()
             page.wait_for_timeout(1000)  # the neighbouring blocks come in
             seconds.append(computed(process) - before - idle * (time.perf_counter() - start))
     print(f"computing for a photo: median {statistics.median(seconds):.3f} s (idle: {idle:.3f} s each second)")
@@ -114,7 +114,7 @@ def browse_slowly(chromium: Browser, address: str) -> None:
     """Time how the scales of a large layer come over a slow line."""
     page = chromium.new_page(viewport={"width": 1440, "height": 900})
     page.goto(f"{address}#side=512&block=8")
-    page.locator("#view .dv[aria-busy=false]").wait_for()
+    page.locator("#view .dv[data-busy=false]").wait_for()
     page.wait_for_timeout(2000)
     rates = {"downloadThroughput": SLOW, "uploadThroughput": SLOW}
     line = page.context.new_cdp_session(page)
@@ -131,7 +131,7 @@ def browse(address: str, process: int) -> None:
         chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         page = chromium.new_page(viewport={"width": 1440, "height": 900})
         page.goto(address)
-        view = page.locator("#view .dv[aria-busy=false]")
+        view = page.locator("#view .dv[data-busy=false]")
         for size in ("128 px", "256 px", "512 px"):
             sizes: list[int] = []
             page.on("response", lambda r, sizes=sizes: sizes.append(int(r.headers.get("content-length", 0))))

@@ -315,18 +315,17 @@ class Screen:
             told[self.rail.picture] = self.rail.field(source)
         return told
 
-    def _looked(self, values: Values) -> tuple[int, int]:
-        """Block and head that the view of the maps shows, or is about to, of whatever model."""
-        return values[self.block] or 0, values[self.head] or 0
+    def _looked(self, values: Values) -> tuple[Any, ...]:
+        """What else decides what the open tab shows, and may change while an answer is on its way."""
+        return tuple(values[c] for c in (self.opened, self.block, self.head, self.history.epoch))
 
     def _drawn(self, source: Source, values: Values, *, moved: bool = False) -> tuple[Shown, Values]:
         """What is shown of a source, and what the tabs make of it; ``moved``: it is of another model than the last."""
         kept = self._results.of(source)
         model = self._results.models[source.model]
-        block, head = self._looked(values)
-        block = min(max(block, 0), kept.manifest.blocks - 1)
+        block = min(max(values[self.block] or 0, 0), kept.manifest.blocks - 1)
         heads = kept.result.trace.blocks[block].coefficients.shape[1]
-        shown = Shown(kept, block, min(max(head, 0), heads - 1))
+        shown = Shown(kept, block, min(max(values[self.head] or 0, 0), heads - 1))
         told: Values = {}
         if moved:
             told = self.rail.follow(source, values[self.rail.target])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 from .kept import Source
 
@@ -14,11 +15,11 @@ class Page:
     """What a page is about once all that it asked for is answered; None where nothing was asked for yet.
 
     Attributes:
-        looked: the block and the head that were looked at when it asked.
+        looked: what else was chosen when it asked: the tab, and what it shows of the result.
     """
 
     source: Source | None = None
-    looked: tuple[int, int] | None = None
+    looked: tuple[Any, ...] | None = None
     turn: Lock = field(default_factory=Lock)
 
 

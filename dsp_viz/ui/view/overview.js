@@ -136,7 +136,7 @@ export class Overview {
     const rows = this.order(result).flatMap((index) => this.rows.get(index) ?? []);
     this.offer(rows);
     // Among maps of two queries the end of the last one's scale stays until all are of the new one.
-    if (rows.length < result.layers.length || root.ariaBusy === "false") {
+    if (rows.length < result.layers.length || root.dataset.busy === "false") {
       this.colours = colouring(rows, this.state.colours);
       this.drawBars();
     }

@@ -47,6 +47,8 @@ export class View {
     this.newestBlock = latest();
     this.newestPicture = latest();
     this.telling = 0;
+    /** Block and head that Python knows of. */
+    this.told = [2, 0];
     /** Whether the layer that is chosen is on its way. */
     this.awaits = false;
     this.waiting = followArriving(
@@ -59,6 +61,7 @@ export class View {
   /** @param {Result | null | undefined} result */
   async show(result) {
     if (!result) return;
+    if (!result.view) this.restored = null;
     const view = result.view && result.view !== this.restored ? result.view : null;
     if (this.result && this.result.token === result.token) return view === null ? undefined : this.restore(view);
     if (!this.result) Object.assign(this.state, settings(result.layers.length, pageGrid(result)));
@@ -81,7 +84,6 @@ export class View {
     const { result, state } = this;
     if (!result) return;
     state.block = clamp(index, 0, result.layers.length - 1);
-    if (state.block !== index) this.announce();
     tellChange();
     this.name(result);
     this.root.setAttribute("data-busy", "true");
@@ -131,6 +133,8 @@ export class View {
     this.shown = shown;
     this.offer(shown);
     draw(this);
+    const { block, head } = this.state;
+    if (block !== this.told[0] || head !== this.told[1]) this.announce(); // another layer may have fewer heads
     this.root.dataset.result = shown.result.token; // for whoever asks the page what it shows
   }
 
@@ -163,7 +167,10 @@ export class View {
   /** Python is told what is looked at, so that the other tabs follow; not on every step of a key held down. */
   announce() {
     clearTimeout(this.telling);
-    this.telling = setTimeout(() => this.trigger("pick"), 150);
+    this.telling = setTimeout(() => {
+      this.told = [this.state.block, this.state.head];
+      this.trigger("pick");
+    }, 150);
   }
 
   /**
