@@ -56,10 +56,8 @@ def layer_of(page: Page, index: int) -> tuple[str, bytes]:
         return token, answer.read()
 
 
-def test_a_slow_line_is_told_of_in_bytes_and_the_maps_follow(page: Page, address: str) -> None:
-    page.goto(f"{address}#side=512&block=1")
-    ready(page)
-    page.wait_for_timeout(1000)  # the neighbours come in
+def test_a_slow_line_is_told_of_in_bytes_and_the_maps_follow(browser: Browser, address: str) -> None:
+    page = fresh(browser, f"{address}#side=512&block=1")
     told = page.locator("#view .dv-arriving")
     expect(told).to_be_hidden()
     slowed(page, SLOW)
@@ -75,6 +73,7 @@ def test_a_slow_line_is_told_of_in_bytes_and_the_maps_follow(page: Page, address
     assert here[0] < here[-1]
     assert {float(match[2]) for match in found if match} == {here[-1]}  # the last is all of it
     assert [share for _, share in noted] == pytest.approx([bytes_ / here[-1] for bytes_ in here], abs=0.02)
+    page.close()
 
 
 def test_the_coarse_maps_are_drawn_and_answer_while_the_fine_ones_are_on_their_way(
