@@ -265,6 +265,9 @@ def test_average_forgets_its_start() -> None:
         (["--sizes", "60x1"], "sizes=(60,): one for each epoch is needed, each a multiple of 8"),
         (["--sizes", "64x0"], "sizes=(): one for each epoch is needed"),
         (["--dim", "130"], "dim=130: must be a multiple of 4"),
+        (["--balance", "-1"], "balance=-1.0: must lie within 0 and 1"),
+        (["--lessons", "some", "--taught", "2"], "taught=2.0: must lie within 0 and 1"),
+        (["--aspect", "0.6"], "aspect=0.6: must be 1 or more"),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(

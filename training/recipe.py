@@ -48,7 +48,7 @@ class Recipe:
 
     Raises:
         ValueError: a part is unknown, or is to be left out of another attention than DSP's; a size is not a multiple of
-            the patch, or ``dim`` is not a multiple of the number of heads.
+            the patch, or ``dim`` is not a multiple of the number of heads; a share or an aspect is out of its range.
     """
 
     sizes: tuple[int, ...]
@@ -83,6 +83,11 @@ class Recipe:
             raise ValueError(f"sizes={self.sizes}: one for each epoch is needed, each a multiple of {patch}")
         if self.pyramid and self.without:
             raise ValueError(f"without={','.join(self.without)}: parts are left out of models of one grid only")
+        for name in ("balance", "taught"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must lie within 0 and 1")
+        if not self.aspect >= 1:
+            raise ValueError(f"aspect={self.aspect}: must be 1 or more, the longer side by the shorter one")
         if self.dim < HEADS or self.dim % HEADS:
             raise ValueError(f"dim={self.dim}: must be a multiple of {HEADS}")
 
