@@ -87,6 +87,48 @@ def test_pyramids_are_widened_in_their_mlps(data: Path, tmp_path: Path, capsys: 
         assert message in capsys.readouterr().err
 
 
+def test_a_grid_keeps_what_other_calls_have_added(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--sizes", "16", "--dim", "16", "--depth", "1"]
+    ablate.main([*arguments, "--rows", "softmax-wide,softmax,softmax", "--seeds", "1,1"])
+    ablate.main([*arguments, "--rows", "dsp", "--seeds", "0,1"])
+    with (tmp_path / "ablation.csv").open() as file:
+        rows = [(row["row"], row["seed"], row["dim"]) for row in csv.DictReader(file)]
+    wide = rows[-1][-1]
+    assert rows == [("dsp", "0", "16"), ("dsp", "1", "16"), ("softmax", "1", "16"), ("softmax-wide", "1", wide)]
+    assert int(wide) > 16
+    table = capsys.readouterr().out.splitlines()[-3:]
+    assert [line.split(" | ")[0] + line.split(" | ")[2] for line in table] == [
+        "| dsp2",
+        "| softmax1",
+        "| softmax-wide1",
+    ]
+
+    before = (tmp_path / "ablation.csv").read_text()
+    for other in (["--sizes", "16x2"], ["--sizes", "24"], ["--dim", "32"], ["--depth", "2"]):
+        with pytest.raises(SystemExit, match=r"holds runs of another grid \(.*\): choose another --out"):
+            ablate.main([*arguments, "--rows", "dsp", "--seeds", "2", *other])
+    assert (tmp_path / "ablation.csv").read_text() == before
+    assert not (tmp_path / "dsp-2").exists()
+
+
+def test_a_run_of_a_grid_is_not_planned_anew(data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--dim", "16", "--depth", "1", "--rows", "dsp"]
+    ablate.main([*arguments, "--sizes", "16", "--seeds", "0"])
+    (tmp_path / "ablation.csv").unlink()
+    with pytest.raises(SystemExit, match=r"state\.pt is of another recipe"):
+        ablate.main([*arguments, "--sizes", "16x2", "--seeds", "0"])
+
+
+def test_arguments_are_judged_before_pictures_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for given, message in ((["--sizes", "64x0"], "one for each epoch is needed"), (["--dim", "3"], "a multiple of 4")):
+        with pytest.raises(SystemExit):
+            ablate.main(["--data", "nowhere", "--out", str(tmp_path / "out"), *given])
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_card_shows_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
     ablate.main(["--table", str(PRETRAINED / "logs" / "ablation.csv")])
     printed = capsys.readouterr().out

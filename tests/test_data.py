@@ -1,6 +1,7 @@
 """A data folder as it is read, named where something is wrong with it, and augmented."""
 
 import re
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,15 @@ def test_a_download_that_was_cut_off_is_not_taken_for_whole(tmp_path: Path, monk
     assert list((tmp_path / "cache").iterdir()) == []
     assert resolve("imagenette") == tmp_path / "cache" / "imagenette2-160"
     assert (tmp_path / "cache" / "imagenette2-160" / "train" / "n1").is_dir()
+
+
+def test_where_nothing_can_be_downloaded_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port on which nobody listens stands in for the host that is not reached."""
+    monkeypatch.setattr(data_module, "CACHE", tmp_path / "cache")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    archives = {"160px": (f"http://127.0.0.1:{port}/imagenette2-160.tgz", "0" * 32)}
+    monkeypatch.setattr(data_module.Imagenette, "_ARCHIVES", archives)
+    with pytest.raises(DataError, match=r"Imagenette cannot be downloaded \(.*refused.*\): try again, or get its"):
+        resolve("imagenette")
+    assert list((tmp_path / "cache").iterdir()) == []

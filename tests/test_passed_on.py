@@ -161,3 +161,11 @@ def test_an_unfinished_survey_is_not_passed_on(tmp_path: Path, capsys: pytest.Ca
         slim.main([str(out), str(tmp_path / "slim"), "--pictures", str(pictures)])
     assert "lacks 1 of its files of rows: finish it first" in capsys.readouterr().err
     assert not (tmp_path / "slim").exists()
+
+
+def test_pictures_that_are_not_there_are_named_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = surveys.write(tmp_path, model="m", digest="d")
+    with pytest.raises(SystemExit):
+        slim.main([str(out), str(tmp_path / "slim"), "--pictures", str(tmp_path / "nowhere")])
+    assert "nowhere is no folder: give the one that was surveyed" in capsys.readouterr().err
+    assert not (tmp_path / "slim").exists()

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -243,6 +244,7 @@ def test_two_processes_hold_equal_weights_and_write_one_table(data: Path, tmp_pa
     assert len(tracked) == 6
     assert all(not torch.equal(first["model"][key], start[key]) for key in tracked)
     assert (tmp_path / "two.csv").read_text().count("\n") == 3
+    assert read_config(tmp_path / "two.json").card["hardware"].startswith("2 processes, each ")
     assert first["kept"] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
     assert second["kept"] == []
     with (tmp_path / "grid" / "ablation.csv").open() as table:
@@ -325,6 +327,16 @@ def test_a_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path, "--sizes", "16x1")
     with pytest.raises(SystemExit, match="already holds a run: add --resume"):
         run(data, tmp_path, "--sizes", "16x1")
+
+
+def test_a_run_does_not_go_on_with_other_pictures(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "out", "--sizes", "16x1")
+    fewer = tmp_path / "fewer"
+    shutil.copytree(data, fewer)
+    next(iter((fewer / "val" / "n1").iterdir())).unlink()
+    with pytest.raises(SystemExit, match=r"state\.pt is of other pictures: give those, or another folder"):
+        run(fewer, tmp_path / "out", "--sizes", "16x2", "--resume")
+    assert len(run(data, tmp_path / "out", "--sizes", "16x2", "--resume")) == 2
 
 
 def test_epochs_not_yet_begun_may_be_planned_anew(data: Path, tmp_path: Path) -> None:

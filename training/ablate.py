@@ -4,7 +4,7 @@ Trains the whole, the whole without each part and without all parts, both baseli
 whole's number of parameters. All have the same recipe and several seeds; the result is one CSV. A finished run is
 skipped, so the command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put
 their folders into one, and run the command on that with all seeds; it then only writes the CSV and prints the table.
-``--rows`` trains some of them only; of pyramids all but those without a part can be.
+``--rows`` trains some of them only; of pyramids all but those without a part can be. The CSV keeps the others' runs.
 ``--table CSV`` prints the table of a CSV that is there: the model card's is that of ``pretrained/logs/ablation.csv``.
 """
 
@@ -106,30 +106,74 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: the file cannot be read, or is not such a CSV.
     """
+    return [
+        {"row": run["row"], "seed": int(run["seed"]), "parameters": int(run["parameters"]), "top1": float(run["top1"])}
+        for run in _read(path)
+    ]
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    """The lines, as they stand there."""
     try:
         with path.open(newline="") as file:
-            return [
-                {
-                    "row": run["row"],
-                    "seed": int(run["seed"]),
-                    "parameters": int(run["parameters"]),
-                    "top1": float(run["top1"]),
-                }
-                for run in csv.DictReader(file)
-            ]
+            runs = list(csv.DictReader(file))
+        for run in runs:
+            _ = list(ROWS).index(run["row"]), int(run["seed"]), int(run["parameters"]), float(run["top1"])
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             f"{path} is not the ablation.csv of a grid, with row, seed, parameters and top1: "
             f"{type(error).__name__}: {error}"
         ) from error
+    return runs
+
+
+class Grid:
+    """The finished runs of a folder, in its ``ablation.csv``.
+
+    Args:
+        path: of the CSV; what is there stays. shape: what all its runs have in common; wide ones have other channels.
+
+    Raises:
+        DataError: the CSV cannot be read, or has runs of another shape.
+    """
+
+    def __init__(self, path: Path, shape: dict[str, Any]) -> None:
+        self.path, self.shape = path, shape
+        for run in _read(path) if path.is_file() else []:
+            keys = [key for key in shape if key != "dim" or not run["row"].endswith("-wide")]
+            if other := [f"{key} {run.get(key)}" for key in keys if run.get(key) != str(shape[key])]:
+                raise DataError(
+                    f"{path} holds runs of another grid ({', '.join(other)}): choose another --out, or ask as before"
+                )
+
+    def add(self, row: str, run: Run) -> None:
+        """A run that is whole: its line is written, in place of one that was there."""
+        line = {
+            "row": row,
+            "seed": run.recipe.seed,
+            **self.shape,
+            "dim": self.shape["dim"] and run.recipe.dim,
+            "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
+            "top1": run.log[-1]["top1"],
+            "seconds": round(sum(epoch["seconds"] for epoch in run.log), 1),
+        }
+        new = {key: str(value) for key, value in line.items()}
+        others = _read(self.path) if self.path.is_file() else []  # another process may have added some
+        others = [other for other in others if (other["row"], other["seed"]) != (new["row"], new["seed"])]
+        runs = sorted([*others, new], key=lambda run: (int(run["seed"]), list(ROWS).index(run["row"])))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(new))
+        writer.writeheader()
+        writer.writerows(runs)
+        write_atomically(self.path, text.getvalue().encode())
 
 
 def _seeds(text: str) -> list[int]:
-    return [int(seed) for seed in text.split(",")]
+    return list(dict.fromkeys(int(seed) for seed in text.split(",")))
 
 
 def _rows(text: str) -> list[str]:
-    rows = text.split(",")
+    rows = list(dict.fromkeys(text.split(",")))
     if unknown := [row for row in rows if row not in ROWS]:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(ROWS)}")
     return rows
@@ -163,46 +207,36 @@ def main(arguments: list[str] | None = None) -> None:
     rows = args.rows or able
     if not set(rows) <= set(able):
         parser.error(f"the rows of pyramids are {', '.join(able)}")
-    keep_freed_memory()
-    results: list[dict[str, Any]] = []
     try:
+        recipes = [
+            (row, Recipe(dim=args.dim, depth=args.depth, seed=seed, **settings(args), **ROWS[row]))
+            for seed in args.seeds  # outside: a grid that is stopped early is still paired
+            for row in rows
+        ]
+    except ValueError as error:
+        parser.error(str(error))
+    keep_freed_memory()
+    try:
+        make_folder(args.out)
+        channels = {"dim": "", "depth": ""} if args.pyramid else {"dim": args.dim, "depth": args.depth}
+        grid = Grid(args.out / "ablation.csv", {"size": args.sizes[-1], **channels, "epochs": len(args.sizes)})
         train, val = read_splits(resolve(args.data), max(args.sizes))
         lessons = read_lessons(args.lessons, train) if args.lessons else None
-        for seed in args.seeds:  # seeds outside: a grid that is stopped early is still paired
-            for row in rows:
-                name = f"{row}-{seed}"
-                folder = args.out / name
-                make_folder(folder)
-                recipe = Recipe(dim=args.dim, depth=args.depth, seed=seed, **settings(args), **ROWS[row])
-                if row.endswith("-wide"):
-                    recipe = widened(recipe, len(train.classes))
-                run = Run(recipe, train, val, folder, name=name, lessons=lessons)
-                run.resume()
-                run.epochs()
-                if not run.accelerator.is_main_process:
-                    continue  # the log, and what follows from it, is the first process's
-                results.append(
-                    {
-                        "row": row,
-                        "seed": seed,
-                        "size": args.sizes[-1],
-                        "dim": "" if args.pyramid else recipe.dim,
-                        "depth": "" if args.pyramid else args.depth,
-                        "epochs": len(args.sizes),
-                        "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
-                        "top1": run.log[-1]["top1"],
-                        "seconds": round(sum(epoch["seconds"] for epoch in run.log), 1),
-                    }
-                )
-                text = io.StringIO()
-                writer = csv.DictWriter(text, list(results[0]))
-                writer.writeheader()
-                writer.writerows(results)
-                write_atomically(args.out / "ablation.csv", text.getvalue().encode())
-    except (CheckpointError, ValueError) as error:
+        for row, recipe in recipes:
+            name = f"{row}-{recipe.seed}"
+            folder = args.out / name
+            make_folder(folder)
+            if row.endswith("-wide"):
+                recipe = widened(recipe, len(train.classes))
+            run = Run(recipe, train, val, folder, name=name, lessons=lessons)
+            run.resume()
+            run.epochs()
+            if run.accelerator.is_main_process:  # the log, and what follows from it, is the first process's
+                grid.add(row, run)
+        if run.accelerator.is_main_process:
+            print(table(read_results(grid.path)))
+    except (CheckpointError, DataError) as error:
         raise SystemExit(f"error: {error}") from error
-    if results:
-        print(table(results))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A folder of pictures as uint8 tensors, and the augmentation that runs on them."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -46,6 +47,11 @@ class Split:
     def to(self, device: torch.device) -> "Split":
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
+    @property
+    def digest(self) -> str:
+        """Of the names of its files: what was made of these pictures says so by it."""
+        return hashlib.sha256("\n".join(self.files).encode()).hexdigest()
+
 
 def resolve(data: str) -> Path:
     """The root of a data set: a folder with ``train/`` and ``val/``, or ``imagenette``, which is downloaded.
@@ -63,12 +69,22 @@ def resolve(data: str) -> Path:
 
 
 def _downloaded() -> Path:
-    """Imagenette in the cache: downloaded and extracted elsewhere first, so that what lies there is complete."""
+    """Imagenette in the cache: downloaded and extracted elsewhere first, so that what lies there is complete.
+
+    Raises:
+        DataError: it cannot be downloaded.
+    """
     root = CACHE / "imagenette2-160"
     if not root.is_dir():
         make_folder(CACHE)
         with TemporaryDirectory(dir=CACHE) as partial:
-            Imagenette(partial, split="val", size="160px", download=True)
+            try:
+                Imagenette(partial, split="val", size="160px", download=True)
+            except (OSError, RuntimeError) as error:  # no network, no room, or other bytes than were expected
+                raise DataError(
+                    f"Imagenette cannot be downloaded ({error}): try again, or get its 160 px archive another way, "
+                    "extract it, and give that folder"
+                ) from error
             try:
                 (Path(partial) / root.name).rename(root)
             except OSError:

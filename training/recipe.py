@@ -40,7 +40,7 @@ class Recipe:
         seed: of everything random.
         pyramid: whether four stages are built, of tokens of 4, 8, 16 and 32 pixels, in place of one grid.
         mlp_ratio: of a pyramid: hidden channels of an MLP for each of its channels.
-        aspect, balance: see :class:`training.data.Augmentation`.
+        aspect, balance: see :class:`training.data.Augmentation`; the crops of lessons have aspects of their own.
         taught: share of a teacher's answers in the loss, within 0 and 1; 0: there is none.
         held: epochs in which the coefficients of DSP-Attention do not learn, so stay at 1. On grids of few tokens, as
             the last stages of a pyramid have of small pictures, a convolution does all that attention can: coefficients

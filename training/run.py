@@ -66,6 +66,7 @@ class Run:
         self.recipe, self.out, self.name = recipe, out, name
         self.train, self.val = train.to(self.device), val.to(self.device)
         torch.manual_seed(recipe.seed)
+        self.of = [train.digest, val.digest]
         self.build = recipe.build(len(train.classes))
         self.model = network_of(self.build).to(self.device)
         take_away(self.model, recipe.without)
@@ -106,11 +107,14 @@ class Run:
     def state_file(self) -> Path:
         return self.out / "state.pt"
 
-    def resume(self) -> None:
-        """Continue where the state was kept last, if it was. The epochs not yet begun may be planned anew.
+    def resume(self, *, replan: bool = False) -> None:
+        """Continue where the state was kept last, if it was.
+
+        Args:
+            replan: whether the epochs not yet begun may be others than were planned.
 
         Raises:
-            CheckpointError: the kept state cannot be read, or is of another recipe.
+            CheckpointError: the kept state cannot be read, or is of another recipe or of other pictures.
         """
         if not self.state_file.is_file():
             return
@@ -119,11 +123,13 @@ class Run:
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise CheckpointError(f"{self.state_file} cannot be read ({error}): remove it to start anew") from error
-        begun = len(state["log"]) + (state["epoch"][0] > 0)
+        begun = len(state["log"]) + (state["epoch"][0] > 0) if replan else None
         defaults = {field.name: field.default for field in fields(Recipe)}  # what an older state does not say
         recipe = defaults | state["recipe"]
         if _until(begun, recipe) != _until(begun, vars(self.recipe)):
             raise CheckpointError(f"{self.state_file} is of another recipe: {recipe}, not {vars(self.recipe)}")
+        if state.get("of", self.of) != self.of:  # an older one does not say
+            raise CheckpointError(f"{self.state_file} is of other pictures: give those, or another folder")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
@@ -239,7 +245,7 @@ class Run:
                 "epochs": len(self.log),
                 "top1": self.log[-1]["top1"],
                 "seconds": round(sum(row["seconds"] for row in self.log)),
-                "hardware": _hardware(self.device),
+                "hardware": _hardware(self.device, self.accelerator.num_processes),
                 "recipe": {key: value for key, value in vars(self.recipe).items() if key != "sizes"},
                 "sizes": [row["size"] for row in self.log],
             },
@@ -260,6 +266,7 @@ class Run:
         torch.save(
             {
                 "recipe": vars(self.recipe),
+                "of": self.of,
                 "model": self.model.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -272,8 +279,8 @@ class Run:
         write_atomically(self.state_file, buffer.getvalue())
 
 
-def _until(epoch: int, recipe: dict[str, Any]) -> dict[str, Any]:
-    """What of a recipe decides all epochs before this one; a model of one grid has a position for each token."""
+def _until(epoch: int | None, recipe: dict[str, Any]) -> dict[str, Any]:
+    """What of a recipe decides all epochs (before this one); a model of one grid has a position for each token."""
     sizes = tuple(recipe["sizes"])
     return recipe | {"sizes": sizes[:epoch], "grid": not recipe["pyramid"] and max(sizes)}
 
@@ -298,7 +305,8 @@ def _triple(t: torch.Tensor) -> tuple[float, float, float]:
     return r, g, b
 
 
-def _hardware(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads, {platform.machine()} CPU"
+def _hardware(device: torch.device, processes: int) -> str:
+    """Of the process that goes on last: a run may be begun on one machine and ended on another."""
+    cpu = f"{torch.get_num_threads()} threads, {platform.machine()} CPU"
+    one = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
+    return one if processes == 1 else f"{processes} processes, each {one}"

@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         survey = open_survey(args.survey)
     except SurveyError as error:
         parser.error(str(error))
+    if not args.pictures.is_dir():
+        parser.error(f"{args.pictures} is no folder: give the one that was surveyed")
     if survey.missing:
         parser.error(f"{args.survey} lacks {len(survey.missing)} of its files of rows: finish it first")
     layers = [

@@ -9,13 +9,11 @@ What is done is kept in ``FILE.part``; the same command goes on there.
 """
 
 import argparse
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torchvision.transforms import v2
@@ -24,7 +22,7 @@ from tqdm import tqdm
 from dsp_viz.files import CheckpointError, write_atomically
 from dsp_viz.memory import keep_freed_memory
 
-from .data import SCALE, DataError, Lessons, Split, cropped, read_split, resolve
+from .data import SCALE, DataError, Lessons, Split, cropped, make_folder, read_split, resolve
 
 #: Side of the teacher's input in pixels. It was trained at 224; what it is shown here has 128 pixels, or fewer.
 SIDE = 128
@@ -104,13 +102,16 @@ class Lesson:
 
     Args:
         split: the training pictures. part: where what is done is kept.
+
+    Raises:
+        DataError: what is kept there cannot be read, or is of other pictures.
     """
 
     def __init__(self, split: Split, part: Path) -> None:
         self.split, self.part = split, part
         self.kept: dict[str, Tensor] = {}
         if part.is_file():
-            self.kept = load_tensors(part.read_bytes())
+            self.kept = _read(part, split, f"remove it to start anew, or choose another --out than {part.stem}")
 
     def run(self, model: nn.Module, where: Tensor, name: str, then: Callable[[Tensor, slice], Tensor]) -> Tensor:
         """``then`` of the features of one crop of each picture, ``(n, …)`` float16; goes on where it was stopped.
@@ -130,7 +131,7 @@ class Lesson:
             if number % 50 == 49 or part.stop == count:
                 self.kept[name] = torch.cat(found)
                 found = [self.kept[name]]
-                write_atomically(self.part, save_tensors(self.kept))
+                write_atomically(self.part, save_tensors(self.kept, {"of": self.split.digest}))
         return self.kept[name]
 
 
@@ -140,6 +141,7 @@ def teach(root: Path, out: Path) -> None:
     Raises:
         DataError, CheckpointError: the folder cannot be read, the teacher is not there, or the file cannot be written.
     """
+    make_folder(out.parent)
     model = teacher()
     train = read_split(root, "train", 128)
     lesson = Lesson(train, out.with_name(f"{out.name}.part"))
@@ -157,7 +159,7 @@ def teach(root: Path, out: Path) -> None:
 
     shares = [ask(whole, slice(None)).half()]
     shares += [lesson.run(model, where[:, c], f"crop {c}", ask) for c in range(1, CROPS)]
-    write_atomically(out, save_tensors({"boxes": where, "shares": torch.stack(shares, 1)}, {"of": _digest(train)}))
+    write_atomically(out, save_tensors({"boxes": where, "shares": torch.stack(shares, 1)}, {"of": train.digest}))
     lesson.part.unlink()
 
 
@@ -167,18 +169,21 @@ def read_lessons(path: Path, train: Split) -> Lessons:
     Raises:
         DataError: no such file, or one that is of other pictures.
     """
+    found = _read(path, train, "run `python -m training.teach` for these pictures")
+    if not {"boxes", "shares"} <= found.keys():
+        raise DataError(f"{path} holds no lessons, see `python -m training.teach`")
+    return Lessons(found["boxes"], found["shares"])
+
+
+def _read(path: Path, split: Split, otherwise: str) -> dict[str, Tensor]:
+    """The tensors of a file that is of these pictures; ``otherwise`` tells what to do where it is not."""
     try:
         with safe_open(path, "pt") as file:
-            of, boxes, shares = file.metadata()["of"], file.get_tensor("boxes"), file.get_tensor("shares")
-    except (OSError, SafetensorError, TypeError, KeyError) as error:
-        raise DataError(f"{path} holds no lessons, see `python -m training.teach`: {error}") from error
-    if of != _digest(train):
-        raise DataError(f"{path} is of other pictures: run `python -m training.teach` for these")
-    return Lessons(boxes, shares)
-
-
-def _digest(split: Split) -> str:
-    return hashlib.sha256("\n".join(split.files).encode()).hexdigest()
+            if (file.metadata() or {}).get("of") != split.digest:
+                raise DataError(f"{path} is of other pictures: {otherwise}")
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} cannot be read ({error}): {otherwise}") from error
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -34,7 +34,9 @@ def add_settings(parser: argparse.ArgumentParser, *, sizes: str) -> None:
     parser.add_argument(
         "--balance", type=float, default=0.0, help="0: each picture once; 1: each class as often (default %(default)s)"
     )
-    parser.add_argument("--aspect", type=float, default=4 / 3, help="of a crop, at most (default 4/3)")
+    parser.add_argument(
+        "--aspect", type=float, default=4 / 3, help="of a crop, at most (default 4/3); lessons bring crops of their own"
+    )
     parser.add_argument("--lessons", type=Path, metavar="FILE", help="of a teacher, see training.teach")
     parser.add_argument("--taught", type=float, default=0.5, help="their share of the loss (default %(default)s)")
     parser.add_argument(
@@ -88,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         lessons = read_lessons(args.lessons, train) if args.lessons else None
         run = Run(recipe, train, val, args.out, name=args.name or f"{args.attention}_tiny", lessons=lessons)
         if args.resume:
-            run.resume()
+            run.resume(replan=True)
         elif run.state_file.exists():
             raise CheckpointError(f"{args.out} already holds a run: add --resume to continue it, or choose another")
         run.epochs()
