@@ -32,10 +32,11 @@ from dsp_viz.trust import table, trust
 ROOT = Path(__file__).parent.parent
 BROKEN = ROOT / "tests" / "data" / "truncated_half.jpg"
 ENDINGS = (".json", ".npz", ".png", ".svg")
+ANALYSE = ("analyse", "--model", "dsp_tiny")
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dsp_viz", "analyse", *map(str, arguments)]
+    command = [sys.executable, "-m", "dsp_viz", *ANALYSE, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -112,11 +113,17 @@ def test_the_figure_shows_the_chosen_block_and_query(
     assert (difference > 2).mean() < 0.002
 
 
+def test_the_model_is_the_explorer_s_first_where_none_is_named(tmp_path: Path) -> None:
+    assert main(["analyse", str(EXAMPLES[1]), "--figures", "png", "--out", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / f"{EXAMPLES[1].stem}.json").read_text(encoding="utf-8"))
+    assert summary["model"] == dsp_viz.available()[0] == "dsp_everyday"
+
+
 def test_existing_files_are_kept_without_force(
     pictures: list[Path], done: tuple[Path, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, _ = done
-    arguments = ["analyse", str(pictures[4]), "--out", str(out), "--query", "all"]
+    arguments = [*ANALYSE, str(pictures[4]), "--out", str(out), "--query", "all"]
     before = {path: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
@@ -137,7 +144,7 @@ def test_a_folder_becomes_a_folder_of_results_and_a_table(
     for source, name in ((EXAMPLES[0], "a, b.jpg"), (EXAMPLES[1], "more/a, b.jpg"), (BROKEN, "half.jpg")):
         shutil.copy(source, folder / name)
     (folder / "notes.txt").write_text("no picture")
-    arguments = ["analyse", str(folder), "--side", "64", "--figures", "png", "--out", str(folder / "out")]
+    arguments = [*ANALYSE, str(folder), "--side", "64", "--figures", "png", "--out", str(folder / "out")]
     assert main(arguments) == 1
     assert f"{folder / 'half.jpg'}: The picture is damaged" in capsys.readouterr().err
     written = {"pictures.csv"} | {f"{stem}{ending}" for stem in ("a, b", "a, b-2") for ending in ENDINGS[:3]}
@@ -162,7 +169,7 @@ def test_a_folder_becomes_a_folder_of_results_and_a_table(
     assert "pictures.csv exists already: give --force" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit):
-        main(["analyse", str(tmp_path / "empty"), "--out", str(tmp_path / "out")])
+        main([*ANALYSE, str(tmp_path / "empty"), "--out", str(tmp_path / "out")])
     assert "holds no picture" in capsys.readouterr().err
 
 
@@ -171,7 +178,7 @@ def test_a_picture_whose_files_cannot_be_written_is_reported(
 ) -> None:
     blocked = tmp_path / f"{EXAMPLES[0].stem}.npz"
     blocked.mkdir()
-    assert main(["analyse", str(EXAMPLES[0]), str(EXAMPLES[1]), "--out", str(tmp_path), "--force"]) == 1
+    assert main([*ANALYSE, str(EXAMPLES[0]), str(EXAMPLES[1]), "--out", str(tmp_path), "--force"]) == 1
     assert f"{EXAMPLES[0]}: {blocked} cannot be written (Is a directory)." in capsys.readouterr().err
     assert (tmp_path / f"{EXAMPLES[1].stem}.svg").is_file()
 
@@ -203,7 +210,7 @@ def test_bad_arguments_say_what_is_allowed(
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as exit_:
-        main(["analyse", str(EXAMPLES[0]), "--out", str(out), *arguments])
+        main([*ANALYSE, str(EXAMPLES[0]), "--out", str(out), *arguments])
     assert exit_.value.code == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
@@ -218,7 +225,7 @@ def test_side_and_whole_change_the_grid_of_each_picture(
         picture.resize((150, 300)).save(tmp_path / "tall.png")
     files = [str(tmp_path / name) for name in ("wide.png", "tall.png")]
     given = ["--side", "96", "--whole", "--query", "7,6", "--figures", "pdf", "--device", "cpu"]
-    assert main(["analyse", *files, "--out", str(tmp_path / "out"), *given]) == 1
+    assert main([*ANALYSE, *files, "--out", str(tmp_path / "out"), *given]) == 1
     wanted = f"{files[0]}: --query 7,6: the grid has rows 1…6 and columns 1…12"
     assert wanted in capsys.readouterr().err.splitlines()
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"tall.json", "tall.npz", "tall.pdf"}
@@ -227,15 +234,13 @@ def test_side_and_whole_change_the_grid_of_each_picture(
     want = dsp_viz.analyse(model, files[1], side=96, whole=True)
     assert [c["probability"] for c in summary["classes"]] == pytest.approx(list(want.probabilities), abs=1e-6)
     # Where no query is given, it is the centre of each grid.
-    assert (
-        main(["analyse", *files, "--out", str(tmp_path / "both"), "--side", "96", "--whole", "--figures", "svg"]) == 0
-    )
+    assert main([*ANALYSE, *files, "--out", str(tmp_path / "both"), "--side", "96", "--whole", "--figures", "svg"]) == 0
     for name, centre in (("wide", "row 4, column 7"), ("tall", "row 7, column 4")):
         assert f"query at {centre}" in (tmp_path / "both" / f"{name}.svg").read_text(encoding="utf-8")
 
 
 def test_figures_have_the_formats_and_the_scale_that_were_asked_for(tmp_path: Path) -> None:
-    arguments = ["analyse", str(EXAMPLES[0]), "--side", "64", "--figures", "PDF,png,pdf", "--dpi", "50"]
+    arguments = [*ANALYSE, str(EXAMPLES[0]), "--side", "64", "--figures", "PDF,png,pdf", "--dpi", "50"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
     stem = EXAMPLES[0].stem
     assert {p.name for p in tmp_path.iterdir()} == {f"{stem}{e}" for e in (".json", ".npz", ".png", ".pdf")}
@@ -251,7 +256,7 @@ def test_a_device_that_is_missing_ends_with_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    for command in (["analyse", str(EXAMPLES[0]), "--out", str(tmp_path / "out")], ["trust", str(EXAMPLES[0].parent)]):
+    for command in ([*ANALYSE, str(EXAMPLES[0]), "--out", str(tmp_path / "out")], ["trust", str(EXAMPLES[0].parent)]):
         with pytest.raises(SystemExit) as ended:
             main([*command, "--device", "cuda"])
         assert ended.value.code == 2
@@ -261,7 +266,7 @@ def test_a_device_that_is_missing_ends_with_a_sentence(
 
 def test_the_model_runs_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a stand-in for a GPU, with the same numbers as on the CPU."""
-    arguments = ["analyse", str(EXAMPLES[0]), "--side", "64", "--figures", "png"]
+    arguments = [*ANALYSE, str(EXAMPLES[0]), "--side", "64", "--figures", "png"]
     assert main([*arguments, "--out", str(tmp_path / "near"), "--device", "cpu"]) == 0
     seen, model = [], moved(dsp_viz.load("dsp_tiny"))
 
@@ -289,7 +294,7 @@ def test_trust_takes_side_and_whole(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert prepared.frame.grid != (8, 8)
     assert table([trust(model, prepared.input)]) in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        main(["trust", str(tmp_path), "--side", "65"])
+        main(["trust", str(tmp_path), "--model", "polaformer_tiny", "--side", "65"])
     assert "side=65: must be a multiple of the model's patch, 8 pixels" in capsys.readouterr().err
 
 
@@ -319,7 +324,7 @@ def test_the_commands_of_the_documentation_run_one_after_the_other(
 def test_out_must_be_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit):
-        main(["analyse", str(EXAMPLES[0]), "--out", str(tmp_path / "file")])
+        main([*ANALYSE, str(EXAMPLES[0]), "--out", str(tmp_path / "file")])
     assert "is no folder that can be made (File exists): give another" in capsys.readouterr().err
 
 
@@ -338,7 +343,7 @@ def test_interventions_from_text_and_file(tmp_path: Path, model: dsp_viz.Subject
     want = dsp_viz.analyse(model, EXAMPLES[0], interventions=from_json(text))
     for name, given in (("text", text), ("file", str(tmp_path / "changes.json"))):
         out = tmp_path / name
-        assert main(["analyse", str(EXAMPLES[0]), "--out", str(out), "--interventions", given]) == 0
+        assert main([*ANALYSE, str(EXAMPLES[0]), "--out", str(out), "--interventions", given]) == 0
         written = json.loads((out / f"{EXAMPLES[0].stem}.json").read_text())
         assert written["interventions"] == [want.interventions[0].model_dump(exclude_none=True)]
         got = [entry["probability"] for entry in written["classes"]]
@@ -350,7 +355,7 @@ def test_interventions_from_text_and_file(tmp_path: Path, model: dsp_viz.Subject
 )
 def test_bad_interventions_end_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["analyse", str(EXAMPLES[0]), "--out", str(tmp_path / "out"), "--interventions", given])
+        main([*ANALYSE, str(EXAMPLES[0]), "--out", str(tmp_path / "out"), "--interventions", given])
     assert ended.value.code == 2
     sentence = capsys.readouterr().err.splitlines()[-1]
     assert any(word in sentence for word in ("interventions", "head=9"))
@@ -361,7 +366,7 @@ def test_interventions_that_do_not_fit_a_picture_name_it(tmp_path: Path, capsys:
     """With --whole each has a grid of its own, so that none is known before."""
     given = '[{"kind": "restrict", "grid": [8, 32], "tokens": [[0, 0]]}]'
     out = tmp_path / "out"
-    assert main(["analyse", *map(str, EXAMPLES[:2]), "--out", str(out), "--whole", "--interventions", given]) == 1
+    assert main([*ANALYSE, *map(str, EXAMPLES[:2]), "--out", str(out), "--whole", "--interventions", given]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if "another grid" in line]
     assert [line.split(":")[0] for line in lines] == [str(path) for path in EXAMPLES[:2]]
     assert list(out.iterdir()) == []

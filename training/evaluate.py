@@ -229,7 +229,7 @@ def _right_answers(listing: Path) -> dict[str, list[str]]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="dsp_tiny", help="name in pretrained/, or path of a .safetensors file")
+    parser.add_argument("--model", default="dsp_everyday", help="name in pretrained/, or path of a .safetensors file")
     parser.add_argument("--data", required=True, help="folder with train/ and val/, or 'imagenette' to download it")
     parser.add_argument(
         "--part",

@@ -15,7 +15,7 @@ def add_common(command: argparse.ArgumentParser) -> None:
     """Add the options."""
     command.add_argument(
         "--model",
-        default="dsp_tiny",
+        default="dsp_everyday",
         metavar="NAME",
         help="name in pretrained/, path of a .safetensors file, hf-hub:user/name, timm/NAME, or "
         "package.module:function that gives a subject (default: %(default)s)",
