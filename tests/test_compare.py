@@ -12,7 +12,7 @@ import pytest
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import READY, ask, choose, end_of_scale, maps_of, ready, saved, tab
+from viewing import READY, ask, choose, end_of_scale, maps_of, ready, saved, slow, tab
 
 import dsp_viz
 from dsp_viz import maps
@@ -195,6 +195,19 @@ def test_comparison_follows_the_picture_on_the_screen(page: Page) -> None:
     page.locator("#examples button").nth(3).click()
     for cell in (0, 1):
         expect(page.locator(".dc td").nth(cell)).to_contain_text(EXAMPLES[3].stem, timeout=READY)
+
+
+def test_what_is_chosen_while_the_last_is_answered_stays_chosen(page: Page) -> None:
+    opened(page)
+    slow(page, 1500)
+    for label, value in (("Picture B", EXAMPLES[1].stem), ("Picture B", EXAMPLES[2].stem), ("Model A", "softmax_tiny")):
+        choose(page, label, value)
+        page.wait_for_timeout(400)  # each asks on its own
+    expect(page.locator(".dc td").nth(0)).to_contain_text("softmax_tiny", timeout=READY)
+    expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem, timeout=READY)
+    page.wait_for_timeout(2000)  # nothing comes after it that sets it back
+    expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem)
+    expect(page.get_by_label("Picture B", exact=True)).to_have_value(EXAMPLES[2].stem)
 
 
 def test_comparison_on_a_phone(page: Page) -> None:

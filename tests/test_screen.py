@@ -9,7 +9,7 @@ import torch
 from conftest import EXAMPLES, serving
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, choose, ready
+from viewing import READY, choose, ready, slow
 
 import dsp_viz
 from dsp_attention import DSPImageClassifier
@@ -147,3 +147,27 @@ def test_few_bits_are_told_and_stretched(screen: Page, tmp_path: Path) -> None:
     screen.wait_for_function("t => document.querySelector('#prediction').innerText !== t", arg=before, timeout=READY)
     direct = dsp_viz.analyse(dsp_viz.load("dsp_tiny"), path, stretch=True)
     expect(screen.locator("#prediction .row").first).to_contain_text(f"{100 * direct.top(1)[0][1]:.1f} %")
+
+
+def test_stretching_that_is_asked_for_while_an_answer_is_on_its_way_is_done(screen: Page, tmp_path: Path) -> None:
+    path = tmp_path / "microscope.png"
+    Image.fromarray(torch.arange(0, 4096, dtype=torch.int32).reshape(64, 64).numpy().astype("uint16")).save(path)
+    upload(screen, path)
+    stretched = screen.get_by_label("Stretch its values")
+    expect(stretched).to_be_visible(timeout=READY)
+    slow(screen, 1500)
+    screen.get_by_role("radio", name="256 px").check()
+    screen.wait_for_timeout(400)  # it is asked on its own
+    stretched.check()
+    expect(screen.locator("#prediction .facts")).to_contain_text("32×32", timeout=READY)
+    direct = dsp_viz.analyse(dsp_viz.load("dsp_tiny"), path, side=256, stretch=True)
+    told = f"{100 * direct.top(1)[0][1]:.1f} %"
+    expect(screen.locator("#prediction .row").first).to_contain_text(told, timeout=READY)
+    expect(stretched).to_be_checked()
+    # And the next picture begins without.
+    upload(screen, EXAMPLES[1])
+    expect(screen.locator("#prediction .facts")).to_contain_text("451×300", timeout=READY)
+    expect(stretched).to_have_count(0)
+    upload(screen, path)
+    expect(stretched).to_be_visible(timeout=READY)
+    expect(stretched).not_to_be_checked()

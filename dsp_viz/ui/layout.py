@@ -308,7 +308,7 @@ class Screen:
             self.source: source.text(),
             self.view: shown.kept.manifest.json(view=view),
             self.fitting: self._hiding(self._results.models[source.model], shown.kept),
-            **self.rail.show(shown.kept, values[self.rail.target]),
+            **self.rail.show(shown.kept, values),
             **drawn,
         }
         if source.path != (last.path if last else None) and Path(source.path).suffix.lower() not in SHOWN:

@@ -81,14 +81,16 @@ class Rail:
             side = self._results.side_like(name, other, self._results.sides(other)[label])
         return Source(path, side, bool(values[self.whole]), name, bool(values[self.stretch]))
 
-    def show(self, kept: Kept, choice: str) -> Values:
+    def show(self, kept: Kept, values: Values) -> Values:
         """What the rail says of a result, and of the class that was picked. The controls are left alone: somebody may
-        have moved on by now."""
+        have moved on by now. But whether to stretch begins anew with each picture."""
         note, stretch = kept.manifest.note, kept.source.stretch
+        visible = bool(note) or stretch
+        said = values[self.stretch] == stretch
         return {
             self.message: views.notice(note) if note else "",
-            self.stretch: gr.update(value=stretch, visible=bool(note) or stretch),
-            self.predicted: self.prediction(kept, choice),
+            self.stretch: gr.update(visible=visible) if said else gr.update(value=stretch, visible=visible),
+            self.predicted: self.prediction(kept, values[self.target]),
         }
 
     def prediction(self, kept: Kept, choice: str) -> str:

@@ -73,7 +73,7 @@ class Comparison:
         """Both sides of what is chosen, given what is on the screen."""
         # The field on the left may hold another picture by now, one that was refused: so it goes by its name.
         choices = [(f"{shown.kept.manifest.name}, the page's picture", CURRENT), *self._results.examples]
-        named = {picture: gr.update(choices=choices, value=values[picture]) for picture in self.pictures}
+        named = dict.fromkeys(self.pictures, gr.update(choices=choices))  # no values: others may be chosen by now
         try:
             a, b = (self._of(shown, values[p], values[m]) for p, m in zip(self.pictures, self.models, strict=True))
         except (ImageError, ModelError) as error:
