@@ -96,6 +96,16 @@ def test_a_block_that_is_chosen_while_a_picture_is_computed_stays_chosen(page: P
     expect(page.locator(".dv-read")).to_contain_text("block 6")
 
 
+def test_a_tab_that_is_opened_while_a_picture_is_computed_shows_that_picture(page: Page) -> None:
+    ready(page)
+    slow(page, 1500)
+    page.locator("#examples button").nth(3).click()
+    page.wait_for_timeout(300)  # it is asked for before the tab is
+    tab(page, "Compare")
+    for cell in (0, 1):
+        expect(page.locator("#compare td").nth(cell)).to_contain_text(EXAMPLES[3].stem, timeout=READY)
+
+
 def test_a_class_is_found_by_typing(page: Page) -> None:
     ready(page)
     field = page.get_by_label("Class to explain", exact=True)

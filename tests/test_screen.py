@@ -9,7 +9,7 @@ import torch
 from conftest import EXAMPLES, serving
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, choose, ready, slow
+from viewing import READY, choose, look, ready, slow
 
 import dsp_viz
 from dsp_attention import DSPImageClassifier
@@ -83,6 +83,21 @@ def test_everything_follows_a_model_of_one_s_own(screen: Page) -> None:
     assert options(screen, "Block shown") == ["1", "2"]
     switch_back = screen.get_by_label("Model", exact=True)
     expect(switch_back).to_have_value("mine224")
+
+
+def test_what_the_view_had_to_choose_otherwise_holds_on_all_tabs(screen: Page) -> None:
+    """The other model has two blocks of two heads; back from it, block and head are those of the view."""
+    read = screen.locator(".dv-read")
+    look(screen, block=5, head=3)
+    expect(read).to_contain_text("block 6 · head 4", timeout=READY)
+    switch(screen, "mine224")
+    expect(read).to_contain_text("block 2 · head 2", timeout=READY)
+    switch(screen, "dsp_tiny")
+    expect(read).to_contain_text("block 2 · head 2", timeout=READY)
+    screen.get_by_role("tab", name="Spectral filters").click()
+    for label in ("Block shown", "Head shown"):
+        expect(screen.get_by_label(label, exact=True).filter(visible=True)).to_have_value("2", timeout=READY)
+    expect(screen.locator("#gain")).to_contain_text("▸ head 2", timeout=READY)
 
 
 def test_what_a_model_lacks_is_not_offered(screen: Page) -> None:
