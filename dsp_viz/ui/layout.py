@@ -271,6 +271,8 @@ class Screen:
             note = note or "The link's interventions cannot be read: they are left out."
         with self._turn(values, request) as page:
             shown = self._shown(source, values | told, page, view=values[self.address])
+        for picture in shown.keys() & set(self.comparison.pictures):
+            shown[picture] = shown[picture] | {"value": told[picture]}
         told |= self.rail.controls(source) | shown
         return told | ({self.rail.message: views.notice(note)} if note else {})
 
