@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,13 @@ def test_pyramids_are_widened_in_their_mlps(data: Path, tmp_path: Path, capsys: 
         assert message in capsys.readouterr().err
 
 
+def _fewer(data: Path, copy: Path) -> Path:
+    """The same pictures but one."""
+    shutil.copytree(data, copy)
+    next(iter((copy / "val" / "n1").iterdir())).unlink()
+    return copy
+
+
 def test_a_grid_keeps_what_other_calls_have_added(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,8 +114,14 @@ def test_a_grid_keeps_what_other_calls_have_added(
     ]
 
     before = (tmp_path / "ablation.csv").read_text()
-    for other in (["--sizes", "16x2"], ["--sizes", "24"], ["--dim", "32"], ["--depth", "2"]):
-        with pytest.raises(SystemExit, match=r"holds runs of another grid \(.*\): choose another --out"):
+    for other, key in (
+        (["--sizes", "16x2"], "sizes"),
+        (["--balance", "0.5"], "balance"),
+        (["--dim", "32"], "dim"),
+        (["--depth", "2"], "depth"),
+        (["--data", str(_fewer(data, tmp_path / "fewer"))], "pictures"),
+    ):
+        with pytest.raises(SystemExit, match=rf"holds another grid, of other {key}: choose another --out"):
             ablate.main([*arguments, "--rows", "dsp", "--seeds", "2", *other])
     assert (tmp_path / "ablation.csv").read_text() == before
     assert not (tmp_path / "dsp-2").exists()
@@ -116,13 +130,17 @@ def test_a_grid_keeps_what_other_calls_have_added(
 def test_a_run_of_a_grid_is_not_planned_anew(data: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(data), "--out", str(tmp_path), "--dim", "16", "--depth", "1", "--rows", "dsp"]
     ablate.main([*arguments, "--sizes", "16", "--seeds", "0"])
-    (tmp_path / "ablation.csv").unlink()
+    (tmp_path / "grid.json").unlink()
     with pytest.raises(SystemExit, match=r"state\.pt is of another recipe"):
         ablate.main([*arguments, "--sizes", "16x2", "--seeds", "0"])
 
 
 def test_arguments_are_judged_before_pictures_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for given, message in ((["--sizes", "64x0"], "one for each epoch is needed"), (["--dim", "3"], "a multiple of 4")):
+    for given, message in (
+        (["--sizes", "64x0"], "one for each epoch is needed"),
+        (["--dim", "3"], "a multiple of 4"),
+        (["--depth", "0"], "at least one block is needed"),
+    ):
         with pytest.raises(SystemExit):
             ablate.main(["--data", "nowhere", "--out", str(tmp_path / "out"), *given])
         assert message in capsys.readouterr().err

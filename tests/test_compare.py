@@ -210,6 +210,16 @@ def test_what_is_chosen_while_the_last_is_answered_stays_chosen(page: Page) -> N
     expect(page.get_by_label("Picture B", exact=True)).to_have_value(EXAMPLES[2].stem)
 
 
+def test_what_is_chosen_while_a_picture_is_computed_is_compared(page: Page) -> None:
+    opened(page)
+    slow(page, 1500)
+    page.locator("#examples button").nth(3).click()
+    page.wait_for_timeout(300)  # it is asked for first
+    choose(page, "Picture B", EXAMPLES[2].stem)
+    expect(page.locator(".dc td").nth(0)).to_contain_text(EXAMPLES[3].stem, timeout=READY)
+    expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem, timeout=READY)
+
+
 def test_comparison_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     ready(page)

@@ -136,6 +136,7 @@ def test_where_nothing_can_be_downloaded_it_says_so(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(data_module, "CACHE", tmp_path / "cache")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
+    monkeypatch.setenv("no_proxy", "*")
     archives = {"160px": (f"http://127.0.0.1:{port}/imagenette2-160.tgz", "0" * 32)}
     monkeypatch.setattr(data_module.Imagenette, "_ARCHIVES", archives)
     with pytest.raises(DataError, match=r"Imagenette cannot be downloaded \(.*refused.*\): try again, or get its"):

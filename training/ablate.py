@@ -11,6 +11,7 @@ their folders into one, and run the command on that with all seeds; it then only
 import argparse
 import csv
 import io
+import json
 import math
 import statistics
 from dataclasses import replace
@@ -20,7 +21,7 @@ from typing import Any
 from scipy.stats import t as students_t
 
 from dsp_viz.builds import shapes_of
-from dsp_viz.files import CheckpointError, write_atomically
+from dsp_viz.files import write_atomically
 from dsp_viz.memory import keep_freed_memory
 
 from .data import DataError, make_folder, read_splits, resolve
@@ -127,32 +128,43 @@ def _read(path: Path) -> list[dict[str, str]]:
     return runs
 
 
+#: Columns of ``ablation.csv``.
+COLUMNS = ("row", "seed", "size", "dim", "depth", "epochs", "parameters", "top1", "seconds")
+
+
 class Grid:
-    """The finished runs of a folder, in its ``ablation.csv``.
+    """The finished runs of a folder, in its ``ablation.csv``; what they have in common, in its ``grid.json``.
 
     Args:
-        path: of the CSV; what is there stays. shape: what all its runs have in common; wide ones have other channels.
+        folder: what is there stays. common: of all runs: settings, as JSON has them, and the pictures' digests.
 
     Raises:
-        DataError: the CSV cannot be read, or has runs of another shape.
+        CheckpointError, DataError: the files cannot be read or written, or hold a grid with something else in common.
     """
 
-    def __init__(self, path: Path, shape: dict[str, Any]) -> None:
-        self.path, self.shape = path, shape
-        for run in _read(path) if path.is_file() else []:
-            keys = [key for key in shape if key != "dim" or not run["row"].endswith("-wide")]
-            if other := [f"{key} {run.get(key)}" for key in keys if run.get(key) != str(shape[key])]:
-                raise DataError(
-                    f"{path} holds runs of another grid ({', '.join(other)}): choose another --out, or ask as before"
-                )
+    def __init__(self, folder: Path, common: dict[str, Any]) -> None:
+        self.path = folder / "ablation.csv"
+        kept = folder / "grid.json"
+        if kept.is_file():
+            try:
+                before = dict(json.loads(kept.read_text()))
+            except (OSError, TypeError, ValueError) as error:
+                raise DataError(f"{kept} is none of a grid ({error}): choose another --out") from error
+            if other := [key for key in common | before if common.get(key) != before.get(key)]:
+                raise DataError(f"{folder} holds another grid, of other {', '.join(other)}: choose another --out")
+        write_atomically(kept, json.dumps(common, indent=1).encode())
+        if self.path.is_file():
+            _read(self.path)  # now, not after the first run
 
     def add(self, row: str, run: Run) -> None:
         """A run that is whole: its line is written, in place of one that was there."""
         line = {
             "row": row,
             "seed": run.recipe.seed,
-            **self.shape,
-            "dim": self.shape["dim"] and run.recipe.dim,
+            "size": run.recipe.sizes[-1],
+            "dim": "" if run.recipe.pyramid else run.recipe.dim,
+            "depth": "" if run.recipe.pyramid else run.recipe.depth,
+            "epochs": len(run.recipe.sizes),
             "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
             "top1": run.log[-1]["top1"],
             "seconds": round(sum(epoch["seconds"] for epoch in run.log), 1),
@@ -162,7 +174,7 @@ class Grid:
         others = [other for other in others if (other["row"], other["seed"]) != (new["row"], new["seed"])]
         runs = sorted([*others, new], key=lambda run: (int(run["seed"]), list(ROWS).index(run["row"])))
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(new))
+        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(runs)
         write_atomically(self.path, text.getvalue().encode())
@@ -218,10 +230,11 @@ def main(arguments: list[str] | None = None) -> None:
     keep_freed_memory()
     try:
         make_folder(args.out)
-        channels = {"dim": "", "depth": ""} if args.pyramid else {"dim": args.dim, "depth": args.depth}
-        grid = Grid(args.out / "ablation.csv", {"size": args.sizes[-1], **channels, "epochs": len(args.sizes)})
         train, val = read_splits(resolve(args.data), max(args.sizes))
         lessons = read_lessons(args.lessons, train) if args.lessons else None
+        channels = {} if args.pyramid else {"dim": args.dim, "depth": args.depth}
+        common = settings(args) | {"sizes": list(args.sizes), "pictures": [train.digest, val.digest]} | channels
+        grid = Grid(args.out, common)
         for row, recipe in recipes:
             name = f"{row}-{recipe.seed}"
             folder = args.out / name
@@ -235,7 +248,7 @@ def main(arguments: list[str] | None = None) -> None:
                 grid.add(row, run)
         if run.accelerator.is_main_process:
             print(table(read_results(grid.path)))
-    except (CheckpointError, DataError) as error:
+    except ValueError as error:  # DataError and CheckpointError among them
         raise SystemExit(f"error: {error}") from error
 
 

@@ -63,7 +63,8 @@ def validation(name: str, data: str) -> tuple[Subject, Split, Tensor]:
     if split.directories != config.directories:
         raise DataError(
             f"the data's {len(split.directories)} classes are not the model's {len(config.directories)}: "
-            f"{', '.join(sorted(set(split.directories) ^ set(config.directories))[:5]) or 'another order'}"
+            f"{', '.join(sorted(set(split.directories) ^ set(config.directories))[:5]) or 'another order'}; "
+            "choose another --model or --data"
         )
     scores = logits(model, split, config.image_size, torch.tensor(config.mean), torch.tensor(config.std))
     return model, split, scores.double()

@@ -48,7 +48,8 @@ class Recipe:
 
     Raises:
         ValueError: a part is unknown, or is to be left out of another attention than DSP's; a size is not a multiple of
-            the patch, or ``dim`` is not a multiple of the number of heads; a share or an aspect is out of its range.
+            the patch, or ``dim`` is not one of the number of heads; there is no block; a share or an aspect is out of
+            its range.
     """
 
     sizes: tuple[int, ...]
@@ -88,6 +89,8 @@ class Recipe:
                 raise ValueError(f"{name}={getattr(self, name)}: must lie within 0 and 1")
         if not self.aspect >= 1:
             raise ValueError(f"aspect={self.aspect}: must be 1 or more, the longer side by the shorter one")
+        if self.depth < 1:
+            raise ValueError(f"depth={self.depth}: at least one block is needed")
         if self.dim < HEADS or self.dim % HEADS:
             raise ValueError(f"dim={self.dim}: must be a multiple of {HEADS}")
 

@@ -181,7 +181,7 @@ def _read(path: Path, split: Split, otherwise: str) -> dict[str, Tensor]:
         with safe_open(path, "pt") as file:
             if (file.metadata() or {}).get("of") != split.digest:
                 raise DataError(f"{path} is of other pictures: {otherwise}")
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+            return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, it is no dict
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path} cannot be read ({error}): {otherwise}") from error
 

@@ -27,7 +27,7 @@ from .maps_view import MapsView
 from .pages import Page, Pages
 from .rail import SHOWN, Rail
 from .results import MOST_PROBABLE, ModelError, Results
-from .tabs import Shown, Tab, Values
+from .tabs import Shown, Tab, Values, together
 from .tabs.atlas import Atlas
 from .tabs.compare import Comparison
 from .tabs.history import History
@@ -219,7 +219,7 @@ class Screen:
             if source is None:
                 return gr.skip()
             told = {self.rail.picture: self.rail.field(source), **self.rail.controls(source)}
-            return told | self._shown(source, values, page)
+            return together(told, self._shown(source, values, page))
 
     def change(self, values: Values, request: gr.Request) -> Values:
         """Another model or size for the picture that is on the screen, whatever the upload field holds now; or the same
@@ -270,10 +270,11 @@ class Screen:
         except InterventionError:
             note = note or "The link's interventions cannot be read: they are left out."
         with self._turn(values, request) as page:
+            before = page.source
             shown = self._shown(source, values | told, page, view=values[self.address])
-        for picture in shown.keys() & set(self.comparison.pictures):
-            shown[picture] = shown[picture] | {"value": told[picture]}
-        told |= self.rail.controls(source) | shown
+        if before is not None and self.source not in shown:
+            return shown  # refused: all stays as it was
+        told = together(told | self.rail.controls(source), shown)
         return told | ({self.rail.message: views.notice(note)} if note else {})
 
     @contextmanager
@@ -298,9 +299,10 @@ class Screen:
             )
         except (ImageError, ModelError) as error:
             _log.warning("shown nothing: %.300s", error)
-            refused = {self.rail.message: views.notice(str(error))}
+            refused: Values = {self.rail.message: views.notice(str(error))}
             if last is not None:
-                return {**self.rail.controls(last), **refused, self.rail.picture: self.rail.field(last)}
+                refused |= {self.rail.stretch: last.stretch, self.rail.picture: self.rail.field(last)}
+                return self.rail.controls(last) | refused
             usual = self._results.usual(source)
             if isinstance(error, ImageError) or usual == source:
                 return refused
@@ -319,7 +321,8 @@ class Screen:
 
     def _looked(self, values: Values) -> tuple[Any, ...]:
         """What else decides what the open tab shows, and may change while an answer is on its way."""
-        return tuple(values[c] for c in (self.opened, self.block, self.head, self.history.epoch))
+        chosen = (self.opened, self.block, self.head, self.history.epoch, *self.comparison.inputs)
+        return tuple(values[component] for component in chosen)
 
     def _drawn(self, source: Source, values: Values, *, moved: bool = False) -> tuple[Shown, Values]:
         """What is shown of a source, and what the tabs make of it; ``moved``: it is of another model than the last."""
@@ -330,7 +333,7 @@ class Screen:
         shown = Shown(kept, block, min(max(values[self.head] or 0, 0), heads - 1))
         told: Values = {}
         if moved:
-            told = self.rail.follow(source, values[self.rail.target])
+            told = self.rail.follow(source, values)
             for tab in self.tabs.values():
                 told |= tab.follow(model)
             values = values | {c: u["value"] for c, u in told.items() if isinstance(u, dict) and "value" in u}
@@ -339,7 +342,7 @@ class Screen:
             return shown, told
         if not opened.fits(model, kept):
             return shown, told | {self.opened: MAPS, self.all: gr.Tabs(selected=MAPS)}
-        return shown, told | opened.show(shown, values)
+        return shown, together(told, opened.show(shown, values))
 
 
 def _same(one: str, other: str) -> bool:

@@ -97,13 +97,16 @@ class Rail:
         """What the model says, and of the class that was picked."""
         return views.prediction(kept.result, self._results.target(kept.source.model, choice))
 
-    def follow(self, source: Source, choice: str) -> Values:
-        """What is offered of a model, and which of its sides is shown. A class that it does not have is not picked any
-        more."""
+    def follow(self, source: Source, values: Values) -> Values:
+        """What is offered of a model. A side that it lacks becomes what stands for it, and a class that it lacks is not
+        picked any more; what it has is left alone."""
+        choice, told = values[self.target], self._place(source)
+        if values[self.side] == told[self.side]["value"]:
+            del told[self.side]["value"]
         classes = self._results.models[source.model].classes
         picked = choice if choice in classes else MOST_PROBABLE
         offered = [MOST_PROBABLE, *classes]
-        return self._place(source) | {self.target: gr.update(choices=offered, value=picked, visible=bool(classes))}
+        return told | {self.target: gr.update(choices=offered, value=picked, visible=bool(classes))}
 
     def _place(self, source: Source) -> Values:
         """How a picture can become the input of a source's model, and its classes."""

@@ -60,3 +60,17 @@ class Tab(Protocol):
 def drawn(figure: Any) -> Any:
     """A plot that may have been hidden."""
     return gr.update(value=figure, visible=True)
+
+
+def together(first: Values, then: Values) -> Values:
+    """Two answers as one. Where both are of a component, and the second updates it, what that does not say stays."""
+    told = first | then
+    for component in first.keys() & then.keys():
+        before, after = first[component], then[component]
+        if _updates(after):
+            told[component] = (before if _updates(before) else {"value": before}) | after
+    return told
+
+
+def _updates(said: Any) -> bool:
+    return isinstance(said, dict) and said.get("__type__") == "update"

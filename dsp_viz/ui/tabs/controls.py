@@ -122,10 +122,10 @@ class InterventionControls:
         told: Values = {}
         for component, own in choices.items():
             known = [(EVERY, EVERY), *own]
-            kept = values[component] if values[component] in [value for _, value in known] else EVERY
+            lacking = {} if values[component] in [value for _, value in known] else {"value": EVERY}
             # A head may be the only one of its layer; one scale or stream is all that there is.
             several = len(own) > 1 or component in (self.block, self.head)
-            told[component] = gr.update(choices=known, value=kept, visible=several)
+            told[component] = gr.update(choices=known, visible=several) | lacking
         return told
 
     # Each of these appends what the controls say to the list.

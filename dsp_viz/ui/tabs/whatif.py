@@ -85,7 +85,8 @@ class WhatIf:
     def show(self, shown: Shown, values: Values) -> Values:
         """What can be chosen, and the picture that a region is drawn on; what does not fit its grid leaves the list."""
         told = self.controls.show(shown, values)
-        manifest, text, block = shown.kept.manifest, values[self.controls.text], told[self.controls.block]["value"]
+        manifest, text = shown.kept.manifest, values[self.controls.text]
+        block = told[self.controls.block].get("value", values[self.controls.block])
         try:
             interventions = from_json(text)
         except InterventionError:
