@@ -147,16 +147,23 @@ def test_arguments_are_judged_before_pictures_are_read(tmp_path: Path, capsys: p
     assert not (tmp_path / "out").exists()
 
 
-def test_the_card_shows_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    ablate.main(["--table", str(PRETRAINED / "logs" / "ablation.csv")])
+GRIDS = pytest.mark.parametrize(("name", "rows"), [("ablation", len(ablate.ROWS)), ("pyramids", 2)])
+
+
+@GRIDS
+def test_the_card_shows_what_the_command_prints(name: str, rows: int, capsys: pytest.CaptureFixture[str]) -> None:
+    ablate.main(["--table", str(PRETRAINED / "logs" / f"{name}.csv")])
     printed = capsys.readouterr().out
-    assert printed.count("\n") == 2 + len(ablate.ROWS)
+    assert printed.count("\n") == 2 + rows
     assert f"\n\n{printed}\n" in (PRETRAINED / "README.md").read_text()
 
 
-def test_the_runs_of_the_card_end_as_their_logs_do() -> None:
-    for run in ablate.read_results(PRETRAINED / "logs" / "ablation.csv"):
-        with (PRETRAINED / "logs" / "ablation" / f"{run['row']}-{run['seed']}.csv").open() as log:
+@GRIDS
+def test_the_runs_of_the_card_end_as_their_logs_do(name: str, rows: int) -> None:
+    runs = ablate.read_results(PRETRAINED / "logs" / f"{name}.csv")
+    assert len({run["row"] for run in runs}) == rows
+    for run in runs:
+        with (PRETRAINED / "logs" / name / f"{run['row']}-{run['seed']}.csv").open() as log:
             assert float(list(csv.DictReader(log))[-1]["top1"]) == run["top1"]
 
 
