@@ -41,6 +41,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "softmax-wide": {"attention": "softmax"},
 }
 
+#: Columns of ``ablation.csv``.
+COLUMNS = ("row", "seed", "size", "dim", "depth", "epochs", "parameters", "top1", "seconds")
+
 
 def widened(recipe: Recipe, num_classes: int) -> Recipe:
     """The recipe with the fewest more channels that give DSP-Attention's number of parameters, or more.
@@ -126,10 +129,6 @@ def _read(path: Path) -> list[dict[str, str]]:
             f"{type(error).__name__}: {error}"
         ) from error
     return runs
-
-
-#: Columns of ``ablation.csv``.
-COLUMNS = ("row", "seed", "size", "dim", "depth", "epochs", "parameters", "top1", "seconds")
 
 
 class Grid:
