@@ -106,6 +106,21 @@ def test_a_tab_that_is_opened_while_a_picture_is_computed_shows_that_picture(pag
         expect(page.locator("#compare td").nth(cell)).to_contain_text(EXAMPLES[3].stem, timeout=READY)
 
 
+def test_a_class_that_is_picked_while_a_picture_is_asked_for_is_explained_of_it(page: Page) -> None:
+    ready(page)
+    page.wait_for_timeout(1000)  # nothing else is asked by then
+    slow(page, 2500, 0)
+    page.locator("#examples button").nth(1).click()
+    page.wait_for_timeout(300)  # it is asked for with the class of before
+    page.get_by_label("Class to explain", exact=True).click()
+    page.keyboard.type("chur")
+    page.keyboard.press("Enter")
+    picked = page.locator("#prediction .picked")
+    expect(picked).to_contain_text("church", timeout=READY)
+    expect(page.locator("#prediction .made")).to_contain_text("451×300", timeout=READY)
+    expect(picked).to_contain_text("church", timeout=READY)
+
+
 def test_a_class_is_found_by_typing(page: Page) -> None:
     ready(page)
     field = page.get_by_label("Class to explain", exact=True)

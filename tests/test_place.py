@@ -66,3 +66,14 @@ def test_a_choice_made_while_the_last_is_answered_counts(page: Page) -> None:
     for plot in ("#gain", "#phase", "#kernel"):
         expect(page.locator(plot)).to_contain_text("▸ head 4", timeout=10_000)
     stands_at(page, 3, 4)
+
+
+def test_an_earlier_answer_does_not_overtake_a_later_one(page: Page) -> None:
+    """A tab is opened before the view has said that it moved, and what it asks for reaches the server last."""
+    ready(page)
+    page.get_by_role("button", name="next block").click()
+    slow(page, 2000, 0)
+    tab(page, "Mixing weights")
+    stands_at(page, 4, 1)
+    page.wait_for_timeout(3000)
+    stands_at(page, 4, 1)

@@ -77,17 +77,21 @@ def tab(page: Page, name: str) -> None:
     page.locator(".overflow-dropdown").first.get_by_text(name, exact=True).click()
 
 
-def slow(page: Page, milliseconds: int) -> None:
-    """From now on the server gets what the page asks so much later, in order."""
-    script = """late => {
+def slow(page: Page, *milliseconds: int) -> None:
+    """From now on the server gets what the page asks so much later: first, next, and so on, the last for all others."""
+    script = """lates => {
         const soon = window.fetch;
+        let late;
         window.fetch = async (...request) => {
             const { pathname } = new URL(request[0] instanceof Request ? request[0].url : request[0], location.href);
-            if (pathname.endsWith("/queue/join")) await new Promise(done => setTimeout(done, late));
+            if (pathname.endsWith("/queue/join")) {
+                late = lates.shift() ?? late;
+                await new Promise(done => setTimeout(done, late));
+            }
             return soon(...request);
         };
     }"""
-    page.evaluate(script, milliseconds)
+    page.evaluate(script, list(milliseconds))
 
 
 def saved(page: Page, name: str, within: str = ".dv") -> Download:

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
+from uuid import uuid4
 
 import gradio as gr
 from gradio.data_classes import _StaticFiles
@@ -63,8 +64,11 @@ MAPS = "maps"
 LOOKED = """() => {
   const detail = { said: {} };
   document.dispatchEvent(new CustomEvent('dsp:describe', { detail }));
-  return [detail.said.block, detail.said.head];
+  return [detail.said.block, detail.said.head, String(Math.random())];
 }"""
+
+#: Asks for the open tab to be drawn.
+ANEW = "() => String(Math.random())"
 
 
 def build(
@@ -140,6 +144,8 @@ class Screen:
         self.source = gr.Textbox("", visible="hidden", elem_id="source", container=False)
         self.address = gr.Textbox("", visible="hidden", elem_id="address", container=False)
         self.opened = gr.Textbox(MAPS, visible="hidden", container=False)
+        # Changed by all that wants the open tab drawn: of one event, no answer overtakes a later one.
+        self.wanted = gr.Textbox("", visible="hidden", container=False)
         self.block = gr.Number(2, visible="hidden", precision=0, container=False)
         self.head = gr.Number(0, visible="hidden", precision=0, container=False)
         api.add(results, BUSY)
@@ -177,20 +183,17 @@ class Screen:
             gr.on(choices, self.change, inputs, outputs, **latest),
             self.several.view.choose(self.choose, inputs, outputs, **latest | {"trigger_mode": "multiple"}),
         ):
-            asking.then(self.settle, inputs, outputs, **redraw)
+            asking.then(self.settle, inputs, [*outputs, self.wanted], **redraw)
         rail.target.input(self.explain, inputs, [rail.predicted], **redraw)
         for lost in (self.view.lost, self.overview.view.lost):
             lost(self.change, inputs, outputs, **latest)
-        self.comparison.view.lost(self.redraw, inputs, made, **redraw)
         # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
-        looked = self.view.pick(None, None, [self.block, self.head], js=LOOKED, api_visibility="private")
-        looked.then(self.redraw, inputs, made, **redraw)
+        self.wanted.change(self.redraw, inputs, made, **redraw)
+        self.view.pick(None, None, [self.block, self.head, self.wanted], js=LOOKED, api_visibility="private")
         for name, place in places.items():
-            opened = place.select(None, None, self.opened, js=f"() => '{name}'")
-            if name != MAPS:
-                opened.then(self.redraw, inputs, made, **redraw)
-        told = [self.history.epoch.input, *(c.input for c in self.comparison.inputs)]
-        gr.on(told, self.redraw, inputs, made, **redraw)
+            place.select(None, None, [self.opened, self.wanted], js=f"() => ['{name}', String(Math.random())]")
+        for told in (self.history.epoch.input, self.comparison.view.lost, *(c.input for c in self.comparison.inputs)):
+            told(None, None, self.wanted, js=ANEW)
         self.whatif.listen(self.source, rail.target, BUSY)
         self.relevance.listen(self.source, rail.target)
 
@@ -236,7 +239,10 @@ class Screen:
             wanted = page.source and self.rail.chosen(values, page.source.path)
             if wanted is not None and wanted != page.source:
                 return self._shown(wanted, values, page)
-            return gr.skip() if wanted is None or page.looked == self._looked(values) else self.redraw(values)
+            if page.source is None or page.looked == self._looked(values):
+                return gr.skip()
+            said = self.rail.prediction(self._results.of(page.source), values[self.rail.target])
+            return {self.rail.predicted: said, self.wanted: uuid4().hex}
 
     def explain(self, values: Values, request: gr.Request) -> Values:
         """Another class was picked; the tabs that explain it listen for that themselves."""
@@ -320,8 +326,8 @@ class Screen:
         return told
 
     def _looked(self, values: Values) -> tuple[Any, ...]:
-        """What else decides what the open tab shows, and may change while an answer is on its way."""
-        chosen = (self.opened, self.block, self.head, self.history.epoch, *self.comparison.inputs)
+        """What else decides what the page shows, and may change while an answer is on its way."""
+        chosen = (self.opened, self.block, self.head, self.history.epoch, *self.comparison.inputs, self.rail.target)
         return tuple(values[component] for component in chosen)
 
     def _drawn(self, source: Source, values: Values, *, moved: bool = False) -> tuple[Shown, Values]:
