@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from browser import FLAGS, find
 from PIL import Image
@@ -62,17 +62,25 @@ def atlas(page: Page) -> None:
     expect(page.locator(".da-pictures img").first).to_have_js_property("complete", True, timeout=READY)
 
 
+def register(page: Page) -> None:
+    """A token without a place asks."""
+    page.locator('#view [data-set="asks"]').select_option(label="register 1")
+
+
 class Screen(NamedTuple):
-    """An address, how many pixels of the page are seen (None: all of it), and what is done there first."""
+    """An address, how many pixels of the page are seen (None: all of it), what is done there first, and of which models
+    (none: those that ship)."""
 
     link: str
     height: int | None
     act: Callable[[Page], None]
+    models: tuple[str, ...] = ()
 
 
 SCREENS = {
     "explorer-light": Screen(CAT, 900, nothing),
     "explorer-512": Screen(f"{CASTLE}&side=512&block=3", 900, keys),
+    "pyramid": Screen(f"{CAT}&side=512&block=1&query=30,30", 1000, nothing),
     "overview": Screen(f"{CAT}&tab=overview", 1000, overview),
     "filters": Screen(f"{CAT}&tab=filters", None, drawn),
     "coefficients": Screen(f"{CAT}&tab=coefficients", None, drawn),
@@ -82,14 +90,19 @@ SCREENS = {
     "whatif": Screen(f"{CAT}&tab=whatif", None, without_opposite),
     "relevance": Screen(f"{CAT}&tab=relevance", 1000, judged),
     "atlas": Screen(f"{CAT}&tab=atlas", 1000, atlas),
+    "window": Screen("block=5&query=30,38", 1000, nothing, ("unlearned:windows",)),
+    "registers": Screen("block=3", 1000, register, ("unlearned:registers",)),
 }
 
 
 @contextmanager
-def app() -> Iterator[str]:
-    """Its address, with the survey that ships."""
-    command = [sys.executable, "app.py", "--port", "0", "--survey", "pretrained/survey"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+def app(models: tuple[str, ...] = ()) -> Iterator[str]:
+    """Its address, with the survey that ships, if its model does."""
+    command = [sys.executable, "app.py", "--port", "0"]
+    command += ["--model", *models] if models else ["--survey", "pretrained/survey"]
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    ends: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, env=path, **ends) as running:
         try:
             assert running.stdout
             for line in running.stdout:
@@ -107,22 +120,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder (default docs/)")
     args = parser.parse_args()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    with app() as address, sync_playwright() as playwright:
+    names = args.names or list(SCREENS)
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
-        for name in args.names or SCREENS:
-            link, height, act = SCREENS[name]
-            page = browser.new_page(viewport={"width": 1440, "height": height or 1600}, color_scheme="light")
-            page.goto(f"{address}/#{link}")
-            if "tab=" not in link:
-                ready(page)
-            act(page)
-            page.evaluate("scrollTo(0, 0)")
-            page.wait_for_timeout(1500)  # what fades in or out
-            shot = page.screenshot(path=args.out / f"{name}.png", full_page=height is None)
-            Image.open(args.out / f"{name}.png").convert("RGB").save(args.out / f"{name}.webp", quality=88, method=6)
-            (args.out / f"{name}.png").unlink()
-            page.close()
-            print(f"{name}: {len(shot):,} bytes as PNG", flush=True)
+        for models in dict.fromkeys(SCREENS[name].models for name in names):
+            with app(models) as address:
+                for name in (name for name in names if SCREENS[name].models == models):
+                    page = browser.new_page(
+                        viewport={"width": 1440, "height": SCREENS[name].height or 1600}, color_scheme="light"
+                    )
+                    take(page, address, SCREENS[name], args.out / f"{name}.png")
+                    page.close()
+                    print(name, flush=True)
+
+
+def take(page: Page, address: str, screen: Screen, path: Path) -> None:
+    """One picture, as WebP beside ``path``."""
+    page.goto(f"{address}/#{screen.link}")
+    if "tab=" not in screen.link:
+        ready(page)
+    screen.act(page)
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(1500)  # what fades in or out
+    page.screenshot(path=path, full_page=screen.height is None)
+    Image.open(path).convert("RGB").save(path.with_suffix(".webp"), quality=88, method=6)
+    path.unlink()
 
 
 if __name__ == "__main__":
