@@ -90,8 +90,8 @@ SCREENS = {
     "whatif": Screen(f"{CAT}&tab=whatif", None, without_opposite),
     "relevance": Screen(f"{CAT}&tab=relevance", 1000, judged),
     "atlas": Screen(f"{CAT}&tab=atlas", 1000, atlas),
-    "window": Screen("block=5&query=30,38", 1000, nothing, ("unlearned:windows",)),
-    "registers": Screen("block=3", 1000, register, ("unlearned:registers",)),
+    "window": Screen("picture=castle-bridge-heidelberg&block=5&query=30,38", 1000, nothing, ("unlearned:windows",)),
+    "registers": Screen("picture=castle-bridge-heidelberg&block=3", 1000, register, ("unlearned:registers",)),
 }
 
 

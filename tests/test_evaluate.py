@@ -9,6 +9,7 @@ import torch
 from conftest import EXAMPLES
 
 import dsp_viz
+from dsp_viz.ui import program
 from training import evaluate
 from training.data import DataError, Split, read_split
 
@@ -136,3 +137,12 @@ def test_a_list_of_right_answers_that_is_none(model: dsp_viz.Subject, tmp_path: 
 def test_every_example_has_right_answers() -> None:
     listed = json.loads((EXAMPLES[0].parent / "labels.json").read_text())
     assert list(listed) == [path.name for path in EXAMPLES]
+
+
+def test_the_page_opens_with_a_picture_that_its_model_names() -> None:
+    first, *others = program.EXAMPLES
+    assert sorted([first, *others]) == EXAMPLES
+    found = dsp_viz.analyse(dsp_viz.load("dsp_everyday"), first)
+    listed = json.loads((first.parent / "labels.json").read_text())
+    assert found.top(1)[0][0] in listed[first.name]
+    assert not found.unsure

@@ -31,8 +31,11 @@ from .watching import Metrics
 if TYPE_CHECKING:  # it needs pyarrow, which few have
     from .surveyed import Surveyed
 
-#: Pictures that are offered where nobody chose others.
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+#: Pictures that are offered where nobody chose others. The page opens with the first: one that `dsp_everyday` names.
+EXAMPLES = sorted(
+    (Path(__file__).resolve().parents[2] / "examples").glob("*.jpg"),
+    key=lambda path: (path.stem != "flower-market", path.stem),
+)
 
 #: Bytes of results that are kept for open pages.
 KEPT = 512 * 2**20
@@ -175,7 +178,7 @@ def _app(
     metrics: tuple[str, int] | None = None,
     **options: Any,
 ) -> FastAPI:
-    pictures = sorted(EXAMPLES.glob("*.jpg")) if examples is None else [Path(path) for path in examples]
+    pictures = EXAMPLES if examples is None else [Path(path) for path in examples]
     if not pictures:
         raise ValueError("examples is empty: at least one picture is needed, the first is shown")
     store = Store[Kept](max_bytes=KEPT)
