@@ -1,7 +1,8 @@
 """Block and head are chosen on any tab that depends on them, and hold on all."""
 
+from conftest import EXAMPLES
 from playwright.sync_api import Locator, Page, expect
-from viewing import READY, ready, slow, tab
+from viewing import READY, ready, slow, tab, turn_away
 
 
 def control(page: Page, label: str) -> Locator:
@@ -77,3 +78,28 @@ def test_an_earlier_answer_does_not_overtake_a_later_one(page: Page) -> None:
     stands_at(page, 4, 1)
     page.wait_for_timeout(3000)
     stands_at(page, 4, 1)
+
+
+def test_a_tab_of_the_picture_of_before_does_not_come_back(page: Page) -> None:
+    """It is asked for before another picture is, and reaches the server after that one is drawn."""
+    ready(page)
+    page.wait_for_timeout(1000)  # nothing else is asked by then
+    slow(page, 4000, 0)
+    tab(page, "Compare")
+    page.wait_for_timeout(300)
+    page.locator("#examples button").nth(3).click()
+    cells = page.locator("#compare td")
+    for cell in (0, 1):
+        expect(cells.nth(cell)).to_contain_text(EXAMPLES[3].stem, timeout=READY)
+    page.wait_for_timeout(5000)
+    for cell in (0, 1):
+        expect(cells.nth(cell)).to_contain_text(EXAMPLES[3].stem)
+
+
+def test_a_tab_that_a_busy_server_turned_away_is_asked_for_again(page: Page) -> None:
+    ready(page)
+    page.wait_for_timeout(1000)
+    turn_away(page)
+    tab(page, "Spectral filters")
+    stands_at(page, 3, 1)
+    expect(page.locator("#gain")).to_contain_text("▸ head 1", timeout=READY)

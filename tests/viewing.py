@@ -94,6 +94,20 @@ def slow(page: Page, *milliseconds: int) -> None:
     page.evaluate(script, list(milliseconds))
 
 
+def turn_away(page: Page) -> None:
+    """The next that the page asks the server is answered by 503."""
+    script = """() => {
+        const known = window.fetch;
+        window.fetch = async (...request) => {
+            const { pathname } = new URL(request[0] instanceof Request ? request[0].url : request[0], location.href);
+            if (!pathname.endsWith("/queue/join")) return known(...request);
+            window.fetch = known;
+            return new Response("{}", { status: 503 });
+        };
+    }"""
+    page.evaluate(script)
+
+
 def saved(page: Page, name: str, within: str = ".dv") -> Download:
     """What a button of the Save menu hands out."""
     part = page.locator(within)

@@ -67,8 +67,15 @@ LOOKED = """() => {
   return [detail.said.block, detail.said.head, String(Math.random())];
 }"""
 
-#: Asks for the open tab to be drawn.
+#: Asks for something to be said or drawn anew: any value but the last.
 ANEW = "() => String(Math.random())"
+
+#: Asks once more for what did not come, as a server that is busy may turn one question away.
+AGAIN = """async (asked) => {
+  if (asked === window.dspAgain) return asked;
+  await new Promise((done) => setTimeout(done, 1000));
+  return (window.dspAgain = String(Math.random()));
+}"""
 
 
 def build(
@@ -144,8 +151,10 @@ class Screen:
         self.source = gr.Textbox("", visible="hidden", elem_id="source", container=False)
         self.address = gr.Textbox("", visible="hidden", elem_id="address", container=False)
         self.opened = gr.Textbox(MAPS, visible="hidden", container=False)
-        # Changed by all that wants the open tab drawn: of one event, no answer overtakes a later one.
-        self.wanted = gr.Textbox("", visible="hidden", container=False)
+        # Changed by all that wants the open tab drawn, or the picked class explained, anew: each is done by one event,
+        # so that no answer overtakes a later one. What it is about is read when it runs, not when it is asked for.
+        self.stale = gr.Textbox("", visible="hidden", container=False)
+        self.picked = gr.Textbox("", visible="hidden", container=False)
         self.block = gr.Number(2, visible="hidden", precision=0, container=False)
         self.head = gr.Number(0, visible="hidden", precision=0, container=False)
         api.add(results, BUSY)
@@ -183,17 +192,20 @@ class Screen:
             gr.on(choices, self.change, inputs, outputs, **latest),
             self.several.view.choose(self.choose, inputs, outputs, **latest | {"trigger_mode": "multiple"}),
         ):
-            asking.then(self.settle, inputs, [*outputs, self.wanted], **redraw)
-        rail.target.input(self.explain, inputs, [rail.predicted], **redraw)
+            asking.then(self.settle, inputs, [*outputs, self.stale, self.picked], **redraw)
+        rail.target.input(None, None, self.picked, js=ANEW)
+        self.picked.change(self.explain, inputs, [rail.predicted], **redraw)
         for lost in (self.view.lost, self.overview.view.lost):
             lost(self.change, inputs, outputs, **latest)
-        # Drawn in a second step, with what is open by then: a tab may be opened before the first has come back.
-        self.wanted.change(self.redraw, inputs, made, **redraw)
-        self.view.pick(None, None, [self.block, self.head, self.wanted], js=LOOKED, api_visibility="private")
+        drawing = self.stale.change(self.redraw, inputs, made, **redraw)
+        drawing.failure(None, self.stale, self.stale, js=AGAIN)
+        self.view.pick(None, None, [self.block, self.head, self.stale], js=LOOKED)
         for name, place in places.items():
-            place.select(None, None, [self.opened, self.wanted], js=f"() => ['{name}', String(Math.random())]")
+            opened = place.select(None, None, self.opened, js=f"() => '{name}'")
+            if name != MAPS:
+                opened.then(None, None, self.stale, js=ANEW)
         for told in (self.history.epoch.input, self.comparison.view.lost, *(c.input for c in self.comparison.inputs)):
-            told(None, None, self.wanted, js=ANEW)
+            told(None, None, self.stale, js=ANEW)
         self.whatif.listen(self.source, rail.target, BUSY)
         self.relevance.listen(self.source, rail.target)
 
@@ -236,13 +248,13 @@ class Screen:
     def settle(self, values: Values, request: gr.Request) -> Values:
         """Questions may overtake one another: what the controls and the view say now is what is shown in the end."""
         with self._turn(values, request) as page:
-            wanted = page.source and self.rail.chosen(values, page.source.path)
-            if wanted is not None and wanted != page.source:
-                return self._shown(wanted, values, page)
-            if page.source is None or page.looked == self._looked(values):
+            if page.source is None:
                 return gr.skip()
-            said = self.rail.prediction(self._results.of(page.source), values[self.rail.target])
-            return {self.rail.predicted: said, self.wanted: uuid4().hex}
+            due = self.rail.chosen(values, page.source.path)
+            if due != page.source:
+                return self._shown(due, values, page)
+            anew = uuid4().hex
+            return gr.skip() if page.looked == self._looked(values) else {self.stale: anew, self.picked: anew}
 
     def explain(self, values: Values, request: gr.Request) -> Values:
         """Another class was picked; the tabs that explain it listen for that themselves."""
@@ -251,12 +263,18 @@ class Screen:
                 return gr.skip()
             return {self.rail.predicted: self.rail.prediction(self._results.of(page.source), values[self.rail.target])}
 
-    def redraw(self, values: Values) -> Values:
+    def redraw(self, values: Values, request: gr.Request) -> Values:
         """What the open tab shows is drawn anew."""
-        source = self._results.asked(values[self.source])
-        if source is None or values[self.opened] not in list(self.tabs):
+        if values[self.opened] not in self.tabs:
             return gr.skip()
-        return self._drawn(source, values)[1] or gr.skip()
+        try:
+            source = self._results.asked(values[self.source])
+        except gr.Error as error:  # as an error it would take along what waits to be drawn next
+            gr.Warning(error.message)
+            return gr.skip()
+        told = self._drawn(source, values)[1] if source else {}
+        with self._turn(values, request) as page:  # another picture may have come meanwhile, and be drawn already
+            return told if told and page.source == source else gr.skip()
 
     def arrive(self, values: Values, request: gr.Request) -> Values:
         """The page opens, or its address changes: show what the address asks for, else the first example."""
