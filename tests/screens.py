@@ -1,4 +1,7 @@
-"""The pictures of the screen in ``docs/``, of the models that ship: ``python tests/screens.py [NAME …]``."""
+"""The pictures of the screen in ``docs/``: ``python tests/screens.py [NAME …]``.
+
+They are of the models that ship, and of two with random weights.
+"""
 
 import argparse
 import os
@@ -16,7 +19,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from viewing import READY, choose, ready
 
 ROOT = Path(__file__).resolve().parents[1]
-CAT, CASTLE = "picture=cat-chelsea", "picture=castle-bridge-heidelberg&model=dsp_tiny"
+CAT, CASTLE = "picture=cat-chelsea", "picture=castle-bridge-heidelberg"
 TWINS = "modelA=dsp_tiny&modelB=softmax_tiny&pictureB=castle-bridge-heidelberg&a=2,0,0,0&b=2,0,0,0"
 
 
@@ -65,6 +68,7 @@ def atlas(page: Page) -> None:
 def register(page: Page) -> None:
     """A token without a place asks."""
     page.locator('#view [data-set="asks"]').select_option(label="register 1")
+    expect(page.locator(".dv-read")).to_contain_text("register 1", timeout=READY)
 
 
 class Screen(NamedTuple):
@@ -79,37 +83,39 @@ class Screen(NamedTuple):
 
 SCREENS = {
     "explorer-light": Screen(CAT, 900, nothing),
-    "explorer-512": Screen(f"{CASTLE}&side=512&block=3", 900, keys),
+    "explorer-512": Screen(f"{CASTLE}&model=dsp_tiny&side=512&block=3", 900, keys),
     "pyramid": Screen(f"{CAT}&side=512&block=1&query=30,30", 1000, nothing),
     "overview": Screen(f"{CAT}&tab=overview", 1000, overview),
     "filters": Screen(f"{CAT}&tab=filters", None, drawn),
     "coefficients": Screen(f"{CAT}&tab=coefficients", None, drawn),
     "weights": Screen(f"{CAT}&tab=weights", None, drawn),
     "training": Screen(f"{CAT}&tab=history", None, drawn),
-    "compare": Screen(f"{CASTLE}&tab=compare&{TWINS}", 900, twins),
+    "compare": Screen(f"{CASTLE}&model=dsp_tiny&tab=compare&{TWINS}", 900, twins),
     "whatif": Screen(f"{CAT}&tab=whatif", None, without_opposite),
     "relevance": Screen(f"{CAT}&tab=relevance", 1000, judged),
     "atlas": Screen(f"{CAT}&tab=atlas", 1000, atlas),
-    "window": Screen("picture=castle-bridge-heidelberg&block=5&query=30,38", 1000, nothing, ("unlearned:windows",)),
-    "registers": Screen("picture=castle-bridge-heidelberg&block=3", 1000, register, ("unlearned:registers",)),
+    "window": Screen(f"{CASTLE}&block=5&query=30,38", 1000, nothing, ("unlearned:windows",)),
+    "registers": Screen(f"{CASTLE}&block=3", 1000, register, ("unlearned:registers",)),
 }
 
 
 @contextmanager
 def app(models: tuple[str, ...] = ()) -> Iterator[str]:
-    """Its address, with the survey that ships, if its model does."""
+    """Its address; without models those that ship, with their survey."""
     command = [sys.executable, "app.py", "--port", "0"]
     command += ["--model", *models] if models else ["--survey", "pretrained/survey"]
-    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)} if models else None
     ends: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, env=path, **ends) as running:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, **ends) as running:
         try:
             assert running.stdout
+            told = []
             for line in running.stdout:
+                told.append(line)
                 if found := re.search(r"http://127\.0\.0\.1:\d+", line):
                     yield found[0]
                     return
-            raise SystemExit("the app did not start")
+            raise SystemExit(f"the app did not start:\n{''.join(told)}")
         finally:
             running.terminate()
 
@@ -121,6 +127,8 @@ def main() -> None:
     args = parser.parse_args()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     names = args.names or list(SCREENS)
+    if unknown := set(names) - set(SCREENS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
         for models in dict.fromkeys(SCREENS[name].models for name in names):

@@ -147,7 +147,7 @@ def test_arguments_are_judged_before_pictures_are_read(tmp_path: Path, capsys: p
     assert not (tmp_path / "out").exists()
 
 
-GRIDS = pytest.mark.parametrize(("name", "rows"), [("ablation", len(ablate.ROWS)), ("pyramids", 2)])
+GRIDS = pytest.mark.parametrize(("name", "rows"), [("ablation", len(ablate.ROWS)), ("pyramids", 3)])
 
 
 @GRIDS
