@@ -6,8 +6,9 @@ from timm_models import randomised
 
 import dsp_viz
 from dsp_attention import create_dsp_model
+from dsp_viz.sources.official import MEAN, STD
 
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_IMAGENET = {"mean": MEAN, "std": STD}
 
 
 def windows() -> dsp_viz.Subject:

@@ -79,33 +79,28 @@ def tab(page: Page, name: str) -> None:
 
 def slow(page: Page, *milliseconds: int) -> None:
     """From now on the server gets what the page asks so much later: first, next, and so on, the last for all others."""
-    script = """lates => {
-        const soon = window.fetch;
-        let late;
-        window.fetch = async (...request) => {
-            const { pathname } = new URL(request[0] instanceof Request ? request[0].url : request[0], location.href);
-            if (pathname.endsWith("/queue/join")) {
-                late = lates.shift() ?? late;
-                await new Promise(done => setTimeout(done, late));
-            }
-            return soon(...request);
-        };
+    late = """async (ask, lates) => {
+        await new Promise(done => setTimeout(done, lates.length > 1 ? lates.shift() : lates[0]));
+        return ask();
     }"""
-    page.evaluate(script, list(milliseconds))
+    _asking(page, late, list(milliseconds))
 
 
 def turn_away(page: Page) -> None:
     """The next that the page asks the server is answered by 503."""
-    script = """() => {
-        const known = window.fetch;
-        window.fetch = async (...request) => {
-            const { pathname } = new URL(request[0] instanceof Request ? request[0].url : request[0], location.href);
-            if (!pathname.endsWith("/queue/join")) return known(...request);
-            window.fetch = known;
-            return new Response("{}", { status: 503 });
-        };
-    }"""
-    page.evaluate(script)
+    _asking(page, 'async (ask, busy) => busy.pop() ? new Response("{}", { status: 503 }) : ask()', [True])
+
+
+def _asking(page: Page, how: str, given: list[Any]) -> None:
+    """From now on what the page asks the server goes through a function."""
+    script = f"""given => {{
+        const known = window.fetch, how = {how};
+        window.fetch = async (...request) => {{
+            const {{ pathname }} = new URL(request[0] instanceof Request ? request[0].url : request[0], location.href);
+            return pathname.endsWith("/queue/join") ? how(() => known(...request), given) : known(...request);
+        }};
+    }}"""
+    page.evaluate(script, given)
 
 
 def saved(page: Page, name: str, within: str = ".dv") -> Download:

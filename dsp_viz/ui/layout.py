@@ -269,10 +269,10 @@ class Screen:
             return gr.skip()
         try:
             source = self._results.asked(values[self.source])
-        except gr.Error as error:  # as an error it would take along what waits to be drawn next
-            gr.Warning(error.message)
+            told = self._drawn(source, values)[1] if source else {}
+        except (gr.Error, ImageError, ModelError) as error:  # raised, it would take along what waits to be drawn next
+            gr.Warning(error.message if isinstance(error, gr.Error) else str(error))
             return gr.skip()
-        told = self._drawn(source, values)[1] if source else {}
         with self._turn(values, request) as page:  # another picture may have come meanwhile, and be drawn already
             return told if told and page.source == source else gr.skip()
 
