@@ -25,7 +25,7 @@ from dsp_viz.files import write_atomically
 from dsp_viz.memory import keep_freed_memory
 
 from .data import DataError, make_folder, read_splits, resolve
-from .recipe import HEADS, PARTS, Recipe
+from .recipe import HEADS, PARTS, PATCH, Recipe
 from .run import Run
 from .teach import read_lessons
 from .train import add_settings, settings
@@ -201,6 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=_rows, metavar="ROW,…", help=f"of {', '.join(ROWS)} (default: all)")
     parser.add_argument("--dim", type=int, default=64, help="channels (default %(default)s)")
     parser.add_argument("--depth", type=int, default=4, help="blocks (default %(default)s)")
+    parser.add_argument("--patch", type=int, default=PATCH, help="side of a token in pixels (default %(default)s)")
     parser.add_argument(
         "--seeds", type=_seeds, default="0,1,2", help="one run of each row for each (default %(default)s)"
     )
@@ -218,9 +219,10 @@ def main(arguments: list[str] | None = None) -> None:
     rows = args.rows or able
     if not set(rows) <= set(able):
         parser.error(f"the rows of pyramids are {', '.join(able)}")
+    shape = {"dim": args.dim, "depth": args.depth, "patch": args.patch}  # of a pyramid it is fixed
     try:
         recipes = [
-            (row, Recipe(dim=args.dim, depth=args.depth, seed=seed, **settings(args), **ROWS[row]))
+            (row, Recipe(seed=seed, **shape, **settings(args), **ROWS[row]))
             for seed in args.seeds  # outside: a grid that is stopped early is still paired
             for row in rows
         ]
@@ -231,8 +233,8 @@ def main(arguments: list[str] | None = None) -> None:
         make_folder(args.out)
         train, val = read_splits(resolve(args.data), max(args.sizes))
         lessons = read_lessons(args.lessons, train) if args.lessons else None
-        channels = {} if args.pyramid else {"dim": args.dim, "depth": args.depth}
-        common = settings(args) | {"sizes": list(args.sizes), "pictures": [train.digest, val.digest]} | channels
+        common = settings(args) | {"sizes": list(args.sizes), "pictures": [train.digest, val.digest]}
+        common |= {} if args.pyramid else shape
         grid = Grid(args.out, common)
         for row, recipe in recipes:
             name = f"{row}-{recipe.seed}"

@@ -42,6 +42,7 @@ class Recipe:
         mlp_ratio: of a pyramid: hidden channels of an MLP for each of its channels.
         aspect, balance: see :class:`training.data.Augmentation`; the crops of lessons have aspects of their own.
         taught: share of a teacher's answers in the loss, within 0 and 1; 0: there is none.
+        patch: side of a token in pixels, of a model that is no pyramid; a power of two.
         held: epochs in which the coefficients of DSP-Attention do not learn, so stay at 1. On grids of few tokens, as
             the last stages of a pyramid have of small pictures, a convolution does all that attention can: coefficients
             learn to switch it off, and where they are all but 0 or 2 nothing teaches them better later.
@@ -72,6 +73,7 @@ class Recipe:
     balance: float = 0.0
     taught: float = 0.0
     held: int = 0
+    patch: int = PATCH
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.without if part not in PARTS]
@@ -79,7 +81,7 @@ class Recipe:
             raise ValueError(f"without={unknown[0]!r}: must be one of {', '.join(PARTS)}")
         if self.without and self.attention != "dsp":
             raise ValueError(f"without={','.join(self.without)}: {self.attention} attention has no such part")
-        patch = math.prod(PATCHES) if self.pyramid else PATCH
+        patch = math.prod(PATCHES) if self.pyramid else self.patch
         if not self.sizes or any(size < patch or size % patch for size in self.sizes):
             raise ValueError(f"sizes={self.sizes}: one for each epoch is needed, each a multiple of {patch}")
         if self.pyramid and self.without:
@@ -119,7 +121,7 @@ class Recipe:
             )
         common: Build = {
             "image_size": max(self.sizes),
-            "patch": PATCH,
+            "patch": self.patch,
             "dim": self.dim,
             "num_heads": HEADS,
             "depth": self.depth,
