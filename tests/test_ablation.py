@@ -10,7 +10,7 @@ import torch
 
 from dsp_attention import DSPImageClassifier
 from dsp_attention.optim import parameter_groups
-from dsp_viz.sources.checkpoint import PRETRAINED
+from dsp_viz.sources.checkpoint import PRETRAINED, load
 from dsp_viz.trace import trace
 from training import ablate
 from training.recipe import PARTS, Recipe, take_away
@@ -88,6 +88,13 @@ def test_pyramids_are_widened_in_their_mlps(data: Path, tmp_path: Path, capsys: 
         assert message in capsys.readouterr().err
 
 
+def test_tokens_of_a_grid_can_be_smaller(data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--sizes", "16", "--seeds", "0", "--rows", "softmax"]
+    ablate.main([*arguments, "--dim", "16", "--depth", "1", "--patch", "4"])
+    weights = load(tmp_path / "softmax-0" / "softmax-0.safetensors").network.state_dict()
+    assert weights["positions"].shape == (1, (16 // 4) ** 2, 16)
+
+
 def _fewer(data: Path, copy: Path) -> Path:
     """The same pictures but one."""
     shutil.copytree(data, copy)
@@ -119,6 +126,7 @@ def test_a_grid_keeps_what_other_calls_have_added(
         (["--balance", "0.5"], "balance"),
         (["--dim", "32"], "dim"),
         (["--depth", "2"], "depth"),
+        (["--patch", "4"], "patch"),
         (["--data", str(_fewer(data, tmp_path / "fewer"))], "pictures"),
     ):
         with pytest.raises(SystemExit, match=rf"holds another grid, of other {key}: choose another --out"):
@@ -140,6 +148,9 @@ def test_arguments_are_judged_before_pictures_are_read(tmp_path: Path, capsys: p
         (["--sizes", "64x0"], "one for each epoch is needed"),
         (["--dim", "3"], "a multiple of 4"),
         (["--depth", "0"], "at least one block is needed"),
+        (["--patch", "0"], "patch=0: must be a power of two"),
+        (["--patch", "12"], "patch=12: must be a power of two"),
+        (["--patch", "32", "--sizes", "48"], "each a multiple of 32"),
     ):
         with pytest.raises(SystemExit):
             ablate.main(["--data", "nowhere", "--out", str(tmp_path / "out"), *given])
@@ -147,7 +158,7 @@ def test_arguments_are_judged_before_pictures_are_read(tmp_path: Path, capsys: p
     assert not (tmp_path / "out").exists()
 
 
-GRIDS = pytest.mark.parametrize(("name", "rows"), [("ablation", len(ablate.ROWS)), ("pyramids", 3)])
+GRIDS = pytest.mark.parametrize(("name", "rows"), [("ablation", len(ablate.ROWS)), ("tokens", 10), ("pyramids", 3)])
 
 
 @GRIDS

@@ -11,7 +11,7 @@ from dsp_attention import DSPImageClassifier
 from dsp_viz.builds import Build, Pyramid
 from dsp_viz.kinds.dsp import dsp_layers
 
-#: Side of a token in pixels, and attention heads, of every model that is no pyramid.
+#: Side of a token in pixels where nothing else is asked for, and attention heads, of models that are no pyramids.
 PATCH, HEADS = 8, 4
 
 #: Side of a token in pixels in each stage of a pyramid, in units of the one before.
@@ -48,9 +48,9 @@ class Recipe:
             learn to switch it off, and where they are all but 0 or 2 nothing teaches them better later.
 
     Raises:
-        ValueError: a part is unknown, or is to be left out of another attention than DSP's; a size is not a multiple of
-            the patch, or ``dim`` is not one of the number of heads; there is no block; a share or an aspect is out of
-            its range.
+        ValueError: a part is unknown, or is to be left out of another attention than DSP's; the patch is no power of
+            two, a size is not a multiple of it, or ``dim`` is not one of the number of heads; there is no block; a
+            share or an aspect is out of its range.
     """
 
     sizes: tuple[int, ...]
@@ -81,6 +81,8 @@ class Recipe:
             raise ValueError(f"without={unknown[0]!r}: must be one of {', '.join(PARTS)}")
         if self.without and self.attention != "dsp":
             raise ValueError(f"without={','.join(self.without)}: {self.attention} attention has no such part")
+        if self.patch < 2 or self.patch & (self.patch - 1):
+            raise ValueError(f"patch={self.patch}: must be a power of two, 2 or more")
         patch = math.prod(PATCHES) if self.pyramid else self.patch
         if not self.sizes or any(size < patch or size % patch for size in self.sizes):
             raise ValueError(f"sizes={self.sizes}: one for each epoch is needed, each a multiple of {patch}")
