@@ -21,6 +21,7 @@ from ..store import Store
 from ..subject import Subject
 from . import api, atlas_routes, several_routes, views
 from .blocks import Blocks
+from .events import BUSY, listen
 from .kept import Kept, Source
 from .limits import USUAL, Limits
 from .links import Links
@@ -53,30 +54,8 @@ exactly, in your browser, from two thin factors. In polarity-aware attention, <b
 keys that agree with the query, <b class="opposite">opposite-signed</b> maps those that disagree; both are
 positive.</span></p></div>"""
 
-#: Options of events that may run a model. Many at a time: while one decodes its picture another may run the model.
-BUSY: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 16}
-
 #: The first tab, which is always there.
 MAPS = "maps"
-
-#: Which block and head the view of the maps shows, as it says itself. Gradio (6.31) gives an event that waited for
-#: another the data of that other one, so what the event brought cannot be trusted.
-LOOKED = """() => {
-  const detail = { said: {} };
-  document.dispatchEvent(new CustomEvent('dsp:describe', { detail }));
-  return [detail.said.block, detail.said.head, String(Math.random())];
-}"""
-
-#: Asks for something to be said or drawn anew: any value but the last.
-ANEW = "() => String(Math.random())"
-
-#: Asks once more for what did not come, as a server that is busy may turn one question away.
-AGAIN = """async (asked) => {
-  if (asked === window.dspAgain) return asked;
-  await new Promise((done) => setTimeout(done, 1000));
-  return (window.dspAgain = String(Math.random()));
-}"""
-
 
 def build(
     models: Sequence[Subject],
@@ -158,7 +137,7 @@ class Screen:
         self.block = gr.Number(2, visible="hidden", precision=0, container=False)
         self.head = gr.Number(0, visible="hidden", precision=0, container=False)
         api.add(results, BUSY)
-        self._listen(demo, places)
+        listen(self, demo, places)
 
     def _hiding(self, model: Subject, kept: Kept | None = None) -> str:
         """What hides the tabs that have nothing to show: Gradio 6.31 cannot hide one later on. See :meth:`Tab.fits`.
@@ -169,45 +148,6 @@ class Screen:
         hidden = ", ".join(f'[data-tab-id="{name}"]' for name in unfit)
         titles = escape(json.dumps(list(unfit.values())))
         return f'<style data-unfit="{titles}">:is({hidden}) {{ display: none !important; }}</style>'
-
-    def _listen(self, demo: gr.Blocks, places: dict[str, gr.Tab]) -> None:
-        rail, state = self.rail, [self.source, self.block, self.head]  # the view says block and head, nobody else
-        made = [self.opened, self.all, *(c for tab in self.tabs.values() for c in tab.outputs)]
-        inputs = {*state, self.opened, *rail.inputs, *(c for tab in self.tabs.values() for c in tab.inputs)}
-        outputs = [self.source, *rail.outputs, self.view, self.fitting, *made]
-        # Gradio drops what happens while the last of its kind is answered, also after `then`, unless told otherwise.
-        redraw: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **BUSY}
-        redraw |= {"trigger_mode": "always_last"}
-        waiting = [rail.predicted, self.view, self.overview.view, self.comparison.view]
-        latest = redraw | {"show_progress": "minimal", "show_progress_on": waiting}
-        asked = {*inputs, self.address}
-        demo.load(None, None, self.address, js="() => window.location.hash.slice(1)").then(
-            self.arrive, asked, outputs, **latest
-        )
-        self.address.input(self.arrive, asked, outputs, **latest)
-        choices = [c.input for c in (rail.model, rail.side, rail.whole, rail.stretch)]
-        for asking in (
-            rail.picture.input(self.run, {*inputs, rail.picture}, outputs, **latest),
-            rail.gallery.select(self.offer, inputs, outputs, **latest | {"trigger_mode": "multiple"}),
-            gr.on(choices, self.change, inputs, outputs, **latest),
-            self.several.view.choose(self.choose, inputs, outputs, **latest | {"trigger_mode": "multiple"}),
-        ):
-            asking.then(self.settle, inputs, [*outputs, self.stale, self.picked], **redraw)
-        rail.target.input(None, None, self.picked, js=ANEW)
-        self.picked.change(self.explain, inputs, [rail.predicted], **redraw)
-        for lost in (self.view.lost, self.overview.view.lost):
-            lost(self.change, inputs, outputs, **latest)
-        drawing = self.stale.change(self.redraw, inputs, made, **redraw)
-        drawing.failure(None, self.stale, self.stale, js=AGAIN)
-        self.view.pick(None, None, [self.block, self.head, self.stale], js=LOOKED)
-        for name, place in places.items():
-            opened = place.select(None, None, self.opened, js=f"() => '{name}'")
-            if name != MAPS:
-                opened.then(None, None, self.stale, js=ANEW)
-        for told in (self.history.epoch.input, self.comparison.view.lost, *(c.input for c in self.comparison.inputs)):
-            told(None, None, self.stale, js=ANEW)
-        self.whatif.listen(self.source, rail.target, BUSY)
-        self.relevance.listen(self.source, rail.target)
 
     # What happens, each with what the components hold.
 
