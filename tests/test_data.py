@@ -39,7 +39,7 @@ def test_augmentation_keeps_shape_and_labels() -> None:
     labels = torch.arange(11) % 3
     flat = (labels * 100).to(torch.uint8)[:, None, None, None].expand(11, 3, 20, 20).contiguous()
     split = Split(flat, labels, ("a", "b", "c"), ("a", "b", "c"))
-    augmentation = Augmentation(torch.tensor([0.5] * 3), torch.tensor([0.25] * 3), group=2)
+    augmentation = Augmentation(torch.tensor([0.5] * 3), torch.tensor([0.25] * 3))
     batches = list(augmentation.batches(split, 16, 5))
     assert len(batches) == 2  # the last picture is left out
     for images, labels, told in batches:
@@ -55,7 +55,7 @@ def test_classes_are_drawn_evenly() -> None:
     split = Split(torch.zeros(1000, 3, 4, 4, dtype=torch.uint8), labels, ("a", "b"), ("a", "b"))
     for balance, want in ((0.0, 0.1), (0.5, 0.25), (1.0, 0.5)):
         torch.manual_seed(0)
-        augmentation = Augmentation(torch.zeros(3), torch.ones(3), group=1000, balance=balance)
+        augmentation = Augmentation(torch.zeros(3), torch.ones(3), balance=balance)
         drawn = torch.cat([labels for _ in range(9) for _, labels, _ in augmentation.batches(split, 4, 1000)])
         assert drawn.double().mean().item() == pytest.approx(want, abs=0.025)  # five standard deviations
 
@@ -66,7 +66,7 @@ def test_a_teacher_s_crops_are_those_that_it_saw() -> None:
     split = Split(image.expand(6, 3, 8, 8).contiguous(), torch.arange(6), tuple("abcdef"), tuple("abcdef"))
     boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.25, 0.5, 0.5, 0.5]]).repeat(6, 1, 1)
     shares = torch.rand(6, 2, 6).half()
-    augmentation = Augmentation(torch.zeros(3), torch.ones(3), group=1, lessons=Lessons(boxes, shares))
+    augmentation = Augmentation(torch.zeros(3), torch.ones(3), lessons=Lessons(boxes, shares))
     ((images, labels, told),) = augmentation.batches(split, 4, 6)
     parts = [image[0, :4, :4], image[0, 2:6, 4:]]
     for found, label, said in zip(images, labels, told, strict=True):

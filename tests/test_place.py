@@ -96,6 +96,16 @@ def test_a_tab_of_the_picture_of_before_does_not_come_back(page: Page) -> None:
         expect(cells.nth(cell)).to_contain_text(EXAMPLES[3].stem)
 
 
+def test_a_tab_that_is_opened_during_the_first_load_stays_open(page: Page) -> None:
+    slow(page, 3000, anew=True)
+    filters = page.get_by_role("tab", name="Spectral filters", exact=True)
+    filters.click(timeout=READY)
+    expect(page.locator("#prediction .facts")).to_be_visible(timeout=READY)  # all of the first load is there
+    expect(filters).to_have_attribute("aria-selected", "true")
+    stands_at(page, 3, 1)
+    expect(page.locator("#gain")).to_contain_text("▸ head 1", timeout=READY)
+
+
 def test_a_tab_that_a_busy_server_turned_away_is_asked_for_again(page: Page) -> None:
     ready(page)
     page.wait_for_timeout(1000)

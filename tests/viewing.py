@@ -1,5 +1,6 @@
 """How tests look at the view of the maps."""
 
+import json
 import re
 from typing import Any
 
@@ -77,13 +78,16 @@ def tab(page: Page, name: str) -> None:
     page.locator(".overflow-dropdown").first.get_by_text(name, exact=True).click()
 
 
-def slow(page: Page, *milliseconds: int) -> None:
-    """From now on the server gets what the page asks so much later: first, next, and so on, the last for all others."""
+def slow(page: Page, *milliseconds: int, anew: bool = False) -> None:
+    """From now on the server gets what the page asks so much later: first, next, and so on, the last for all others.
+
+    With ``anew`` from the start of the page, which is loaded again.
+    """
     late = """async (ask, lates) => {
         await new Promise(done => setTimeout(done, lates.length > 1 ? lates.shift() : lates[0]));
         return ask();
     }"""
-    _asking(page, late, list(milliseconds))
+    _asking(page, late, list(milliseconds), anew)
 
 
 def turn_away(page: Page) -> None:
@@ -91,8 +95,8 @@ def turn_away(page: Page) -> None:
     _asking(page, 'async (ask, busy) => busy.pop() ? new Response("{}", { status: 503 }) : ask()', [True])
 
 
-def _asking(page: Page, how: str, given: list[Any]) -> None:
-    """From now on what the page asks the server goes through a function."""
+def _asking(page: Page, how: str, given: list[Any], anew: bool = False) -> None:
+    """From now on, or from a new start, what the page asks the server goes through a function."""
     script = f"""given => {{
         const known = window.fetch, how = {how};
         window.fetch = async (...request) => {{
@@ -100,7 +104,11 @@ def _asking(page: Page, how: str, given: list[Any]) -> None:
             return pathname.endsWith("/queue/join") ? how(() => known(...request), given) : known(...request);
         }};
     }}"""
-    page.evaluate(script, given)
+    if anew:
+        page.add_init_script(f"({script})({json.dumps(given)})")
+        page.reload()
+    else:
+        page.evaluate(script, given)
 
 
 def saved(page: Page, name: str, within: str = ".dv") -> Download:

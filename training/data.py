@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,10 +11,11 @@ import torch
 from torch import Tensor
 from torchvision.datasets import ImageFolder, Imagenette
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
 from dsp_viz.images import ImageError, read_image
+
+from .cropping import cropped, cropped_together
 
 #: Where ``--data imagenette`` is downloaded to.
 CACHE = Path.home() / ".cache" / "dsp-attention"
@@ -173,10 +173,8 @@ class Augmentation:
     More would be right for long runs. In short runs for a CPU, of some twenty epochs, TrivialAugment with MixUp and
     CutMix cost six points of accuracy (docs/design.md).
 
-    Pictures are cropped one by one on a CPU; on a GPU, where launches dominate, ``group`` pictures share a draw.
-
     Args:
-        mean, std: per channel, white is 1. group: pictures that share a draw.
+        mean, std: per channel, white is 1.
         aspect: of a crop: its width is at most this many times its height, or the other way round.
         balance: how even the draw of the classes is: a class of ``n`` pictures is drawn in proportion to
             ``n^(1 − balance)``; with 0 every picture is drawn once.
@@ -188,15 +186,13 @@ class Augmentation:
         mean: Tensor,
         std: Tensor,
         *,
-        group: int,
         aspect: float = 4 / 3,
         balance: float = 0.0,
         lessons: Lessons | None = None,
     ) -> None:
-        self.group, self.balance, self.lessons = group, balance, lessons
+        self.balance, self.lessons = balance, lessons
         self.normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean.tolist(), std.tolist())])
-        self.crop = partial(v2.RandomResizedCrop, scale=SCALE, ratio=(1 / aspect, aspect), antialias=True)
-        self.flip = v2.RandomHorizontalFlip()
+        self.crop = v2.RandomResizedCrop(1, scale=SCALE, ratio=(1 / aspect, aspect))  # for what it draws alone
 
     def batches(
         self, split: Split, size: int, batch: int, share: tuple[int, int] = (0, 1), *, done: int = 0
@@ -226,20 +222,23 @@ class Augmentation:
         return torch.multinomial(weights[near], len(near), replacement=True).to(labels.device)
 
     def _seen(self, split: Split, chosen: Tensor, size: int) -> tuple[Tensor, Tensor | None]:
-        images = split.images[chosen]
+        images, told = split.images[chosen], None
         if self.lessons is None:
-            crop = v2.Compose([self.crop(size), self.flip])
-            return torch.cat([crop(g) for g in images.split(self.group)]), None
-        rows = chosen.cpu()
-        which = torch.randint(self.lessons.boxes.shape[1], (len(rows),))
-        boxes = self.lessons.boxes[rows, which]
-        crops = [self.flip(cropped(image, box, size)) for image, box in zip(images, boxes, strict=True)]
-        return torch.stack(crops), self.lessons.shares[rows, which].to(images.device, torch.float32)
+            boxes, flips = map(torch.stack, zip(*(self._drawn(images) for _ in range(len(images))), strict=True))
+        else:
+            rows = chosen.cpu()
+            which = torch.randint(self.lessons.boxes.shape[1], (len(rows),))
+            boxes, flips = self.lessons.boxes[rows, which], torch.rand(len(rows)) < 0.5
+            told = self.lessons.shares[rows, which].to(images.device, torch.float32)
+        if images.device.type == "cpu":  # one by one is faster
+            crops = torch.stack([cropped(image, box, size) for image, box in zip(images, boxes, strict=True)])
+        else:
+            crops, flips = cropped_together(images, boxes.to(images.device), size), flips.to(images.device)
+        return torch.where(flips[:, None, None, None], crops.flip(-1), crops), told
 
-
-def cropped(image: Tensor, box: Tensor, size: int) -> Tensor:
-    """A part of a picture ``(…, height, width)``, resized to a square; ``box`` as of :class:`Lessons`."""
-    H, W = image.shape[-2:]
-    top, left = round(float(box[0]) * H), round(float(box[1]) * W)
-    height, width = max(1, round(float(box[2]) * H)), max(1, round(float(box[3]) * W))
-    return TF.resized_crop(image, top, left, height, width, [size, size], antialias=True)
+    def _drawn(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """A box for one of these pictures, and whether it is flipped."""
+        H, W = images.shape[-2:]
+        made = self.crop.make_params([images])
+        box = torch.tensor([made["top"] / H, made["left"] / W, made["height"] / H, made["width"] / W])
+        return box, torch.rand(()) < 0.5

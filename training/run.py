@@ -94,7 +94,6 @@ class Run:
         self.augmentation = Augmentation(
             self.mean,
             self.std,
-            group=1 if self.device.type == "cpu" else 16,
             aspect=recipe.aspect,
             balance=recipe.balance,
             lessons=lessons if recipe.taught else None,

@@ -22,7 +22,8 @@ from tqdm import tqdm
 from dsp_viz.files import CheckpointError, write_atomically
 from dsp_viz.memory import keep_freed_memory
 
-from .data import SCALE, DataError, Lessons, Split, cropped, make_folder, read_split, resolve
+from .cropping import cropped
+from .data import SCALE, DataError, Lessons, Split, make_folder, read_split, resolve
 
 #: Side of the teacher's input in pixels. It was trained at 224; what it is shown here has 128 pixels, or fewer.
 SIDE = 128

@@ -45,12 +45,11 @@ def listen(screen: "Screen", demo: gr.Blocks, places: dict[str, gr.Tab]) -> None
     waiting = [rail.predicted, screen.view, screen.overview.view, screen.comparison.view]
     latest = redraw | {"show_progress": "minimal", "show_progress_on": waiting}
     asked = {*inputs, screen.address}
-    demo.load(None, None, screen.address, js="() => window.location.hash.slice(1)").then(
-        screen.arrive, asked, outputs, **latest
-    )
-    screen.address.input(screen.arrive, asked, outputs, **latest)
+    loaded = demo.load(None, None, screen.address, js="() => window.location.hash.slice(1)")
     choices = [c.input for c in (rail.model, rail.side, rail.whole, rail.stretch)]
     for asking in (
+        loaded.then(screen.arrive, asked, outputs, **latest),
+        screen.address.input(screen.arrive, asked, outputs, **latest),
         rail.picture.input(screen.run, {*inputs, rail.picture}, outputs, **latest),
         rail.gallery.select(screen.offer, inputs, outputs, **latest | {"trigger_mode": "multiple"}),
         gr.on(choices, screen.change, inputs, outputs, **latest),

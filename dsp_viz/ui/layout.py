@@ -224,7 +224,6 @@ class Screen:
         opened = asked.get("tab", MAPS)
         if opened != MAPS and not (opened in self.tabs and self.tabs[opened].fits(self._results.models[source.model])):
             opened = MAPS
-        told |= {self.opened: opened, self.all: gr.Tabs(selected=opened)}
         told |= {self.rail.target: asked.get("class", MOST_PROBABLE)}
         for component, key in zip(self.comparison.inputs, ("pictureA", "pictureB", "modelA", "modelB"), strict=True):
             known = self._results.models if key.startswith("model") else self._results.examples
@@ -235,6 +234,8 @@ class Screen:
             note = note or "The link's interventions cannot be read: they are left out."
         with self._turn(values, request) as page:
             before = page.source
+            if before is not None or opened != MAPS:  # a page that was just loaded stands there, unless somebody went on
+                told |= {self.opened: opened, self.all: gr.Tabs(selected=opened)}
             shown = self._shown(source, values | told, page, view=values[self.address])
         if before is not None and self.source not in shown:
             return shown  # refused: all stays as it was

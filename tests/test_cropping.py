@@ -1,0 +1,47 @@
+"""Crops: of a batch at once as one by one, and drawn as torchvision draws them."""
+
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from training.cropping import cropped, cropped_together
+from training.data import SCALE, Augmentation, Split
+
+
+def pictures(count: int, height: int, width: int) -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("size", [16, 40, 96])
+def test_a_batch_is_cropped_as_its_pictures_are(size: int) -> None:
+    """Parts that are enlarged and that are shrunk, at the edges, of one pixel, and the whole."""
+    images = pictures(40, 40, 56)
+    boxes = torch.rand(40, 4) * 0.5
+    boxes[:4] = torch.tensor([[0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5], [0, 0.25, 0.001, 0.001], [0, 0.5, 1, 0.5]])
+    one_by_one = torch.stack([cropped(image, box, size) for image, box in zip(images, boxes, strict=True)])
+    together = cropped_together(images, boxes, size)
+    assert together.dtype == torch.uint8
+    apart = (together.int() - one_by_one.int()).abs()
+    assert apart.max() <= 1
+    assert apart.float().mean() < 0.25  # torchvision's weights have few bits
+
+
+def test_a_crop_by_hand() -> None:
+    """Rows of four pixels to two: three parts, three and one of those within two pixels, as far as the edge."""
+    image = torch.tensor([0, 70, 140, 210], dtype=torch.uint8).expand(1, 1, 4, 4).contiguous()
+    first = (3 * 0 + 3 * 70 + 1 * 140) / 7
+    last = (1 * 70 + 3 * 140 + 3 * 210) / 7
+    found = cropped_together(image, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), 2)
+    assert found[0, 0].tolist() == [[round(first), round(last)]] * 2
+
+
+def test_crops_are_drawn_as_torchvision_draws_them() -> None:
+    images = pictures(12, 40, 40)
+    split = Split(images, torch.arange(12), ("a",) * 12, ("a",) * 12)
+    augmentation = Augmentation(torch.zeros(3), torch.ones(3), aspect=5 / 3)
+    torch.manual_seed(3)
+    found, _ = augmentation._seen(split, torch.arange(12), 24)
+    torch.manual_seed(3)
+    draw = v2.Compose([v2.RandomResizedCrop(24, scale=SCALE, ratio=(3 / 5, 5 / 3)), v2.RandomHorizontalFlip()])
+    torch.testing.assert_close(found, torch.stack([draw(image) for image in images]), rtol=0, atol=0)
