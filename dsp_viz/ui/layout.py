@@ -234,7 +234,7 @@ class Screen:
             note = note or "The link's interventions cannot be read: they are left out."
         with self._turn(values, request) as page:
             before = page.source
-            if before is not None or opened != MAPS:  # a page that was just loaded stands there, unless somebody went on
+            if before is not None or opened != MAPS:  # a new page stands there, or where somebody went
                 told |= {self.opened: opened, self.all: gr.Tabs(selected=opened)}
             shown = self._shown(source, values | told, page, view=values[self.address])
         if before is not None and self.source not in shown:
