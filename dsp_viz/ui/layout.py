@@ -57,6 +57,7 @@ positive.</span></p></div>"""
 #: The first tab, which is always there.
 MAPS = "maps"
 
+
 def build(
     models: Sequence[Subject],
     examples: list[Path],
