@@ -20,7 +20,7 @@ from viewing import READY, choose, ready
 
 ROOT = Path(__file__).resolve().parents[1]
 CAT, CASTLE = "picture=cat-chelsea", "picture=castle-bridge-heidelberg"
-TWINS = "modelA=dsp_tiny&modelB=softmax_tiny&pictureB=castle-bridge-heidelberg&a=2,0,0,0&b=2,0,0,0"
+TWINS = "modelA=dsp_everyday&modelB=polaformer_everyday&pictureB=cat-chelsea&a=1,0,0,0&b=1,0,0,0"
 
 
 def nothing(page: Page) -> None:
@@ -38,7 +38,7 @@ def drawn(page: Page) -> None:
 
 
 def twins(page: Page) -> None:
-    expect(page.locator(".dc:visible")).to_contain_text("castle-bridge-heidelberg, softmax_tiny", timeout=READY)
+    expect(page.locator(".dc:visible")).to_contain_text("cat-chelsea, polaformer_everyday", timeout=READY)
 
 
 def overview(page: Page) -> None:
@@ -90,7 +90,7 @@ SCREENS = {
     "coefficients": Screen(f"{CAT}&tab=coefficients", None, drawn),
     "weights": Screen(f"{CAT}&tab=weights", None, drawn),
     "training": Screen(f"{CAT}&tab=history", None, drawn),
-    "compare": Screen(f"{CASTLE}&model=dsp_tiny&tab=compare&{TWINS}", 900, twins),
+    "compare": Screen(f"{CAT}&tab=compare&{TWINS}", 900, twins),
     "whatif": Screen(f"{CAT}&tab=whatif", None, without_opposite),
     "relevance": Screen(f"{CAT}&tab=relevance", 1000, judged),
     "atlas": Screen(f"{CAT}&tab=atlas", 1000, atlas),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -120,7 +121,11 @@ def test_a_grid_keeps_what_other_calls_have_added(
         "| softmax-wide1",
     ]
 
+    grid = tmp_path / "grid.json"
+    grid.write_text(json.dumps({key: value for key, value in json.loads(grid.read_text()).items() if key != "patch"}))
     before = (tmp_path / "ablation.csv").read_text()
+    ablate.main([*arguments, "--rows", "dsp", "--seeds", "0,1"])  # begun when all tokens had 8 pixels
+    assert (tmp_path / "ablation.csv").read_text() == before
     for other, key in (
         (["--sizes", "16x2"], "sizes"),
         (["--balance", "0.5"], "balance"),

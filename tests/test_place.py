@@ -106,6 +106,15 @@ def test_a_tab_that_is_opened_during_the_first_load_stays_open(page: Page) -> No
     expect(page.locator("#gain")).to_contain_text("▸ head 1", timeout=READY)
 
 
+def test_an_address_without_a_tab_leads_to_the_maps(page: Page) -> None:
+    ready(page)
+    tab(page, "Spectral filters")
+    expect(page.locator("#gain")).to_contain_text("▸ head 1", timeout=READY)
+    page.evaluate(f"location.hash = 'picture={EXAMPLES[3].stem}&block=4'")
+    expect(page.get_by_role("tab").first).to_have_attribute("aria-selected", "true", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("block 5 · head 1", timeout=READY)
+
+
 def test_a_tab_that_a_busy_server_turned_away_is_asked_for_again(page: Page) -> None:
     ready(page)
     page.wait_for_timeout(1000)

@@ -5,7 +5,7 @@ whole's number of parameters. All have the same recipe and several seeds; the re
 skipped, so the command continues where it was stopped. Machines can share the work: give each its ``--seeds``, put
 their folders into one, and run the command on that with all seeds; it then only writes the CSV and prints the table.
 ``--rows`` trains some of them only; of pyramids all but those without a part can be. The CSV keeps the others' runs.
-``--table CSV`` prints the table of a CSV that is there: the model card's is that of ``pretrained/logs/ablation.csv``.
+``--table CSV`` prints the table of a CSV that is there, as those of the model card in ``pretrained/logs``.
 """
 
 import argparse
@@ -146,7 +146,8 @@ class Grid:
         kept = folder / "grid.json"
         if kept.is_file():
             try:
-                before = dict(json.loads(kept.read_text()))
+                older = {"patch": PATCH} & common.keys()  # what an older one does not say
+                before = dict.fromkeys(older, PATCH) | dict(json.loads(kept.read_text()))
             except (OSError, TypeError, ValueError) as error:
                 raise DataError(f"{kept} is none of a grid ({error}): choose another --out") from error
             if other := [key for key in common | before if common.get(key) != before.get(key)]:

@@ -34,7 +34,8 @@ def cropped_together(images: Tensor, boxes: Tensor, size: int) -> Tensor:
         images: ``(B, channels, height, width)`` uint8. boxes: of each, ``(B, 4)``. size: side of the squares.
 
     Returns:
-        ``(B, channels, size, size)`` uint8. torchvision's weights are rounded, so a few values differ by 1 from its.
+        ``(B, channels, size, size)`` uint8. torchvision's weights are rounded, so one value
+        in seven, or so, is 1 off its.
     """
     sides = boxes.new_tensor(images.shape[-2:])
     start = (boxes[:, :2] * sides).round()

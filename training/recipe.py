@@ -42,10 +42,10 @@ class Recipe:
         mlp_ratio: of a pyramid: hidden channels of an MLP for each of its channels.
         aspect, balance: see :class:`training.data.Augmentation`; the crops of lessons have aspects of their own.
         taught: share of a teacher's answers in the loss, within 0 and 1; 0: there is none.
-        patch: side of a token in pixels, of a model that is no pyramid; a power of two.
         held: epochs in which the coefficients of DSP-Attention do not learn, so stay at 1. On grids of few tokens, as
             the last stages of a pyramid have of small pictures, a convolution does all that attention can: coefficients
             learn to switch it off, and where they are all but 0 or 2 nothing teaches them better later.
+        patch: side of a token in pixels, of a model that is no pyramid; a power of two.
 
     Raises:
         ValueError: a part is unknown, or is to be left out of another attention than DSP's; the patch is no power of

@@ -97,6 +97,7 @@ class Run:
             aspect=recipe.aspect,
             balance=recipe.balance,
             lessons=lessons if recipe.taught else None,
+            together=cuda,
         )
         self.done, self.total, self.seconds = 0, 0.0, 0.0  # of the epoch under way: steps, their losses, time
         self.log: list[dict[str, Any]] = []

@@ -235,7 +235,7 @@ class Screen:
             note = note or "The link's interventions cannot be read: they are left out."
         with self._turn(values, request) as page:
             before = page.source
-            if before is not None or opened != MAPS:  # a new page stands there, or where somebody went
+            if values[self.source] or opened != MAPS:  # while a new page is empty, somebody may have opened a tab
                 told |= {self.opened: opened, self.all: gr.Tabs(selected=opened)}
             shown = self._shown(source, values | told, page, view=values[self.address])
         if before is not None and self.source not in shown:
@@ -273,7 +273,7 @@ class Screen:
             if isinstance(error, ImageError) or usual == source:
                 return refused
             return {**self._shown(usual, values, page, view=view), **self.rail.controls(usual), **refused}
-        page.source, page.looked = source, self._looked(values)
+        page.source, page.looked = source, self._looked(_after(values, drawn))
         told: Values = {
             self.source: source.text(),
             self.view: shown.kept.manifest.json(view=view),
@@ -302,13 +302,19 @@ class Screen:
             told = self.rail.follow(source, values)
             for tab in self.tabs.values():
                 told |= tab.follow(model)
-            values = values | {c: u["value"] for c, u in told.items() if isinstance(u, dict) and "value" in u}
+            values = _after(values, told)
         opened = self.tabs.get(str(values[self.opened]))
         if opened is None:
             return shown, told
         if not opened.fits(model, kept):
             return shown, told | {self.opened: MAPS, self.all: gr.Tabs(selected=MAPS)}
         return shown, together(told, opened.show(shown, values))
+
+
+def _after(values: Values, told: Values) -> Values:
+    """What the components hold once they were told so."""
+    updates = {component: update for component, update in told.items() if isinstance(update, dict)}
+    return values | {component: update["value"] for component, update in updates.items() if "value" in update}
 
 
 def _same(one: str, other: str) -> bool:
