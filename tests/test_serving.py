@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -184,7 +185,8 @@ class proxied:
             threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
     def _forward(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self.port)) as server:
+        # A browser opens connections to spare, also when the app has ended: then this one ends too.
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self.port)) as server:
             head = b""
             while b"\r\n\r\n" not in head:
                 if not (more := client.recv(2**16)):
@@ -198,11 +200,9 @@ class proxied:
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    try:
+    with suppress(OSError):
         while data := source.recv(2**16):
             target.sendall(data)
-    except OSError:
-        pass
 
 
 def test_a_language_model_can_call_it(model: dsp_viz.Subject) -> None:
