@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from far import far_device
 from torchvision.transforms import v2
 
 from training.cropping import cropped, cropped_together
-from training.data import SCALE, Augmentation, Split
+from training.data import SCALE, Augmentation, Lessons, Split
 
 
 def pictures(count: int, height: int, width: int) -> torch.Tensor:
@@ -47,3 +48,22 @@ def test_crops_are_drawn_as_torchvision_draws_them(together: bool) -> None:
     torch.manual_seed(3)
     draw = v2.Compose([v2.RandomResizedCrop(24, scale=SCALE, ratio=(3 / 5, 5 / 3)), v2.RandomHorizontalFlip()])
     torch.testing.assert_close(found, torch.stack([draw(image) for image in images]), rtol=0, atol=together)
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_batches_on_a_device_are_those_of_the_cpu(taught: bool) -> None:
+    images, labels = pictures(12, 40, 40), torch.arange(12)
+    split = Split(images, labels, tuple("abcdefghijkl"), tuple("abcdefghijkl"))
+    lessons = Lessons(torch.rand(12, 3, 4) * 0.5, torch.rand(12, 3, 12).half()) if taught else None
+    augmentation = Augmentation(torch.zeros(3), torch.ones(3), lessons=lessons, together=True)
+
+    def batches(split: Split) -> list[list[torch.Tensor]]:
+        torch.manual_seed(1)
+        return [[t.cpu() for t in batch if t is not None] for batch in augmentation.batches(split, 24, 4)]
+
+    near = batches(split)
+    with far_device() as device:
+        far = batches(split.to(device))
+    assert len(near) == len(far) == 3
+    for one, other in zip(near, far, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
