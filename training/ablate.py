@@ -146,7 +146,7 @@ class Grid:
         kept = folder / "grid.json"
         if kept.is_file():
             try:
-                older = {"patch": PATCH} & common.keys()  # what an older one does not say
+                older = {"patch"} & common.keys()  # what an older one does not say
                 before = dict.fromkeys(older, PATCH) | dict(json.loads(kept.read_text()))
             except (OSError, TypeError, ValueError) as error:
                 raise DataError(f"{kept} is none of a grid ({error}): choose another --out") from error
