@@ -52,8 +52,11 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, SLOW)
         header, pixels = _answer(request)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        answers.write(json.dumps(header | {"slow": slow.is_set()}).encode() + b"\n" + pixels)
-        answers.flush()
+        try:
+            answers.write(json.dumps(header | {"slow": slow.is_set()}).encode() + b"\n" + pixels)
+            answers.flush()
+        except BrokenPipeError:  # the caller is gone, and nobody reads a word of it
+            os._exit(0)
 
 
 def _give_way(slow: threading.Event) -> None:

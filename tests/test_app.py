@@ -95,7 +95,7 @@ def drawn(page: Page, plot: str) -> None:
     marks = page.locator(f"#{plot} .js-plotly-plot").locator(
         ".hm image, .heatmaplayer image, .scatterlayer path, .points path"
     )
-    expect(marks.first).to_be_attached(timeout=READY)
+    expect(marks.first).to_be_attached()
 
 
 def remove(page: Page) -> None:
@@ -105,7 +105,7 @@ def remove(page: Page) -> None:
 def test_first_screen_shows_the_first_example_analysed(page: Page, model: dsp_viz.Subject) -> None:
     best, p = dsp_viz.analyse(model, EXAMPLES[0]).top(1)[0]
     first = page.locator("#prediction .row").first
-    expect(first).to_contain_text(best, timeout=READY)
+    expect(first).to_contain_text(best)
     expect(first).to_contain_text(f"{100 * p:.1f} %")
     expect(page.locator("#prediction .row")).to_have_count(5)
     ready(page)
@@ -132,16 +132,16 @@ def test_upload_changes_the_prediction(page: Page, model: dsp_viz.Subject) -> No
     best, p = dsp_viz.analyse(model, chosen).top(1)[0]
     remove(page)
     page.locator("#picture input[type=file]").set_input_files(chosen)
-    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %")
     expect(page.locator("#prediction .row").first).to_contain_text(best)
 
 
 def test_removing_the_picture_analyses_nothing(page: Page) -> None:
     ready(page)
     tab(page, "Spectral filters")  # the maps are drawn before all of the first answer has come
-    expect(page.get_by_label("Block shown", exact=True)).to_have_value("3", timeout=READY)
+    expect(page.get_by_label("Block shown", exact=True)).to_have_value("3")
     tab(page, "Attention maps")
-    expect(page.locator("#prediction .facts")).to_contain_text("ms", timeout=READY)
+    expect(page.locator("#prediction .facts")).to_contain_text("ms")
     before = predicted(page)  # holds the time of the forward pass
     requests = []
     page.on("request", lambda r: requests.append(r.url) if "queue/join" in r.url else None)
@@ -149,7 +149,7 @@ def test_removing_the_picture_analyses_nothing(page: Page) -> None:
     page.locator("#picture input[type=file]").wait_for(state="attached", timeout=READY)
     page.get_by_role("button", name="next block").click()  # a later event: what came before it is done
     tab(page, "Spectral filters")
-    expect(page.get_by_label("Block shown", exact=True)).to_have_value("4", timeout=READY)
+    expect(page.get_by_label("Block shown", exact=True)).to_have_value("4")
     assert predicted(page) == before
     assert requests
 
@@ -164,7 +164,7 @@ def test_a_bad_file_leaves_the_result_and_says_why(page: Page) -> None:
     before = predicted(page)
     remove(page)
     page.locator("#picture input[type=file]").set_input_files(DATA / "truncated.png")
-    expect(page.get_by_role("alert")).to_be_visible(timeout=READY)
+    expect(page.get_by_role("alert")).to_be_visible()
     assert predicted(page) == before
     expect(page.locator(".dv-stage")).to_be_visible()
 
@@ -236,9 +236,9 @@ def test_axe_finds_nothing(page: Page, address: str, theme: str) -> None:
         "Relevance",
     ):
         tab(page, name)
-        expect(page.locator("[aria-label='Empty value']:visible")).to_have_count(0, timeout=READY)
+        expect(page.locator("[aria-label='Empty value']:visible")).to_have_count(0)
         pale = page.locator(":is(.dc, .do)[data-busy=true]:visible, .dv-summary[aria-busy=true]:visible")
-        expect(pale).to_have_count(0, timeout=READY)
+        expect(pale).to_have_count(0)
         page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')", timeout=READY)
         found = Axe().run(page, around or None, rules).response["violations"]
         # What is busy is not read aloud, so what is to be heard meanwhile lies outside.

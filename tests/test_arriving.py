@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, ready, tab
+from viewing import ready, tab
 
 from dsp_viz.ui import modules
 
@@ -63,8 +63,8 @@ def test_a_slow_line_is_told_of_in_bytes_and_the_maps_follow(browser: Browser, a
     slowed(page, SLOW)
     page.evaluate(NOTED)
     page.evaluate(LOOK, 5)
-    expect(page.locator(".dv-read")).to_contain_text("block 6", timeout=READY)
-    expect(told).to_be_hidden(timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("block 6")
+    expect(told).to_be_hidden()
     noted = page.evaluate("window.noted")
     found = [re.fullmatch(r"([\d.]+) of ([\d.]+) MB of this layer are here", text) for text, _ in noted]
     here = [float(match[1]) for match in found if match]
@@ -83,7 +83,7 @@ def test_the_coarse_maps_are_drawn_and_answer_while_the_fine_ones_are_on_their_w
     slowed(page, SLOW // 2)
     view, read = page.locator("#view"), page.locator(".dv-read")
     page.evaluate(LOOK, 5)
-    expect(read).to_contain_text(re.compile(r"block 6 · head 1 · [24]× · same · 1× is on its way"), timeout=READY)
+    expect(read).to_contain_text(re.compile(r"block 6 · head 1 · [24]× · same · 1× is on its way"))
     expect(view.locator(".dv")).to_have_attribute("data-busy", "true")
     page.evaluate("document.dispatchEvent(new CustomEvent('dsp:look', { detail: { query: [9, 40] } }))")
     expect(read).to_contain_text("token row 10, column 41")
@@ -93,7 +93,7 @@ def test_the_coarse_maps_are_drawn_and_answer_while_the_fine_ones_are_on_their_w
     save.click()
     view.get_by_role("button", name="PNG").click()
     expect(view.locator(".dv-note")).to_contain_text("This layer is still on its way")
-    expect(read).not_to_contain_text("on its way", timeout=READY)
+    expect(read).not_to_contain_text("on its way")
     expect(view.locator(".dv")).to_have_attribute("data-busy", "false")
     expect(view.locator(".dv-note")).to_be_empty()
     assert numbers(read.inner_text())["scale"] == "1×"  # what was chosen
@@ -148,13 +148,13 @@ def test_a_line_that_breaks_is_told_of_in_sight_and_asking_again_helps(
     page.route("**/results/*/5", lambda route: route.continue_(url=breaking))
     page.evaluate(LOOK, 5)
     told, note = page.locator("#view .dv-arriving"), page.locator("#view .dv-note")
-    expect(told).to_have_text("2.0 of 3.0 MB of this layer are here", timeout=READY)
-    expect(note).to_contain_text("The line broke while the layer was on its way.", timeout=READY)
+    expect(told).to_have_text("2.0 of 3.0 MB of this layer are here")
+    expect(note).to_contain_text("The line broke while the layer was on its way.")
     expect(note).to_be_in_viewport()
     expect(told).to_be_hidden()
     page.unroute("**/results/*/5")
     note.get_by_role("button", name="Try again").click()
-    expect(page.locator(".dv-read")).to_contain_text("block 6", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("block 6")
     expect(note).to_be_empty()
     page.close()
 
@@ -167,14 +167,14 @@ def test_what_came_before_the_line_broke_stays_and_says_so(
     page.route("**/results/*/5", lambda route: route.continue_(url=breaking))
     page.evaluate(LOOK, 5)
     read, note = page.locator(".dv-read"), page.locator("#view .dv-note")
-    expect(read).to_contain_text("block 6 · head 1 · 2× · same · 1× did not come", timeout=READY)
+    expect(read).to_contain_text("block 6 · head 1 · 2× · same · 1× did not come")
     expect(note).to_contain_text("The line broke while the layer was on its way.")
     page.unroute("**/results/*/5")
     page.locator("#view").get_by_text("Save", exact=True).click()
     page.locator("#view").get_by_role("button", name="PNG").click()  # does not take "Try again" away
     page.keyboard.press("Escape")
     note.get_by_role("button", name="Try again").click()
-    expect(read).to_contain_text("block 6 · head 1 · 1× · same", timeout=READY)
+    expect(read).to_contain_text("block 6 · head 1 · 1× · same")
     expect(read).not_to_contain_text("did not come")
     expect(note).to_be_empty()
     page.close()
@@ -207,7 +207,7 @@ def test_other_views_ask_again_for_what_did_not_come(browser: Browser, address: 
     tab(page, name)
     view = page.locator(place)
     note = view.locator(".dv-note")
-    expect(note).to_contain_text("The server does not answer. Is it still running?", timeout=READY)
+    expect(note).to_contain_text("The server does not answer. Is it still running?")
     button = note.get_by_role("button", name="Try again")
     first = button.element_handle()
     page.unroute_all()
@@ -216,6 +216,6 @@ def test_other_views_ask_again_for_what_did_not_come(browser: Browser, address: 
     page.wait_for_timeout(500)
     assert first.evaluate("button => button.isConnected")
     button.click()
-    expect(view).to_have_attribute("data-busy", "false", timeout=READY)
+    expect(view).to_have_attribute("data-busy", "false")
     expect(note).to_be_empty()
     page.close()

@@ -48,8 +48,8 @@ def atlas(browser: Browser, place: str) -> Iterator[Page]:
 
 
 def drawn(page: Page) -> None:
-    expect(page.locator(".da")).to_have_attribute("data-busy", "false", timeout=READY)
-    expect(page.locator(".da-told")).to_contain_text("pictures", timeout=READY)
+    expect(page.locator(".da")).to_have_attribute("data-busy", "false")
+    expect(page.locator(".da-told")).to_contain_text("pictures")
 
 
 def first(page: Page) -> str:
@@ -93,19 +93,19 @@ def test_which_coefficient_reacts_to_animals_and_its_pictures(atlas: Page) -> No
     expect(tiles).to_have_count(8)
     low = min((i for i in range(2, 41, 3)), key=lambda i: surveys.numbers(i)["coefficient", 3][1, 2, 1])
     assert f"car/{low:02d}.png" in (tiles.first.get_attribute("title") or "")
-    expect(tiles.first.locator("img")).to_have_js_property("naturalWidth", 48, timeout=READY)
+    expect(tiles.first.locator("img")).to_have_js_property("naturalWidth", 48)
     tiles.first.click()
-    expect(atlas.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true", timeout=READY)
-    expect(atlas.locator(".dv-read")).to_contain_text("head 2 · 4× · opposite", timeout=READY)
+    expect(atlas.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
+    expect(atlas.locator(".dv-read")).to_contain_text("head 2 · 4× · opposite")
     said = described(atlas)
     assert said["picture"] == f"survey/car/{low:02d}.png"
     assert (said["block"], said["head"], said["scale"], said["stream"]) == (3, 1, 2, 1)
-    expect(atlas.locator("#picture img")).to_be_visible(timeout=READY)
+    expect(atlas.locator("#picture img")).to_be_visible()
     other = opened(atlas, link_of(atlas))
     assert described(other)["picture"] == said["picture"]
     other.close()
     atlas.go_back()
-    expect(atlas.get_by_role("tab", name="Atlas")).to_have_attribute("aria-selected", "true", timeout=READY)
+    expect(atlas.get_by_role("tab", name="Atlas")).to_have_attribute("aria-selected", "true")
     drawn(atlas)
     assert first(atlas).startswith("block 4, head 2, 4×, opposite")
 
@@ -115,44 +115,42 @@ def test_dots_rows_and_keys_choose_the_same(atlas: Page) -> None:
     row = atlas.locator(".da tbody tr").nth(3)
     name = row.locator("th").inner_text()
     row.click()
-    expect(title).to_have_text(f"Distance: {name}", timeout=READY)
+    expect(title).to_have_text(f"Distance: {name}")
     atlas.locator(".da-depth").focus()
     atlas.keyboard.press("ArrowUp")
     above = atlas.locator(".da tbody tr").nth(2).locator("th").inner_text()
-    expect(title).to_have_text(f"Distance: {above}", timeout=READY)
+    expect(title).to_have_text(f"Distance: {above}")
     expect(atlas.locator(".da tr[aria-selected=true] th")).to_have_text(above)
     atlas.locator(".da tr[aria-selected=true] button").focus()
     atlas.keyboard.press("ArrowDown")
-    expect(title).to_have_text(f"Distance: {name}", timeout=READY)
+    expect(title).to_have_text(f"Distance: {name}")
     atlas.locator('[data-by="std"]').click()
     expect(atlas.locator('th[aria-sort="descending"]')).to_contain_text("std")
     atlas.locator('.da [data-set="heads"]').check()
-    expect(atlas.locator('.da [data-out="count"]')).to_have_text("24 heads", timeout=READY)
+    expect(atlas.locator('.da [data-out="count"]')).to_have_text("24 heads")
 
 
 def test_another_model_is_told_and_the_survey_s_offered(atlas: Page) -> None:
     expect(atlas.locator(".da-other")).to_be_hidden()
     choose(atlas, "Model", "softmax_tiny")
     note = atlas.locator(".da-other")
-    expect(note).to_contain_text("This survey is of dsp_tiny; the model of the page is softmax_tiny", timeout=READY)
+    expect(note).to_contain_text("This survey is of dsp_tiny; the model of the page is softmax_tiny")
     note.get_by_role("button", name="Choose dsp_tiny").click()
-    expect(note).to_be_hidden(timeout=READY)
-    expect(atlas.locator("#prediction .facts")).to_contain_text("dsp_tiny", timeout=READY)
+    expect(note).to_be_hidden()
+    expect(atlas.locator("#prediction .facts")).to_contain_text("dsp_tiny")
 
 
 def test_a_picture_that_is_gone_is_told(atlas: Page, folders: tuple[Path, Path]) -> None:
     cell = atlas.locator('[data-end="highest"] .da-picture').first
     cell.scroll_into_view_if_needed()
-    expect(cell.locator("img")).to_have_js_property("naturalWidth", 48, timeout=READY)
+    expect(cell.locator("img")).to_have_js_property("naturalWidth", 48)
     file = folders[1] / (cell.get_attribute("title") or "").split(" · ")[0]
     kept = file.read_bytes()
     file.unlink()
     try:
         atlas.locator(".da tbody tr").nth(1).click()
         atlas.locator(".da tbody tr").nth(0).click()
-        expect(atlas.locator(".da-pictured")).to_contain_text(
-            "Not in the folder of pictures: 1 of these", timeout=READY
-        )
+        expect(atlas.locator(".da-pictured")).to_contain_text("Not in the folder of pictures: 1 of these")
         expect(cell.locator("i")).to_have_text("not there")
     finally:
         file.write_bytes(kept)

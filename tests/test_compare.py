@@ -12,7 +12,7 @@ import pytest
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import READY, ask, choose, end_of_scale, maps_of, ready, saved, slow, tab
+from viewing import ask, choose, end_of_scale, maps_of, ready, saved, slow, tab
 
 import dsp_viz
 from dsp_viz import maps
@@ -27,7 +27,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def test_maps_of_other_attentions_equal_the_exact_ones(page: Page, name: str) -> None:
     ready(page)
     choose(page, "Model", name)
-    expect(page.locator("#prediction .facts")).to_contain_text(name, timeout=READY)
+    expect(page.locator("#prediction .facts")).to_contain_text(name)
     ready(page)
     block = dsp_viz.analyse(dsp_viz.load(name), EXAMPLES[0]).trace.blocks[2]
     for query in ((0, 0), (15, 15), (3, 12), (8, 7), (15, 0)):
@@ -37,7 +37,7 @@ def test_maps_of_other_attentions_equal_the_exact_ones(page: Page, name: str) ->
         assert got.shape == want.shape
         assert (np.abs(got - want).max(-1) <= want.max(-1) / 255).all()
     page.get_by_label("all queries").first.check()
-    expect(page.locator(".dv-read")).to_contain_text("all queries", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("all queries")
     want = maps.block_maps(block, "all")[0].flatten(2).numpy()
     assert (np.abs(maps_of(page)[0] - want).max(-1) <= want.max(-1) / 255).all()
 
@@ -49,23 +49,23 @@ def test_another_model_changes_the_view_and_the_link(page: Page) -> None:
     for key in ("s", "p", "d"):  # the second scale, the opposite stream, the index: softmax has none of them
         stage.press(key)
     choose(page, "Model", "softmax_tiny")
-    expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
-    expect(page.locator(".dv-read")).to_contain_text("head 1 · softmax", timeout=READY)
+    expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny")
+    expect(page.locator(".dv-read")).to_contain_text("head 1 · softmax")
     other = page.context.new_page()
     other.goto(page.url.split("#")[0] + f"#model=softmax_tiny&picture={EXAMPLES[0].stem}")
-    expect(other.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
+    expect(other.locator("#prediction .facts")).to_contain_text("softmax_tiny")
     other.close()
     choose(page, "Model", "dsp_tiny")
-    expect(page.locator("#prediction .facts")).to_contain_text("dsp_tiny", timeout=READY)
+    expect(page.locator("#prediction .facts")).to_contain_text("dsp_tiny")
     page.get_by_role("tab", name="Mixing weights").click()
-    expect(page.locator("#mixing .js-plotly-plot")).to_be_visible(timeout=READY)
+    expect(page.locator("#mixing .js-plotly-plot")).to_be_visible()
 
 
 def opened(page: Page) -> None:
     ready(page)
     page.get_by_role("tab", name="Compare").click()
-    expect(page.locator(".dc")).to_have_attribute("data-busy", "false", timeout=READY)
-    expect(page.locator(".dc td").first).not_to_be_empty(timeout=READY)
+    expect(page.locator(".dc")).to_have_attribute("data-busy", "false")
+    expect(page.locator(".dc td").first).not_to_be_empty()
 
 
 def told(page: Page, side: int) -> list[str]:
@@ -108,7 +108,7 @@ def test_two_models_on_one_picture(page: Page) -> None:
     assert told(page, 1)[0] == f"{EXAMPLES[0].stem}, softmax_tiny"
     press(page, "ArrowUp", "ArrowRight")
     page.locator('[data-side="0"][data-key="head"]').select_option(index=2)
-    expect(page.locator(".dc td").nth(5)).to_contain_text("head 3", timeout=READY)  # both sides follow
+    expect(page.locator(".dc td").nth(5)).to_contain_text("head 3")  # both sides follow
     results = [dsp_viz.analyse(dsp_viz.load(name), EXAMPLES[0]) for name in ("dsp_tiny", "softmax_tiny")]
     for side, result in enumerate(results):
         check(told(page, side), result, 2, 2, 0, 0, (7, 9))
@@ -129,7 +129,7 @@ def test_it_begins_with_the_query_of_the_maps_and_says_which(page: Page) -> None
     ready(page)
     ask(page, (2, 11))
     tab(page, "Compare")
-    expect(page.locator(".dc thead th").first).to_have_text(re.compile("^token row 3, column 12 of "), timeout=READY)
+    expect(page.locator(".dc thead th").first).to_have_text(re.compile("^token row 3, column 12 of "))
     page.get_by_role("toolbar", name="What is compared").get_by_label("all queries").check()
     expect(page.locator(".dc thead th").first).to_have_text("all queries, averaged")
 
@@ -138,17 +138,22 @@ def test_sides_apart_and_other_pictures(page: Page) -> None:
     opened(page)
     choose(page, "Picture B", EXAMPLES[4].stem)
     choose(page, "Model B", "polaformer_tiny")
-    expect(page.locator(".dc td").nth(1)).to_have_text(f"{EXAMPLES[4].stem}, polaformer_tiny", timeout=READY)
+    expect(page.locator(".dc td").nth(1)).to_have_text(f"{EXAMPLES[4].stem}, polaformer_tiny")
     page.get_by_label("same block, head, scale and stream").uncheck()
     page.locator('[data-side="0"][data-key="scale"]').select_option(index=1)
     expect(page.locator('[data-side="1"][data-key="scale"]')).to_be_hidden()  # it has one
     page.set_viewport_size({"width": 1000, "height": 900})  # the choices of A need one line more
-    tops = [each.bounding_box() for each in page.locator(".dc-sides canvas:not(.dc-scale)").all()]
-    assert len({round(box["y"]) for box in tops if box is not None}) == 1
+    page.wait_for_function(
+        """() => {
+            const maps = [...document.querySelectorAll(".dc-sides canvas:not(.dc-scale)")];
+            const tops = maps.map((map) => Math.round(map.getBoundingClientRect().top));
+            return innerWidth === 1000 && tops.length > 1 && tops.every((top) => top === tops[0]);
+        }"""
+    )
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator('[data-side="1"][data-key="stream"]').select_option(index=1)
     page.locator('[data-side="1"][data-key="block"]').select_option(index=4)
-    expect(page.locator(".dc td").nth(5)).to_contain_text("block 5, head 1, opposite", timeout=READY)
+    expect(page.locator(".dc td").nth(5)).to_contain_text("block 5, head 1, opposite")
     box = page.locator(".dc-sides canvas[tabindex]").nth(1).bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 4.5 * box["width"] / 16, box["y"] + 10.5 * box["height"] / 16)
@@ -194,7 +199,7 @@ def test_comparison_follows_the_picture_on_the_screen(page: Page) -> None:
     opened(page)
     page.locator("#examples button").nth(3).click()
     for cell in (0, 1):
-        expect(page.locator(".dc td").nth(cell)).to_contain_text(EXAMPLES[3].stem, timeout=READY)
+        expect(page.locator(".dc td").nth(cell)).to_contain_text(EXAMPLES[3].stem)
 
 
 def test_what_is_chosen_while_the_last_is_answered_stays_chosen(page: Page) -> None:
@@ -203,8 +208,8 @@ def test_what_is_chosen_while_the_last_is_answered_stays_chosen(page: Page) -> N
     for label, value in (("Picture B", EXAMPLES[1].stem), ("Picture B", EXAMPLES[2].stem), ("Model A", "softmax_tiny")):
         choose(page, label, value)
         page.wait_for_timeout(400)  # each asks on its own
-    expect(page.locator(".dc td").nth(0)).to_contain_text("softmax_tiny", timeout=READY)
-    expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem, timeout=READY)
+    expect(page.locator(".dc td").nth(0)).to_contain_text("softmax_tiny")
+    expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem)
     page.wait_for_timeout(2000)  # nothing comes after it that sets it back
     expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem)
     expect(page.get_by_label("Picture B", exact=True)).to_have_value(EXAMPLES[2].stem)
@@ -217,8 +222,8 @@ def test_what_is_chosen_while_a_picture_is_computed_is_compared(page: Page) -> N
     page.wait_for_timeout(300)  # it is asked for first
     choose(page, "Picture B", EXAMPLES[2].stem)
     # The choice is answered for the old picture first.
-    expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem, timeout=READY)
-    expect(page.locator(".dc td").nth(0)).to_contain_text(EXAMPLES[3].stem, timeout=READY)
+    expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem)
+    expect(page.locator(".dc td").nth(0)).to_contain_text(EXAMPLES[3].stem)
     expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem)
 
 
@@ -226,7 +231,7 @@ def test_comparison_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     ready(page)
     tab(page, "Compare")
-    expect(page.locator(".dc")).to_have_attribute("data-busy", "false", timeout=READY)
+    expect(page.locator(".dc")).to_have_attribute("data-busy", "false")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for part in page.locator("#compare :is(button, select, input, canvas)").all():
         box = part.bounding_box()

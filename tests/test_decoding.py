@@ -316,6 +316,22 @@ def test_the_processes_end_with_the_program(ending: str, endless: Path) -> None:
     until(lambda: all(map(is_gone, running)))
 
 
+def test_a_process_whose_caller_ends_before_the_answer_ends_without_a_word() -> None:
+    setup = {"path": [entry for entry in sys.path if os.path.isabs(entry)], "cpu_seconds": 60, "memory": 2**32}
+    worker = [sys.executable, "-I", "-S", str(ROOT / "dsp_viz" / "decode_worker.py"), json.dumps(setup)]
+    request = {"path": str(EXAMPLES[0]), "stretch": False, "longest": 20}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(worker, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("name", hostile.REFUSED)
 def test_hostile_files_are_refused(decoder: Decoder, name: str, tmp_path: Path) -> None:
     make, told = hostile.REFUSED[name]

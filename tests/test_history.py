@@ -69,7 +69,7 @@ def test_slider_over_epochs(browser: Browser, changing: dsp_viz.Subject) -> None
         page.goto(address)
         ready(page)
         page.get_by_role("tab", name="Training").click()
-        expect(page.locator("#past-gain .js-plotly-plot")).to_be_visible(timeout=READY)
+        expect(page.locator("#past-gain .js-plotly-plot")).to_be_visible()
         slider = page.locator("#epoch input[type=range]")
         expect(slider).to_have_value("3")
         spectra = spectrum.full_spectrum(torch.view_as_complex(torch.from_numpy(changing.history["filters"][2])))
@@ -88,7 +88,7 @@ def test_slider_over_epochs(browser: Browser, changing: dsp_viz.Subject) -> None
         shared = max(0.25, np.quantile(np.abs(octaves), 0.995, method="higher"))
         assert ends == [pytest.approx(shared)] * 3  # colours mean the same at every epoch
         choose(page, "Model", "softmax_tiny")
-        expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
-        expect(page.get_by_role("tab", name="Training")).to_have_count(0, timeout=READY)  # it comes without snapshots
+        expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny")
+        expect(page.get_by_role("tab", name="Training")).to_have_count(0)  # it comes without snapshots
         expect(page.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
         page.context.close()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import EXAMPLES, serving
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, ready, saved
+from viewing import ready, saved
 
 import dsp_viz
 from dsp_viz import maps
@@ -70,6 +70,6 @@ def test_its_numbers_and_figure_can_be_taken_away(opened: Page) -> None:
 def test_its_parts_are_ranked(opened: Page) -> None:
     opened.get_by_role("tab", name="What if").click()
     opened.locator("#rank").click()
-    expect(opened.locator(".dm button")).to_have_count(3 * 3, timeout=READY)  # blocks × heads
+    expect(opened.locator(".dm button")).to_have_count(3 * 3)  # blocks × heads
     opened.locator(".dm button").nth(4).click()  # the second head of the second block
-    expect(opened.locator(".dv-read")).to_contain_text("block 2 · head 2 · inline", timeout=READY)
+    expect(opened.locator(".dv-read")).to_contain_text("block 2 · head 2 · inline")

@@ -45,9 +45,9 @@ def test_its_maps_are_exact(browser: Browser) -> None:
         ready(page)
         page.get_by_role("radio", name="1024 px").check()
         expect(page.locator(".facts").first).to_contain_text("128×128 tokens", timeout=2 * READY)
-        expect(page.locator(".dv-read")).to_contain_text("of 128×128 keys", timeout=READY)
+        expect(page.locator(".dv-read")).to_contain_text("of 128×128 keys")
         ask(page, (90, 17))
-        expect(page.locator(".dv-read")).to_contain_text("row 91, column 18", timeout=READY)
+        expect(page.locator(".dv-read")).to_contain_text("row 91, column 18")
         block = dsp_viz.analyse(model, EXAMPLES[0], side=1024).trace.blocks[0]
         for got, want in zip(maps_of(page), maps.block_maps(block, (90, 17)), strict=False):
             flat = want.flatten(-2).numpy()

@@ -3,7 +3,7 @@
 import pytest
 from asking import send
 from playwright.sync_api import Browser, Page, expect
-from viewing import READY, ready, tab
+from viewing import ready, tab
 
 from dsp_viz.ui import modules
 
@@ -32,9 +32,7 @@ def test_a_page_of_another_version_says_what_to_do(browser: Browser, address: st
     page.goto(address)
     ready(page)
     tab(page, "Compare")
-    expect(page.locator("#compare")).to_contain_text(
-        "The page and the app do not match. Load the page again.", timeout=READY
-    )
+    expect(page.locator("#compare")).to_contain_text("The page and the app do not match. Load the page again.")
     page.close()
 
 

@@ -12,7 +12,6 @@ from threading import Thread
 import pytest
 from conftest import EXAMPLES
 from playwright.sync_api import Browser, FrameLocator, Page, expect
-from viewing import READY
 
 import dsp_viz
 from dsp_viz.ui import program, takeaway
@@ -51,23 +50,23 @@ def test_a_result_answers_clicks_within_its_cell(result: dsp_viz.Analysis, cell:
     assert len(html) < 3_000_000  # what Jupyter's server lets through
     frame = cell.draw(html)
     read = frame.locator(".dv-read")
-    expect(read).to_contain_text("token row 9, column 9 · block 3", timeout=READY)
+    expect(read).to_contain_text("token row 9, column 9 · block 3")
     expect(frame.get_by_text("maps verified")).to_be_visible()
     stage = frame.locator(".dv-stage")
     box = stage.bounding_box()
     assert box is not None
     stage.click(position={"x": box["width"] * 0.1, "y": box["height"] * 0.9})
-    expect(read).to_contain_text("token row 15, column 2", timeout=READY)
+    expect(read).to_contain_text("token row 15, column 2")
     frame.get_by_role("button", name="next block").click()
-    expect(read).to_contain_text("block 4", timeout=READY)
+    expect(read).to_contain_text("block 4")
 
 
 def test_what_names_say_is_never_markup(result: dsp_viz.Analysis, cell: Cell) -> None:
     evil = "\"'><script>alert(1)<b>bold"
     hostile = replace(result, name=f"{evil}.jpg", classes=(evil, *result.classes[1:]), model=evil)
     frame = cell.draw(hostile._repr_html_())
-    expect(frame.locator("h1")).to_have_text(evil, timeout=READY)
-    expect(frame.locator(".dv-read")).to_contain_text("token row", timeout=READY)
+    expect(frame.locator("h1")).to_have_text(evil)
+    expect(frame.locator(".dv-read")).to_contain_text("token row")
     assert frame.locator("b", has_text="bold").count() == 0
     assert cell.page.locator("main > div > *").count() == 1
     assert cell.page.locator("b").count() == 0
@@ -132,7 +131,7 @@ def test_the_explorer_runs_within_a_cell(
         page = browser.new_page()
         page.goto(notebook(screen._repr_html_()))
         frame = page.frame_locator("iframe")
-        expect(frame.locator(".dv-read")).to_contain_text("token row 9, column 9 · block 3", timeout=READY)
+        expect(frame.locator(".dv-read")).to_contain_text("token row 9, column 9 · block 3")
         assert page.locator("iframe").bounding_box()["height"] == 700  # type: ignore[index]
         page.close()
     finally:

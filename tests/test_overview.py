@@ -22,7 +22,7 @@ EMPTY = 0.09  # how much of the ground's ink lies where nothing is, in the light
 
 def complete(page: Page) -> None:
     """Every head is drawn for what is asked."""
-    expect(page.locator("#overview .do")).to_have_attribute("data-busy", "false", timeout=READY)
+    expect(page.locator("#overview .do")).to_have_attribute("data-busy", "false")
     settle(page)
 
 
@@ -125,14 +125,14 @@ def test_a_click_opens_the_head_and_its_map(page: Page) -> None:
         box = head(page, layer, h).locator("canvas").bounding_box()
         assert box is not None
         page.mouse.move(box["x"] + box["width"] * (0.7 if right else 0.3), box["y"] + 9)
-        expect(page.locator(".do-read b")).to_have_text(f"block {layer + 1} · head {h + 1}", timeout=READY)
+        expect(page.locator(".do-read b")).to_have_text(f"block {layer + 1} · head {h + 1}")
         expect(page.locator(".do-read span").nth(1)).to_contain_text("layer, opposite: peak")
         page.mouse.down()
         page.mouse.up()
         expect(page.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
-        expect(read).to_contain_text(f"block {layer + 1} · head {h + 1} · layer · {told}", timeout=READY)
+        expect(read).to_contain_text(f"block {layer + 1} · head {h + 1} · layer · {told}")
         page.get_by_role("tab", name="Overview").click()
-        expect(head(page, layer, h)).to_have_attribute("aria-selected", "true", timeout=READY)
+        expect(head(page, layer, h)).to_have_attribute("aria-selected", "true")
     assert page.locator("#overview [aria-selected=true]").count() == 1
 
 
@@ -152,12 +152,12 @@ def test_the_keyboard_reaches_every_head(page: Page) -> None:
     ):
         page.keyboard.press(key)
         expect(head(page, layer, h)).to_be_focused()
-        expect(page.locator(".do-read b")).to_have_text(f"block {layer + 1} · head {h + 1}", timeout=READY)
+        expect(page.locator(".do-read b")).to_have_text(f"block {layer + 1} · head {h + 1}")
     assert cells.evaluate_all("all => all.filter(each => each.tabIndex === 0).length") == 1
     assert head(page, 1, 0).evaluate("cell => getComputedStyle(cell).outlineStyle") == "solid"
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(page.locator(".dv-read")).to_contain_text("block 2 · head 2 · layer · same", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("block 2 · head 2 · layer · same")
     expect(page.get_by_role("tab", name="Attention maps")).to_be_focused()
     tab(page, "Overview")
     page.locator(".do-picture").press("ArrowUp")
@@ -174,7 +174,7 @@ def test_one_query_and_one_look_for_both_tabs(page: Page) -> None:
     part.get_by_label("all queries").check()
     expect(page.locator(".do-asked")).to_have_text("all queries, averaged")
     part.locator('[data-set="show"]').select_option("same − opposite")
-    expect(page.locator(".do-bars canvas")).to_have_attribute("aria-label", re.compile("opposite more"), timeout=READY)
+    expect(page.locator(".do-bars canvas")).to_have_attribute("aria-label", re.compile("opposite more"))
     part.locator("[data-scales]").select_option("2×")
     complete(page)
     end_of_scale(page.locator(".do-bars canvas").get_attribute("aria-label") or "")
@@ -188,7 +188,7 @@ def test_one_query_and_one_look_for_both_tabs(page: Page) -> None:
     expect(page.locator(".do-asked")).to_have_text("token row 3, column 12")
     other = page.context.new_page()
     other.goto(link)
-    expect(other.get_by_role("tab", name="Overview")).to_have_attribute("aria-selected", "true", timeout=READY)
+    expect(other.get_by_role("tab", name="Overview")).to_have_attribute("aria-selected", "true")
     complete(other)
     expect(other.locator(".do-asked")).to_have_text("all queries, averaged")
     expect(other.locator("#overview [data-scales] option:checked")).to_have_text("2×")
@@ -202,7 +202,7 @@ def test_the_newest_query_wins(page: Page, model: dsp_viz.Subject) -> None:
     page.goto(page.url)
     ready(page)
     tab(page, "Overview")
-    expect(head(page, 4, 0).locator("canvas")).to_be_visible(timeout=READY)
+    expect(head(page, 4, 0).locator("canvas")).to_be_visible()
     page.locator("#overview").get_by_label("Colours").select_option("fixed")
     for query in ((1, 2), (14, 3), (6, 9)):
         look(page, query=query)
@@ -229,9 +229,9 @@ def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_vi
         store.put("another", {}, None)
         held[0].continue_()
         note = page.locator("#overview .dv-note")
-        expect(note).to_contain_text("This result is no longer kept.", timeout=READY)
+        expect(note).to_contain_text("This result is no longer kept.")
         page.locator("#overview").get_by_role("button", name="Analyse again").click()
-        expect(note).to_be_empty(timeout=READY)
+        expect(note).to_be_empty()
         complete(page)
         page.close()
 
@@ -287,13 +287,13 @@ def test_stages_and_layers_of_several_kinds(screen: Page) -> None:
     want = maps.block_maps(block, (2, 2))[0].numpy()[0, 3] * 16 / 8  # row 9 of 16 is row 3 of 4
     np.testing.assert_allclose(drawn(head(screen, 4, 3), (4, 4))[0], want, atol=0.015)
     head(screen, 3, 1).click()
-    expect(screen.locator(".dv-read")).to_contain_text("stage 2 · block 2 · head 2 · layer", timeout=READY)
+    expect(screen.locator(".dv-read")).to_contain_text("stage 2 · block 2 · head 2 · layer")
 
 
 def test_tokens_without_a_place_ask_and_are_told(screen: Page) -> None:
     choose(screen, "Model", "vit")
-    expect(screen.locator("#prediction .facts")).to_contain_text("vit", timeout=READY)
-    expect(screen.locator("#overview [data-layer]")).to_have_count(6, timeout=READY)
+    expect(screen.locator("#prediction .facts")).to_contain_text("vit")
+    expect(screen.locator("#overview [data-layer]")).to_have_count(6)
     complete(screen)
     screen.locator("#overview").locator('[data-set="asks"]').select_option("class token")
     expect(screen.locator(".do-asked")).to_have_text("class token")
@@ -308,8 +308,8 @@ def test_tokens_without_a_place_ask_and_are_told(screen: Page) -> None:
 
 def test_windows_are_drawn_alone(screen: Page) -> None:
     choose(screen, "Model", "swin")
-    expect(screen.locator("#prediction .facts")).to_contain_text("swin", timeout=READY)
-    expect(screen.locator("#overview [data-layer]")).to_have_count(2 * 2 + 2 * 3, timeout=READY)
+    expect(screen.locator("#prediction .facts")).to_contain_text("swin")
+    expect(screen.locator("#overview [data-layer]")).to_have_count(2 * 2 + 2 * 3)
     screen.locator("#overview").get_by_label("Colours").select_option("fixed")
     complete(screen)
     block = dsp_viz.analyse(SWIN, EXAMPLES[0]).trace.blocks[0]

@@ -39,13 +39,13 @@ def test_a_link_in_an_open_tab_sets_the_view(page: Page) -> None:
         (far, "row 4, column 13 · block 5 · head 3 · 2× · opposite", 1),
     ):  # fmt: skip
         page.evaluate("text => { location.hash = text }", f"picture={EXAMPLES[0].stem}&{link}")
-        expect(page.locator(".dv-read")).to_contain_text(told, timeout=READY)
+        expect(page.locator(".dv-read")).to_contain_text(told)
         expect(page.get_by_label("smooth").first).to_be_checked(checked=bool(smooth))
     page.locator(".dv-stage").press("ArrowUp")
     link_of(page)
     page.wait_for_timeout(300)
     page.evaluate("text => { location.hash = text }", f"picture={EXAMPLES[0].stem}&{link}")
-    expect(page.locator(".dv-read")).to_contain_text(told, timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text(told)
 
 
 def test_a_link_in_an_open_tab_brings_its_picture_and_model(page: Page) -> None:
@@ -53,8 +53,8 @@ def test_a_link_in_an_open_tab_brings_its_picture_and_model(page: Page) -> None:
     page.evaluate(
         "text => { location.hash = text }", f"picture={EXAMPLES[4].stem}&model=polaformer_tiny&block=4&head=2&query=2,3"
     )
-    expect(page.locator(".dv-read")).to_contain_text("row 3, column 4 · block 5 · head 3", timeout=READY)
-    expect(page.locator("#prediction .facts")).to_contain_text("polaformer_tiny", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("row 3, column 4 · block 5 · head 3")
+    expect(page.locator("#prediction .facts")).to_contain_text("polaformer_tiny")
     assert described(page)["picture"] == EXAMPLES[4].stem
 
 
@@ -67,7 +67,7 @@ def test_an_address_that_was_copied_follows_the_view(page: Page) -> None:
     link = link_of(page)
     look(page, head=2)
     expect(page).to_have_url(link.replace("head=1", "head=2"))
-    expect(opened(page, page.url).locator(".dv-read")).to_contain_text("head 3", timeout=READY)
+    expect(opened(page, page.url).locator(".dv-read")).to_contain_text("head 3")
 
 
 def test_what_is_shown_of_the_last_picture_fades_while_a_new_one_is_computed(page: Page) -> None:
@@ -75,23 +75,23 @@ def test_what_is_shown_of_the_last_picture_fades_while_a_new_one_is_computed(pag
     slow(page, 4000)
     page.locator("#examples button").nth(3).click()
     stale = page.locator("#view > .pending")
-    expect(stale).to_have_css("opacity", "0.55", timeout=READY)
+    expect(stale).to_have_css("opacity", "0.55")
     told = "getComputedStyle(document.querySelector('#view'), '::before').content"
     assert page.evaluate(told) == '"Computing …"'
-    expect(stale).to_have_count(0, timeout=READY)
+    expect(stale).to_have_count(0)
     assert page.evaluate(told) == "none"
 
 
 def test_a_block_that_is_chosen_while_a_picture_is_computed_stays_chosen(page: Page) -> None:
     ready(page)
     tab(page, "Spectral filters")
-    expect(page.get_by_label("Block shown", exact=True)).to_have_value("3", timeout=READY)
+    expect(page.get_by_label("Block shown", exact=True)).to_have_value("3")
     page.get_by_role("radio", name="512 px").check()  # takes longer than what is asked next
     page.wait_for_timeout(300)
     look(page, block=5)
-    expect(page.locator("#prediction .facts")).to_contain_text("64×64", timeout=READY)
+    expect(page.locator("#prediction .facts")).to_contain_text("64×64")
     page.wait_for_timeout(1000)  # all of the answer is there
-    expect(page.get_by_label("Block shown", exact=True)).to_have_value("6", timeout=READY)
+    expect(page.get_by_label("Block shown", exact=True)).to_have_value("6")
     tab(page, "Attention maps")
     expect(page.locator(".dv-read")).to_contain_text("block 6")
 
@@ -103,7 +103,7 @@ def test_a_tab_that_is_opened_while_a_picture_is_computed_shows_that_picture(pag
     page.wait_for_timeout(300)  # it is asked for before the tab is
     tab(page, "Compare")
     for cell in (0, 1):
-        expect(page.locator("#compare td").nth(cell)).to_contain_text(EXAMPLES[3].stem, timeout=READY)
+        expect(page.locator("#compare td").nth(cell)).to_contain_text(EXAMPLES[3].stem)
 
 
 def test_a_class_that_is_picked_while_a_picture_is_asked_for_is_explained_of_it(page: Page) -> None:
@@ -116,9 +116,9 @@ def test_a_class_that_is_picked_while_a_picture_is_asked_for_is_explained_of_it(
     page.keyboard.type("chur")
     page.keyboard.press("Enter")
     picked = page.locator("#prediction .picked")
-    expect(picked).to_contain_text("church", timeout=READY)
-    expect(page.locator("#prediction .made")).to_contain_text("451×300", timeout=READY)
-    expect(picked).to_contain_text("church", timeout=READY)
+    expect(picked).to_contain_text("church")
+    expect(page.locator("#prediction .made")).to_contain_text("451×300")
+    expect(picked).to_contain_text("church")
 
 
 def test_a_class_is_found_by_typing(page: Page) -> None:
@@ -141,15 +141,15 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     assert said["tab"] == "whatif"
     assert said["interventions"] == box.input_value()
     tab(page, "Compare")
-    expect(page.locator("#compare .dc")).to_have_attribute("data-busy", "false", timeout=READY)
+    expect(page.locator("#compare .dc")).to_have_attribute("data-busy", "false")
     choose(page, "Model B", "polaformer_tiny")
-    expect(page.locator("#compare td").nth(1)).to_contain_text("polaformer_tiny", timeout=READY)
+    expect(page.locator("#compare td").nth(1)).to_contain_text("polaformer_tiny")
     choose(page, "Picture B", EXAMPLES[2].stem)
-    expect(page.locator("#compare td").nth(1)).to_contain_text(EXAMPLES[2].stem, timeout=READY)
+    expect(page.locator("#compare td").nth(1)).to_contain_text(EXAMPLES[2].stem)
     page.get_by_label("same block, head, scale and stream").uncheck()
     page.locator('#compare [data-side="0"][data-key="scale"]').select_option(index=1)
     page.locator('#compare [data-side="1"][data-key="block"]').select_option(index=4)
-    expect(page.locator("#compare td").nth(5)).to_contain_text("block 5", timeout=READY)
+    expect(page.locator("#compare td").nth(5)).to_contain_text("block 5")
     page.locator("#compare canvas").first.press("ArrowUp")
     link = link_of(page)
     said = said_by(link)
@@ -157,14 +157,14 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     assert (said["a"], said["b"], said["query"]) == ("2,0,1,0", "4,0,0,0", "7,8")
     other = page.context.new_page()
     other.goto(link)
-    expect(other.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true", timeout=READY)
-    expect(other.locator("#compare td").nth(4)).to_have_text("block 3, head 1, 2×, same", timeout=READY)
-    expect(other.locator("#compare td").nth(5)).to_contain_text("block 5", timeout=READY)
+    expect(other.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
+    expect(other.locator("#compare td").nth(4)).to_have_text("block 3, head 1, 2×, same")
+    expect(other.locator("#compare td").nth(5)).to_contain_text("block 5")
     assert described(other, "compare")["query"] == [7, 8]
     expect(other.get_by_label("Model B", exact=True)).to_have_value("polaformer_tiny")
     expect(other.get_by_label("Picture B", exact=True)).to_have_value(EXAMPLES[2].stem)
     tab(other, "What if")
-    expect(other.locator("#interventions textarea")).to_have_value(re.compile("set_coefficient"), timeout=READY)
+    expect(other.locator("#interventions textarea")).to_have_value(re.compile("set_coefficient"))
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
@@ -173,7 +173,7 @@ def test_plots_drawn_in_a_hidden_tab_fit_it(page: Page, width: int, height: int)
     ready(page)
     tab(page, "Spectral filters")
     plots = page.locator("#gain, #radial, #power, #phase, #kernel").locator(".js-plotly-plot")
-    expect(plots).to_have_count(5, timeout=READY)
+    expect(plots).to_have_count(5)
     fitting = """() => {
         const plots = [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.clientWidth);
         return plots.length === 5 && plots.every(p => {
@@ -199,7 +199,7 @@ def test_examples_and_controls_have_names(page: Page) -> None:
         expect(page.get_by_role("button", name=path.stem.replace("-", " "), exact=True)).to_have_count(1)
     expect(page.get_by_role("button", name="Thumbnail")).to_have_count(0)
     tab(page, "Compare")
-    expect(page.locator("#compare td").first).not_to_be_empty(timeout=READY)
+    expect(page.locator("#compare td").first).not_to_be_empty()
     for within, lacking in (
         (".dc", "!(e.closest('[title]') || e.closest('label')?.textContent.trim())"),
         (".dv", "!e.closest('[title]')"),
@@ -229,7 +229,7 @@ def test_a_picture_pasted_on_the_page_is_analysed(page: Page, model: dsp_viz.Sub
     page.wait_for_timeout(500)
     expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * before:.1f} %")
     paste(page, "body", EXAMPLES[4])
-    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %")
     assert best in page.locator("#prediction .row").first.inner_text()
 
 
@@ -243,10 +243,10 @@ def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_vi
         store.put("another", {}, None)
         look(page, block=5)
         note = page.locator(".dv-note")
-        expect(note).to_contain_text("This result is no longer kept.", timeout=READY)
+        expect(note).to_contain_text("This result is no longer kept.")
         page.get_by_role("button", name="Analyse again").click()
-        expect(page.locator('[data-out="block"]')).to_have_text("6 / 6", timeout=READY)
         expect(note).to_be_empty()
+        expect(page.locator('[data-out="block"]')).to_have_text("6 / 6")
         settle(page)
         assert len(maps_of(page)) == 4
         page.close()
@@ -270,6 +270,6 @@ def test_titles_of_narrow_plots_stay_apart(page: Page, width: int) -> None:
     })"""
     for name in ("Spectral filters", "Coefficients", "Mixing weights", "Training"):
         tab(page, name)
-        expect(page.locator(".js-plotly-plot:visible .main-svg").first).to_be_visible(timeout=READY)
+        expect(page.locator(".js-plotly-plot:visible .main-svg").first).to_be_visible()
         page.wait_for_timeout(1500)  # plots of a tab come one by one
         assert page.evaluate(apart) == [], name

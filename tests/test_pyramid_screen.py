@@ -10,7 +10,7 @@ import torch
 from conftest import EXAMPLES, serving
 from playwright.sync_api import Browser, Page, expect
 from timm_models import randomised
-from viewing import READY, choose, described, link_of, look, ready, tab
+from viewing import choose, described, link_of, look, ready, tab
 
 import dsp_viz
 from dsp_viz import maps
@@ -58,12 +58,12 @@ def test_a_place_is_kept_from_stage_to_stage(opened: Page) -> None:
     """Grids of 16×16, 8×8 and 4×4 tokens."""
     read, stage = opened.locator(".dv-read"), opened.locator(".dv-stage")
     look(opened, block=1, query=[5, 10])
-    expect(read).to_contain_text("token row 6, column 11 · stage 1 · block 2 · head 1", timeout=READY)
+    expect(read).to_contain_text("token row 6, column 11 · stage 1 · block 2 · head 1")
     expect(opened.locator('[data-out="block"]')).to_have_text("2 / 2")
     stages = opened.get_by_role("combobox", name="Stage", exact=True)
     assert stages.locator("option").all_inner_texts() == ["1: 16×16", "2: 8×8", "3: 4×4"]
     stages.select_option("3: 4×4")
-    expect(read).to_contain_text("token row 6, column 11 (row 2, column 3 of this layer's 4×4)", timeout=READY)
+    expect(read).to_contain_text("token row 6, column 11 (row 2, column 3 of this layer's 4×4)")
     expect(read).to_contain_text("stage 3 · block 1 · head 1 · softmax")
     stage.focus()
     stage.press("4")
@@ -71,14 +71,14 @@ def test_a_place_is_kept_from_stage_to_stage(opened: Page) -> None:
     expect(read).to_contain_text("token row 6, column 7 (row 2, column 2 of this layer's 4×4)")
     expect(read).to_contain_text("stage 3 · block 1 · head 4")
     stage.press("[")
-    expect(read).to_contain_text("token row 6, column 7 (row 3, column 4 of this layer's 8×8)", timeout=READY)
+    expect(read).to_contain_text("token row 6, column 7 (row 3, column 4 of this layer's 8×8)")
     expect(read).to_contain_text("stage 2 · block 2 · head 2")  # as many as it has
     link_of(opened)
     opened.reload()  # to what the address bar has got
-    expect(read).to_contain_text("stage 2 · block 2 · head 2", timeout=READY)
+    expect(read).to_contain_text("stage 2 · block 2 · head 2")
     assert described(opened)["block"] == 3  # links count all layers
     stages.select_option("1: 16×16")
-    expect(read).to_contain_text("token row 6, column 7 · stage 1 · block 1 · head 1", timeout=READY)
+    expect(read).to_contain_text("token row 6, column 7 · stage 1 · block 1 · head 1")
 
 
 def test_layers_that_are_not_looked_at_are_not_fetched(opened: Page) -> None:
@@ -93,28 +93,28 @@ def test_layers_that_are_not_looked_at_are_not_fetched(opened: Page) -> None:
 def test_tabs_of_dsp_attention_show_its_layers_of_a_mixed_model(opened: Page) -> None:
     ready(opened)
     opened.get_by_role("combobox", name="Stage", exact=True).select_option("1: 16×16")
-    expect(opened.locator(".dv-read")).to_contain_text("stage 1", timeout=READY)
+    expect(opened.locator(".dv-read")).to_contain_text("stage 1")
     tab(opened, "Coefficients")
     place = {name: opened.get_by_label(f"{name} shown", exact=True).filter(visible=True) for name in ("Stage", "Block")}
-    expect(place["Stage"]).to_have_value("2: 8×8", timeout=READY)  # the nearest that has them
+    expect(place["Stage"]).to_have_value("2: 8×8")  # the nearest that has them
     expect(place["Block"]).to_have_value("1")
     titles = opened.locator("#dynamic .annotation-text")
-    expect(titles.first).to_contain_text("stage 2", timeout=READY)
+    expect(titles.first).to_contain_text("stage 2")
     expect(titles.nth(1)).to_contain_text("block 2")
     tab(opened, "Spectral filters")
-    expect(opened.locator("#gain")).to_contain_text("▸ head 1", timeout=READY)
+    expect(opened.locator("#gain")).to_contain_text("▸ head 1")
 
 
 def test_two_models_of_other_grids_are_compared_at_one_place(opened: Page) -> None:
     tab(opened, "Compare")
-    expect(opened.locator(".dc")).to_have_attribute("data-busy", "false", timeout=READY)
+    expect(opened.locator(".dc")).to_have_attribute("data-busy", "false")
     choose(opened, "Model B", "vit")
     cells = opened.locator(".dc td")
-    expect(cells.nth(1)).to_have_text(f"{EXAMPLES[0].stem}, vit", timeout=READY)
+    expect(cells.nth(1)).to_have_text(f"{EXAMPLES[0].stem}, vit")
     opened.get_by_label("same block, head").uncheck()
     choice = opened.locator('[aria-label="Side A"]')
     choice.get_by_role("combobox", name="Stage").select_option("1: 16×16")
-    expect(cells.nth(4)).to_have_text("stage 1 · block 1, head 1, same", timeout=READY)
+    expect(cells.nth(4)).to_have_text("stage 1 · block 1, head 1, same")
     expect(cells.nth(5)).to_contain_text("block 2, head 1, softmax")
     expect(opened.locator('[aria-label="Side B"]').get_by_text("Stage")).to_be_hidden()
     expect(cells.last).to_contain_text("class token: ")
@@ -124,7 +124,7 @@ def test_two_models_of_other_grids_are_compared_at_one_place(opened: Page) -> No
 def test_the_class_token_asks_and_its_share_is_told(opened: Page) -> None:
     choose(opened, "Model", "vit")
     read = opened.locator(".dv-read")
-    expect(read).to_contain_text("class token: ", timeout=READY)
+    expect(read).to_contain_text("class token: ")
     opened.get_by_role("combobox", name="Asks").select_option("class token")
     expect(read).to_contain_text("class token · block 2 · head 1 · softmax")
     block = dsp_viz.analyse(VIT, EXAMPLES[0]).trace.blocks[1]
@@ -149,9 +149,9 @@ def test_what_lies_outside_the_window_is_not_seen(opened: Page) -> None:
     """The second block's windows are shifted by half of their 4×4 tokens."""
     choose(opened, "Model", "swin")
     read, hover = opened.locator(".dv-read"), opened.locator(".dv-hover")
-    expect(opened.locator(".dv-facts")).to_contain_text("windows", timeout=READY)
+    expect(opened.locator(".dv-facts")).to_contain_text("windows")
     look(opened, block=1, query=[7, 9])
-    expect(read).to_contain_text("of 16×16 keys, of which it sees 4×4", timeout=READY)
+    expect(read).to_contain_text("of 16×16 keys, of which it sees 4×4")
     box = opened.locator(".dv-stage").bounding_box()
     assert box is not None
     for (row, column), seen in (((6, 6), True), ((9, 9), True), ((5, 6), False), ((9, 10), False)):

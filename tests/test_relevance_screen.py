@@ -34,12 +34,12 @@ def want(model: dsp_viz.Subject, x: torch.Tensor) -> Trust:
 def opened(page: Page) -> None:
     ready(page)
     tab(page, "Relevance")
-    expect(page.locator("#judge")).to_be_visible(timeout=READY)
+    expect(page.locator("#judge")).to_be_visible()
 
 
 def pick(page: Page, name: str) -> None:
     choose(page, "Class to explain", name)
-    expect(page.locator("#prediction .picked")).to_contain_text(name, timeout=READY)
+    expect(page.locator("#prediction .picked")).to_contain_text(name)
 
 
 def test_a_class_is_picked_and_a_link_says_so(page: Page, model: dsp_viz.Subject) -> None:
@@ -55,16 +55,16 @@ def test_a_class_is_picked_and_a_link_says_so(page: Page, model: dsp_viz.Subject
     link = link_of(page)
     assert f"class={name.replace(' ', '+')}" in link
     choose(page, "Model", "softmax_tiny")  # it has the class too
-    expect(page.locator("#prediction .facts").last).to_contain_text("softmax_tiny", timeout=READY)
+    expect(page.locator("#prediction .facts").last).to_contain_text("softmax_tiny")
     expect(page.locator("#prediction .picked")).to_contain_text(name)
     expect(page.get_by_label("Class to explain", exact=True)).to_have_value(name)
     other = page.context.new_page()
     other.goto(link)
     ready(other)
-    expect(other.locator("#prediction .picked")).to_contain_text(name, timeout=READY)
+    expect(other.locator("#prediction .picked")).to_contain_text(name)
     expect(other.get_by_label("Class to explain", exact=True)).to_have_value(name)
     other.goto(link.replace(f"class={name.replace(' ', '+')}", "class=unicorn"))
-    expect(other.locator("#prediction .picked")).to_have_count(0, timeout=READY)
+    expect(other.locator("#prediction .picked")).to_have_count(0)
     expect(other.get_by_label("Class to explain", exact=True)).to_have_value("the most probable")
 
 
@@ -79,7 +79,7 @@ def test_maps_are_drawn_and_judged(page: Page, model: dsp_viz.Subject, want: Tru
         assert row.locator("th").inner_text() == name.replace("rollout", "rollout (approximation)")
         told = [float(text) for text in row.locator("td").all_inner_texts()]
         assert told == [pytest.approx(value, abs=2e-3) for value in (deletion, insertion, want.rise()[name])]
-    expect(page.locator("#deletion .js-plotly-plot")).to_be_visible(timeout=READY)
+    expect(page.locator("#deletion .js-plotly-plot")).to_be_visible()
     lines = page.evaluate("document.querySelector('#deletion .js-plotly-plot')._fullData.map(t => Array.from(t.y))")
     assert len(lines) == 2 + 7
     assert lines[3] == pytest.approx((100 * want.curves.deletion[1]).tolist(), abs=0.2)
@@ -145,7 +145,7 @@ def test_a_patch_is_read_on_all_maps_by_pointer_and_by_keys(page: Page, want: Tr
     box = canvas.bounding_box()
     assert box is not None
     canvas.hover(position={"x": 3.5 * box["width"] / 16, "y": 6.5 * box["height"] / 16})
-    expect(cards.first.locator(".de-read")).to_contain_text("row 7, column 4:", timeout=READY)
+    expect(cards.first.locator(".de-read")).to_contain_text("row 7, column 4:")
     canvas.press("ArrowDown")
     canvas.press("ArrowRight")
     for card, (name, relevance) in zip(cards.all(), want.relevance.items(), strict=True):
@@ -166,18 +166,18 @@ def test_judging_can_be_stopped_and_goes_with_its_class(page: Page, model: dsp_v
     expect(page.locator(".de-card").first).to_be_visible(timeout=2 * READY)
     expect(judge).to_be_disabled()
     stop.click()
-    expect(stop).to_be_disabled(timeout=READY)
+    expect(stop).to_be_disabled()
     page.locator("#examples button").nth(2).click()  # the model is free again
     _, p = dsp_viz.analyse(model, EXAMPLES[2]).top(1)[0]
-    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
-    expect(page.locator(".de-card")).to_have_count(0, timeout=READY)
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %")
+    expect(page.locator(".de-card")).to_have_count(0)
     page.wait_for_timeout(1000)
     expect(page.locator(".areas")).to_have_count(0)
     for name in ("French horn", "golf ball"):
         judge.click()  # as soon as it can be pressed again
         expect(page.locator(".de-card").first).to_be_visible(timeout=2 * READY)
         pick(page, name)
-        expect(page.locator(".de-card")).to_have_count(0, timeout=READY)
+        expect(page.locator(".de-card")).to_have_count(0)
         page.wait_for_timeout(1000)
         expect(page.locator(".de-card")).to_have_count(0)
 

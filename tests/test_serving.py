@@ -27,7 +27,7 @@ from fastapi import FastAPI
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from playwright.sync_api import Browser, expect
-from viewing import READY, ready
+from viewing import ready
 
 import dsp_viz
 from dsp_viz import ui
@@ -140,7 +140,7 @@ def shows_maps(browser: Browser, address: str) -> None:
     page.goto(address)
     ready(page)
     page.get_by_role("button", name="next block").click()
-    expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("block 4")
     page.close()
     assert faults == []
 

@@ -27,7 +27,7 @@ DATA = Path(__file__).parent / "data"
 def opened(page: Page) -> None:
     ready(page)
     tab(page, "Several pictures")
-    expect(page.locator(".dn-bounds")).to_contain_text("at 128 px", timeout=READY)
+    expect(page.locator(".dn-bounds")).to_contain_text("at 128 px")
 
 
 def take(page: Page, files: list[Path]) -> None:
@@ -36,13 +36,13 @@ def take(page: Page, files: list[Path]) -> None:
 
 def done(page: Page, told: str) -> None:
     """What is said of all pictures together, and they are drawn."""
-    expect(page.locator(".dn-told")).to_have_text(told, timeout=READY)
-    expect(page.locator(".dn-tile")).to_have_count(int(told.split()[0]), timeout=READY)
+    expect(page.locator(".dn-told")).to_have_text(told)
+    expect(page.locator(".dn-tile")).to_have_count(int(told.split()[0]))
     drawn(page)
 
 
 def drawn(page: Page) -> None:
-    expect(page.locator(".dn")).to_have_attribute("data-busy", "false", timeout=READY)
+    expect(page.locator(".dn")).to_have_attribute("data-busy", "false")
     settle(page)
 
 
@@ -131,14 +131,14 @@ def test_the_map_and_the_place_are_chosen_for_all_and_for_the_view_of_the_maps(
     part.get_by_label("Scale").select_option("2×")
     part.get_by_label("Stream").select_option("opposite")
     told = "block 1 · head 4 · 2× · opposite · the token at 78 % of the width, 16 % of the height"
-    expect(which).to_have_text(told, timeout=READY)
+    expect(which).to_have_text(told)
     drawn(page)
     assert entropies(page) == pytest.approx(want(0, 1, 3, (2, 12), "opposite"), abs=1.1e-3)
     said = described(page)
     assert (said["block"], said["head"], said["scale"], said["stream"], said["query"]) == (0, 3, 1, 1, [2, 12])
     part.get_by_label("all queries").check()
     part.get_by_label("Scale").select_option("layer")
-    expect(which).to_have_text("block 1 · head 4 · layer · opposite · all queries, averaged", timeout=READY)
+    expect(which).to_have_text("block 1 · head 4 · layer · opposite · all queries, averaged")
     drawn(page)
     effective = [maps.entropy(maps.layer_map(trace.blocks[0], "all")[1, 3]).item() for trace in traces]
     assert entropies(page) == pytest.approx(effective, abs=1.1e-3)
@@ -171,14 +171,14 @@ def test_a_click_opens_the_picture_with_that_map(page: Page, files: list[Path], 
     page.locator(".dn-tile").nth(1).press("Enter")
     best, p = dsp_viz.analyse(model, files[0].parent / GOOD[1]).top(1)[0]
     row = page.locator("#prediction .row").first
-    expect(row).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
+    expect(row).to_contain_text(f"{100 * p:.1f} %")
     assert best in row.inner_text()
     expect(page.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
     ready(page)
     expect(page.locator(".dv-read")).to_contain_text("token row 9, column 9 · block 3 · head 3 · 1× · same")
     tab(page, "Several pictures")
     marked = page.locator('.dn-tile[aria-current="true"]')
-    expect(marked).to_have_count(1, timeout=READY)
+    expect(marked).to_have_count(1)
     expect(marked).to_contain_text(GOOD[1])
 
 
@@ -194,8 +194,8 @@ def test_it_can_be_stopped_and_goes_on(page: Page, files: list[Path]) -> None:
 
     page.route("**/several", hold)
     take(page, files)
-    expect(page.locator(".dn-told")).to_have_text(re.compile("1 of 5 analysed · .*analysing a10.jpg"), timeout=READY)
-    expect(page.locator(".dn-tile")).to_have_count(1, timeout=READY)  # what is there is shown
+    expect(page.locator(".dn-told")).to_have_text(re.compile("1 of 5 analysed · .*analysing a10.jpg"))
+    expect(page.locator(".dn-tile")).to_have_count(1)  # what is there is shown
     page.get_by_role("button", name="Stop", exact=True).and_(page.locator(".dn-work button")).click()
     done(page, "1 of 5 analysed · 1 could not be used · stopped")
     page.wait_for_timeout(500)
@@ -214,7 +214,7 @@ def test_another_model_is_offered_for_all_of_them(page: Page, files: list[Path])
     done(page, "2 of 2 analysed")
     choose(page, "Model", "softmax_tiny")
     other = page.locator(".dn-other")
-    expect(other).to_contain_text("These are of dsp_tiny at 128 px, not as chosen now.", timeout=READY)
+    expect(other).to_contain_text("These are of dsp_tiny at 128 px, not as chosen now.")
     before = entropies(page)
     other.get_by_role("button").click()
     done(page, "2 of 2 analysed")
@@ -226,7 +226,7 @@ def test_another_model_is_offered_for_all_of_them(page: Page, files: list[Path])
     assert entropies(page) == pytest.approx(want, abs=1.1e-3)
     assert entropies(page) != before
     choose(page, "Model", "dsp_tiny")
-    expect(other).to_contain_text("These are of softmax_tiny", timeout=READY)
+    expect(other).to_contain_text("These are of softmax_tiny")
     take(page, files[2:3])  # more of them: all become what is chosen now
     done(page, "3 of 3 analysed")
     expect(other).to_be_hidden()
@@ -277,7 +277,7 @@ def test_no_more_than_are_bounded(page: Page, tmp_path: Path) -> None:
         ["16.png, 17.png: Left out: at most 16 pictures are shown at once."]
     )
     page.get_by_label("256 px").check()
-    expect(page.locator(".dn-bounds")).to_contain_text("Up to 4 pictures at 256 px", timeout=READY)
+    expect(page.locator(".dn-bounds")).to_contain_text("Up to 4 pictures at 256 px")
 
 
 def test_a_folder_of_too_many_files_is_not_looked_through_in_silence(page: Page, tmp_path: Path) -> None:
@@ -332,10 +332,10 @@ def test_results_that_are_gone_are_analysed_again(browser: Browser, model: dsp_v
         gone = page.locator(".dn .dv-note")
         page.route("**/results/*/4", lambda route: route.fulfill(status=404))
         page.locator(".dn-bar").get_by_label("Block").select_option("5")
-        expect(gone).to_contain_text("This result is no longer kept.", timeout=READY)
+        expect(gone).to_contain_text("This result is no longer kept.")
         page.unroute("**/results/*/4")
         gone.get_by_role("button", name="Analyse again").click()
-        expect(page.locator(".dn-which")).to_contain_text("block 5", timeout=READY)
+        expect(page.locator(".dn-which")).to_contain_text("block 5")
         done(page, "3 of 3 analysed · 3 could not be used")
         assert names(page) == GOOD
         page.close()
@@ -347,7 +347,7 @@ def test_a_server_that_is_away_stops_it_with_a_sentence(browser: Browser, addres
     opened(page)
     page.route("**/several", lambda route: route.abort())
     take(page, files[:2])
-    expect(page.locator(".dn .dv-note")).to_contain_text("The server does not answer.", timeout=READY)
+    expect(page.locator(".dn .dv-note")).to_contain_text("The server does not answer.")
     expect(page.locator(".dn-told")).to_have_text("0 of 2 analysed · stopped")
     page.unroute("**/several")
     page.get_by_role("button", name="Go on").click()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import EXAMPLES, serving
 from playwright.sync_api import Page, expect
-from viewing import READY, ready, tab
+from viewing import ready, tab
 
 import dsp_viz
 
@@ -32,9 +32,9 @@ def test_maps_of_every_model_are_verified(name: str) -> None:
 def test_the_first_screen_shows_the_first_model(page: Page) -> None:
     """And every tab opens: the fixture sees to it that no script fails."""
     ready(page)
-    expect(page.locator("#prediction .facts")).to_contain_text(NAMES[0], timeout=READY)
+    expect(page.locator("#prediction .facts")).to_contain_text(NAMES[0])
     result = dsp_viz.analyse(dsp_viz.load(NAMES[0]), EXAMPLES[0])
-    expect(page.locator("#prediction")).to_contain_text(result.top()[0][0], timeout=READY)
+    expect(page.locator("#prediction")).to_contain_text(result.top()[0][0])
     for name in page.get_by_role("tab").all_inner_texts():
         tab(page, name)
         expect(page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")

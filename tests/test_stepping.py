@@ -53,16 +53,26 @@ def test_answers_end_once_the_picture_is_left() -> None:
                 made.append(i)
                 yield f"{page} {choice} {i}"
 
-        asked.listen(start, stop, long, [page, choice], told)
+        asked.listen(start, stop, long, [page, choice], told, nothing="left")
     (answers,) = [fn.fn for fn in demo.fns.values() if fn.concurrency_id == stepping.STEPS]
     asked.show(visit, "picture", "cat")
     run = answers("picture", "cat", visit)
     assert [next(run), next(run)] == ["picture cat 0", "picture cat 1"]
     asked.show(visit, "picture", "dog")
-    assert [*run] == [gr.skip()], "not the last answer once more"
+    assert [*run] == ["left"], "the second answer may have come after what took it away"
     assert made == [0, 1, 2]
+    asked.begin("picture", "dog", visit)
+    run = answers("picture", "dog", visit)
+    assert [next(run) for _ in range(9)][-1] == "picture dog 8"
+    asked.show(visit, "another", "dog")
+    assert [*run] == ["left"], "the last answer too"
+    asked.begin("picture", "dog", visit)
+    run = answers("picture", "dog", visit)
+    next(run)
+    asked.stop(visit)
+    assert [*run] == [gr.skip()], "what is stopped stays, and is not sent once more"
     asked.begin("picture", "dog", visit)
     asked.stop(visit)
     assert [*answers("picture", "dog", visit)] == [], "it was stopped while it waited"
     asked.begin("picture", "dog", visit)
-    assert len([*answers("picture", "dog", visit)]) == 9
+    assert [*answers("picture", "dog", visit)][-2:] == ["picture dog 8", gr.skip()]

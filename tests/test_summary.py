@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import EXAMPLES
 from playwright.sync_api import Page, expect
-from viewing import READY, choose, look, ready, saved
+from viewing import choose, look, ready, saved
 
 import dsp_viz
 from dsp_viz import heads
@@ -15,7 +15,7 @@ from dsp_viz import heads
 def summed_up(page: Page) -> None:
     """Wait until what is told is of what is shown, and all of it."""
     ready(page)
-    expect(page.locator(".dv-summary")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(page.locator(".dv-summary")).to_have_attribute("aria-busy", "false")
 
 
 def table(page: Page, selector: str) -> list[list[str]]:
@@ -34,7 +34,7 @@ def test_what_is_told_is_what_python_says(page: Page, model: dsp_viz.Subject) ->
     want, alike = heads.numbers(block), heads.similarity(block)
     ready(page)
     look(page, block=4, head=1, scale=2, stream=1)
-    expect(page.locator(".dv-summary h2")).to_have_text("Head 2 in numbers", timeout=READY)
+    expect(page.locator(".dv-summary h2")).to_have_text("Head 2 in numbers")
     summed_up(page)
     (_, *columns), *rows = table(page, ".dv-numbers")
     assert columns[0] == "all keys alike"
@@ -67,7 +67,7 @@ def test_a_pair_of_heads_leads_to_one_of_them(page: Page) -> None:
     summed_up(page)
     matrix = page.locator(".dv-alike")
     matrix.locator("tr").nth(1).locator("button").nth(2).click()
-    expect(page.locator(".dv-read")).to_contain_text("head 3", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("head 3")
     expect(page.locator(".dv-summary h2")).to_have_text("Head 3 in numbers")
     assert matrix.locator("th.chosen").all_inner_texts() == ["3", "3"]
     # By keys: one button is reached, arrows lead on, not beyond the edge.
@@ -78,7 +78,7 @@ def test_a_pair_of_heads_leads_to_one_of_them(page: Page) -> None:
     assert (focused.get_attribute("aria-label") or "").startswith("heads 2 and 4: ")
     assert matrix.locator('button[tabindex="0"]').count() == 1
     page.keyboard.press("Enter")
-    expect(page.locator(".dv-summary h2")).to_have_text("Head 4 in numbers", timeout=READY)
+    expect(page.locator(".dv-summary h2")).to_have_text("Head 4 in numbers")
 
 
 def test_how_to_read_it_stays_closed(page: Page, address: str) -> None:
@@ -101,7 +101,7 @@ def test_how_to_read_it_stays_closed(page: Page, address: str) -> None:
 def test_another_attention_another_table(page: Page, tmp_path: Path) -> None:
     summed_up(page)
     choose(page, "Model", "softmax_tiny")
-    expect(page.locator(".dv-numbers th[scope=col]")).to_have_text(["all keys alike", "softmax"], timeout=READY)
+    expect(page.locator(".dv-numbers th[scope=col]")).to_have_text(["all keys alike", "softmax"])
     summed_up(page)
     names = ["looks this far away", "entropy of a row", "entropy of the average", "to its own place"]
     assert [row[0] for row in table(page, ".dv-numbers")[1:]] == names
@@ -109,7 +109,7 @@ def test_another_attention_another_table(page: Page, tmp_path: Path) -> None:
     saved(page, "Report").save_as(report)
     other = page.context.new_page()
     other.goto(report.as_uri())
-    expect(other.locator(".dv-summary")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(other.locator(".dv-summary")).to_have_attribute("aria-busy", "false")
     assert table(other, ".dv-numbers") == table(page, ".dv-numbers")
 
 

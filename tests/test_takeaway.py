@@ -115,7 +115,7 @@ def test_pdf_is_of_the_block_and_query_that_are_looked_at(page: Page, address: s
     ready(page)
     ask(page, (3, 12))
     page.get_by_role("button", name="next block").click()
-    expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("block 4")
     saving = saved(page, "PDF")
     assert saving.suggested_filename == f"{EXAMPLES[0].stem}-block4.pdf"
     sheet = Path(saving.path()).read_bytes()
@@ -141,7 +141,7 @@ def test_the_report_works_without_a_server(page: Page, tmp_path: Path) -> None:
     for key in ("ArrowUp", "ArrowRight", "3", "s", "p", "m", "]"):
         stage.press(key)
     page.get_by_label("Colours").select_option("own")
-    expect(page.locator(".dv-read")).to_contain_text("block 4 · head 3", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("block 4 · head 3")
     ready(page)
     told = page.locator(".dv-read").inner_text()
     saving = saved(page, "Report")
@@ -163,7 +163,7 @@ def test_the_report_works_without_a_server(page: Page, tmp_path: Path) -> None:
     expect(alone.get_by_role("button", name="Report")).to_have_count(0)
     assert {urlsplit(url).scheme for url in requests} <= {"file", "data", "blob"}
     # What is computed anew is pale until then.
-    expect(alone.locator(".dv-summary")).to_have_attribute("aria-busy", "false", timeout=READY)
+    expect(alone.locator(".dv-summary")).to_have_attribute("aria-busy", "false")
     assert Axe().run(alone).response["violations"] == []
 
 
@@ -173,7 +173,7 @@ def test_a_link_restores_the_view(page: Page) -> None:
     stage.focus()
     for key in ("ArrowUp", "2", "s", "p", "m", "]"):
         stage.press(key)
-    expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("block 4")
     told = page.locator(".dv-read").inner_text()
     link = link_of(page)
     assert parse_qs(urlsplit(link).fragment)["picture"] == [EXAMPLES[0].stem]
@@ -189,15 +189,15 @@ def test_a_link_to_an_upload_lives_as_long_as_its_result(page: Page, tmp_path: P
     before = first.inner_text().split()[-2]
     page.locator("#picture").get_by_role("button", name="Remove Image").click()
     page.locator("#picture input[type=file]").set_input_files(tmp_path / "mine.png")
-    expect(first).not_to_contain_text(before, timeout=READY)
+    expect(first).not_to_contain_text(before)
     ready(page)
     link = link_of(page)
     other = opened(page, link)
     rows = "#prediction .row"  # below them is told of which file they are: for the other, of what the model saw
     assert other.locator(rows).all_inner_texts() == page.locator(rows).all_inner_texts()
-    expect(other.get_by_role("alert")).to_contain_text("what the model saw, 128×128 pixels", timeout=READY)
+    expect(other.get_by_role("alert")).to_contain_text("what the model saw, 128×128 pixels")
     gone = opened(page, re.sub(r"picture=[^&]+", "picture=gone", link))
-    expect(gone.get_by_role("alert")).to_contain_text("no longer kept", timeout=READY)
+    expect(gone.get_by_role("alert")).to_contain_text("no longer kept")
     expect(gone.locator("#prediction .row").first).to_contain_text(before)
 
 
@@ -211,7 +211,7 @@ def test_copied_python_gives_the_map(page: Page, model: dsp_viz.Subject, monkeyp
     expect(page.locator(".dv-read")).to_contain_text("row 8, column 9 · block 3 · head 2 · 2× · opposite")
     page.get_by_role("button", name="Copy as Python").click()
     expect(page.locator(".dv-note")).to_contain_text("Python copied")
-    expect(page.locator(".dv-note")).to_be_empty(timeout=READY)  # it lies over the maps
+    expect(page.locator(".dv-note")).to_be_empty()  # it lies over the maps
     lines = page.evaluate("navigator.clipboard.readText()").rstrip().splitlines()
     monkeypatch.chdir(EXAMPLES[0].parent.parent)
     names: dict = {}
@@ -228,12 +228,12 @@ def test_a_file_that_did_not_come_is_asked_for_again(browser: Browser, address: 
     page.locator(".dv").get_by_text("Save", exact=True).click()
     page.locator(".dv").get_by_role("button", name="NPZ", exact=True).click()
     note = page.locator("#view .dv-note")
-    expect(note).to_contain_text("The server does not answer.", timeout=READY)
+    expect(note).to_contain_text("The server does not answer.")
     page.unroute("**/results/*/npz")
     with page.expect_download(timeout=READY) as waiting:
         note.get_by_role("button", name="Try again").click()
     assert waiting.value.suggested_filename == f"{EXAMPLES[0].stem}.npz"
-    expect(note).to_be_empty(timeout=READY)
+    expect(note).to_be_empty()
     page.close()
 
 

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import EXAMPLES, serving
 from playwright.sync_api import Page, expect
-from viewing import READY, choose, ready
+from viewing import choose, ready
 
 import dsp_viz
 from dsp_viz.analysis import UNSURE
@@ -51,7 +51,7 @@ def test_the_prediction_says_so(page: Page, address: str, theme: str) -> None:
     found = Axe().run(page, {"include": ["#rail"]}, rules).response["violations"]
     assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
     choose(page, "Model", "careless")
-    expect(said).to_have_count(0, timeout=READY)
+    expect(said).to_have_count(0)
     assert bar.evaluate(colour) != muted
 
 

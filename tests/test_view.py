@@ -9,7 +9,7 @@ import pytest
 from conftest import EXAMPLES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from viewing import READY, ask, choose, end_of_scale, look, maps_of, ready, settle
+from viewing import ask, choose, end_of_scale, look, maps_of, ready, settle
 
 import dsp_viz
 from dsp_viz import maps
@@ -20,7 +20,7 @@ def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.Subject) -> N
     result = dsp_viz.analyse(model, EXAMPLES[0])
     for b in (1, 4):
         look(page, block=b)
-        expect(page.locator('[data-out="block"]')).to_have_text(f"{b + 1} / 6", timeout=READY)
+        expect(page.locator('[data-out="block"]')).to_have_text(f"{b + 1} / 6")
         ready(page)
         for query in ((0, 0), (15, 15), (3, 12), (8, 7), (15, 0)):
             ask(page, query)
@@ -34,7 +34,7 @@ def test_every_map_equals_the_exact_one(page: Page, model: dsp_viz.Subject) -> N
 def test_average_over_all_queries(page: Page, model: dsp_viz.Subject) -> None:
     ready(page)
     page.get_by_label("all queries").check()
-    expect(page.locator(".dv-read")).to_contain_text("all queries, averaged", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("all queries, averaged")
     exact = maps.block_maps(dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[2], "all")
     for got, want in zip(maps_of(page), exact, strict=False):
         np.testing.assert_allclose(got, want.flatten(2).numpy(), rtol=0, atol=float(want.max()) / 255)
@@ -77,7 +77,7 @@ def test_keys(page: Page) -> None:
         ("s", "layer"),
     ):
         stage.press(key)
-        expect(read).to_contain_text(text, timeout=READY)
+        expect(read).to_contain_text(text)
     expect(page.locator(".dv-help")).to_be_hidden()
     stage.press("?")
     expect(page.locator(".dv-help")).to_be_visible()
@@ -202,7 +202,7 @@ def test_what_softmax_lacks_is_not_offered(page: Page) -> None:
     stage = page.locator(".dv-stage")
     expect(page.locator('[data-set="show"]')).to_be_visible()
     choose(page, "Model", "softmax_tiny")
-    expect(page.locator(".dv-read")).to_contain_text("softmax", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("softmax")
     expect(page.locator('[data-set="show"]')).to_be_hidden()
     stage.focus()
     stage.press("?")
@@ -227,8 +227,8 @@ def test_other_sizes(page: Page, size: str, whole: bool, grid: tuple[int, int], 
     if whole:
         page.locator("#examples button").nth(1).click()  # 451×300: an odd number of rows
         page.get_by_label("Whole picture").check()
-    expect(page.locator(".facts").first).to_contain_text(told, timeout=READY)
-    expect(page.locator(".dv-read")).to_contain_text(f"of {grid[0]}×{grid[1]} keys", timeout=READY)
+    expect(page.locator(".facts").first).to_contain_text(told)
+    expect(page.locator(".dv-read")).to_contain_text(f"of {grid[0]}×{grid[1]} keys")
     assert maps_of(page)[0].shape == (2, 4, grid[0] * grid[1])
     stage = page.locator(".dv-stage").bounding_box()
     assert stage is not None
@@ -253,7 +253,7 @@ def test_a_choice_that_overtakes_another_counts(page: Page) -> None:
     page.locator("#examples button").nth(1).click()  # 451×300
     page.wait_for_timeout(300)
     page.get_by_label("Whole picture").check()
-    expect(page.locator(".facts").first).to_contain_text("all of 451×300 pixels", timeout=20_000)
+    expect(page.locator(".facts").first).to_contain_text("all of 451×300 pixels")
 
 
 def test_second_upload_wins(page: Page, model: dsp_viz.Subject) -> None:
@@ -263,7 +263,7 @@ def test_second_upload_wins(page: Page, model: dsp_viz.Subject) -> None:
             page.locator(f"#examples button:has(img[src*='{path.stem}'])")
         ).first.click()
     best, p = dsp_viz.analyse(model, EXAMPLES[4]).top(1)[0]
-    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %", timeout=READY)
+    expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %")
     page.wait_for_timeout(700)
     expect(page.locator("#prediction .row").first).to_contain_text(f"{100 * p:.1f} %")
     assert best in page.locator("#prediction .row").first.inner_text()
@@ -276,7 +276,7 @@ def test_phone_width_has_no_sideways_scroll(page: Page) -> None:
     box = page.locator(".dv-stage").bounding_box()
     assert box is not None
     assert box["y"] < 760, "the maps begin below the first screen"
-    expect(page.locator(".dv-numbers td").first).to_be_visible(timeout=READY)  # drawn last, when the page is idle
+    expect(page.locator(".dv-numbers td").first).to_be_visible()  # drawn last, when the page is idle
     # A wide table scrolls within a box of its own: there the box has to fit.
     outside = page.evaluate(
         """() => [...document.querySelectorAll("#view :is(button, select, input, canvas, td)")].filter(part => {

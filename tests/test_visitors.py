@@ -36,7 +36,7 @@ def test_a_link_gives_away_what_the_model_saw(page: Page, browser: Browser, tmp_
     other.on("response", lambda r: bodies.append(r.url))
     other.goto(link)
     ready(other)
-    expect(other.locator("#picture img")).to_be_visible(timeout=READY)
+    expect(other.locator("#picture img")).to_be_visible()
     got = json.loads(other.locator("#source textarea").input_value())["path"]
     assert got != sent
     with Image.open(got) as seen:
@@ -71,18 +71,18 @@ def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser,
         assert len(demo._queue.event_analytics) <= 1
         sleep.send("Page.setWebLifecycleState", {"state": "active"})
         page.get_by_role("button", name="next block").click()
-        expect(page.locator(".dv-read")).to_contain_text("block 4", timeout=READY)
+        expect(page.locator(".dv-read")).to_contain_text("block 4")
         tab(page, "What if")
         page.locator("#rank").click()
         expect(page.locator(".dm button")).to_have_count(6 * 9, timeout=2 * READY)
         tab(page, "Coefficients")
-        expect(page.locator("#dynamic .js-plotly-plot")).to_be_visible(timeout=READY)
+        expect(page.locator("#dynamic .js-plotly-plot")).to_be_visible()
         demo.state_holder.session_data.clear()
         page.get_by_role("radio", name="256 px").check()
-        expect(page.locator("#prediction .facts")).to_contain_text("32×32 tokens", timeout=READY)
+        expect(page.locator("#prediction .facts")).to_contain_text("32×32 tokens")
         demo.state_holder.session_data.clear()
         choose(page, "Model", "softmax_tiny")
-        expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny", timeout=READY)
+        expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny")
         page.close()
 
 
@@ -93,9 +93,9 @@ def test_a_picture_that_is_gone_is_told(page: Page, private: Path) -> None:
     page.wait_for_function("() => document.querySelector('#source textarea').value.includes('private')", timeout=READY)
     Path(json.loads(page.locator("#source textarea").input_value())["path"]).unlink()
     page.get_by_role("radio", name="256 px").check()
-    expect(page.get_by_text("This picture is no longer kept")).to_be_visible(timeout=READY)
+    expect(page.get_by_text("This picture is no longer kept")).to_be_visible()
     page.locator("#examples button").nth(1).click()  # one click goes on
-    expect(page.locator("#prediction .facts")).to_contain_text("32×32 tokens", timeout=READY)
+    expect(page.locator("#prediction .facts")).to_contain_text("32×32 tokens")
 
 
 def test_what_uploads_leave_goes_once_it_is_old(tmp_path: Path) -> None:
@@ -147,6 +147,6 @@ def test_a_page_that_reads_late_loses_no_click(browser: Browser, address: str) -
         page.locator("#run").click()  # refused at once, as the list is empty
     page.wait_for_timeout(300)
     page.get_by_role("button", name="Clear").click()
-    expect(message.locator("[role=alert]")).to_be_visible(timeout=READY)
-    expect(message).to_be_empty(timeout=READY)
+    expect(message.locator("[role=alert]")).to_be_visible()
+    expect(message).to_be_empty()
     page.close()

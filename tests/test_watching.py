@@ -98,7 +98,9 @@ def test_a_public_address_takes_less(model: dsp_viz.Subject) -> None:
         assert '"top"' in call(address, {"path": upload(address, EXAMPLES[0])}, "dsp_tiny", [])
 
 
-def test_one_visitor_does_not_fill_the_queue(model: dsp_viz.Subject) -> None:
+def test_one_visitor_does_not_fill_the_queue() -> None:
+    model = dsp_viz.load("dsp_tiny")
+    model.network.register_forward_pre_hook(lambda *_: time.sleep(0.2))  # slower than the questions come
     with serving([model], limits=Limits(each=3)) as address:
         path = upload(address, EXAMPLES[0])
         changes = [{"kind": "set_coefficient", "value": 0.5}]

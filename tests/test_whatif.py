@@ -18,7 +18,7 @@ WRITTEN = "JSON.parse(document.querySelector('#interventions textarea').value)"
 def opened(page: Page) -> None:
     ready(page)
     page.get_by_role("tab", name="What if").click()
-    expect(page.locator("#interventions textarea")).to_have_value("[]", timeout=READY)
+    expect(page.locator("#interventions textarea")).to_have_value("[]")
 
 
 def add(page: Page, group: str, count: int) -> None:
@@ -52,8 +52,8 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.Subject) ->
         SetMixingWeights(weights=(1, 0, 0), block=2, head=1),
     )
     page.locator("#run").click()
-    expect(page.locator("#whatif .dc")).to_have_attribute("data-busy", "false", timeout=READY)
-    expect(page.locator("#whatif thead th").nth(2)).to_have_text("after", timeout=READY)
+    expect(page.locator("#whatif .dc")).to_have_attribute("data-busy", "false")
+    expect(page.locator("#whatif thead th").nth(2)).to_have_text("after")
     before = dsp_viz.analyse(model, EXAMPLES[0])
     after = dsp_viz.analyse(model, EXAMPLES[0], interventions=interventions)
     assert before.top(1) != after.top(1)
@@ -65,12 +65,12 @@ def test_before_and_after_are_the_model_s(page: Page, model: dsp_viz.Subject) ->
     expect(page.locator("#whatif .dc-sides p").nth(2)).to_contain_text("equal: look at layer, or at a later block")
     # Maps of a later block differ, and are those of Python.
     page.locator('#whatif [data-side="0"][data-key="block"]').select_option(index=3)
-    expect(page.locator("#whatif tbody tr").nth(2).locator("td").first).to_contain_text("block 4", timeout=READY)
+    expect(page.locator("#whatif tbody tr").nth(2).locator("td").first).to_contain_text("block 4")
     for side, result in enumerate((before, after)):
         row = maps.block_maps(result.trace.blocks[3], (8, 8))[0][0, 0]
         told = page.locator("#whatif tbody tr").nth(4).locator("td").nth(side).inner_text()
         assert float(told) == pytest.approx(256 * float(row.max()), rel=0.01)
-    expect(page.locator("#before-after .js-plotly-plot")).to_be_visible(timeout=READY)
+    expect(page.locator("#before-after .js-plotly-plot")).to_be_visible()
     drawn = page.evaluate("document.querySelector('#before-after .js-plotly-plot')._fullData.map(t => Array.from(t.x))")
     old = dict(zip(before.classes, before.probabilities, strict=True))
     assert drawn[0][:4] == [pytest.approx(100 * p, abs=1e-3) for _, p in before.top(4)]
@@ -94,7 +94,7 @@ def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     opened(page)
     page.get_by_role("tab", name="Region").click()
     canvas = page.locator(".dr canvas")
-    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen")
     stroke(page, (4, 2), (4, 4))
     page.wait_for_function(
         "document.querySelector('#interventions textarea').value.includes('restrict')", timeout=READY
@@ -108,31 +108,31 @@ def test_a_region_is_drawn_by_pointer_and_by_keys(page: Page) -> None:
     page.wait_for_function("!document.querySelector('#interventions textarea').value.includes('[4,4]')", timeout=READY)
     assert written(page) == (Restrict(grid=(16, 16), tokens=((4, 2), (4, 3), (5, 4))),)
     page.get_by_role("button", name="Clear").click()
-    expect(page.locator("#interventions textarea")).to_have_value("[]", timeout=READY)
-    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
+    expect(page.locator("#interventions textarea")).to_have_value("[]")
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen")
     stroke(page, (9, 1), (9, 6))
     page.wait_for_function(f"{WRITTEN}.length === 1", timeout=READY)
     row = Restrict(grid=(16, 16), tokens=tuple((9, column) for column in range(1, 7)))
     assert written(page) == (row,)
     # Another block has a region of its own, and what is written in the list is drawn.
     choose(page, "Block", "2")
-    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen")
     canvas.press("ArrowDown")
     canvas.press(" ")
     page.wait_for_function(f"{WRITTEN}.length === 2", timeout=READY)
     assert written(page) == (row, Restrict(grid=(16, 16), tokens=((10, 6),), block=1))
     choose(page, "Block", "every")
-    expect(page.locator(".dr-count")).to_have_text("6 of 256 patches chosen", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("6 of 256 patches chosen")
     page.locator("#interventions textarea").fill('[{"kind": "restrict", "grid": [16, 16], "tokens": [[0, 0]]}]')
     page.locator("#interventions textarea").blur()
-    expect(page.locator(".dr-count")).to_have_text("1 of 256 patches chosen", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("1 of 256 patches chosen")
 
 
 def test_a_stroke_that_ends_while_the_last_is_answered_counts(page: Page) -> None:
     opened(page)
     page.get_by_role("tab", name="Region").click()
     canvas = page.locator(".dr canvas")
-    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen")
     canvas.press(" ")
     page.wait_for_function(f"{WRITTEN}.length === 1", timeout=READY)
     slow(page, 1500)
@@ -140,7 +140,7 @@ def test_a_stroke_that_ends_while_the_last_is_answered_counts(page: Page) -> Non
         canvas.press("ArrowRight")
         canvas.press(" ")
         page.wait_for_timeout(300)
-    page.wait_for_function(f"{WRITTEN}[0].tokens.length === 4", timeout=10_000)
+    page.wait_for_function(f"{WRITTEN}[0].tokens.length === 4", timeout=READY)
     expect(page.locator(".dr-count")).to_have_text("4 of 256 patches chosen")
 
 
@@ -148,7 +148,7 @@ def test_another_picture_takes_what_was_told_of_the_last(page: Page) -> None:
     opened(page)
     page.get_by_role("tab", name="Region").click()
     canvas = page.locator(".dr canvas")
-    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen", timeout=READY)
+    expect(page.locator(".dr-count")).to_have_text("0 of 256 patches chosen")
     canvas.press(" ")
     page.wait_for_function(
         "document.querySelector('#interventions textarea').value.includes('restrict')", timeout=READY
@@ -156,13 +156,13 @@ def test_another_picture_takes_what_was_told_of_the_last(page: Page) -> None:
     page.get_by_role("tab", name="Streams").click()
     add(page, "Streams", 2)
     page.locator("#run").click()
-    expect(page.locator("#before-after .js-plotly-plot")).to_be_visible(timeout=READY)
+    expect(page.locator("#before-after .js-plotly-plot")).to_be_visible()
     page.locator("#rank").click()
     expect(page.locator(".dm button")).to_have_count(6 * 9, timeout=2 * READY)
     # Another grid: all of a picture that is not square. The region does not fit it; the rest stays.
     page.get_by_label("Whole picture, not only its middle").check()
-    expect(page.locator(".dm button")).to_have_count(0, timeout=READY)
-    expect(page.locator("#before-after .js-plotly-plot")).to_have_count(0, timeout=READY)
+    expect(page.locator(".dm button")).to_have_count(0)
+    expect(page.locator("#before-after .js-plotly-plot")).to_have_count(0)
     assert written(page) == (SetCoefficient(value=0, stream="opposite"),)
     page.get_by_role("tab", name="Region").click()
     page.wait_for_function("(c => c.height < 0.9 * c.width)(document.querySelector('.dr canvas'))", timeout=READY)
@@ -177,7 +177,7 @@ def test_bad_interventions_say_what_is_wrong(page: Page) -> None:
     opened(page)
     alert = page.locator("#whatif-message [role=alert]")
     page.locator("#run").click()
-    expect(alert).to_contain_text("Add at least one", timeout=READY)
+    expect(alert).to_contain_text("Add at least one")
     for text, message in (
         ('[{"kind": "drop"}]', "set_coefficient"),
         ('[{"kind": "set_coefficient", "value": 0, "head": 12}]', "head=12: must be within 0 and 3"),
@@ -185,16 +185,16 @@ def test_bad_interventions_say_what_is_wrong(page: Page) -> None:
     ):
         page.locator("#interventions textarea").fill(text)
         page.locator("#run").click()
-        expect(alert).to_contain_text(message, timeout=READY)
+        expect(alert).to_contain_text(message)
     expect(page.locator("#whatif-message b")).to_have_count(0)
     page.get_by_role("button", name="Clear").click()
-    expect(page.locator("#interventions textarea")).to_have_value("[]", timeout=READY)
+    expect(page.locator("#interventions textarea")).to_have_value("[]")
 
 
 def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.Subject) -> None:
     opened(page)
     page.locator("#rank").click()
-    expect(page.locator("#matter .progress-text").first).to_be_visible(timeout=READY)
+    expect(page.locator("#matter .progress-text").first).to_be_visible()
     cells = page.locator(".dm button")
     expect(cells).to_have_count(6 * 9, timeout=2 * READY)
     cut, _ = images.fit(images.read_image(EXAMPLES[0]), side=128, patch=8)
@@ -208,7 +208,7 @@ def test_what_each_part_is_worth_leads_to_its_maps(page: Page, model: dsp_viz.Su
     most = max((value for row in rows for value in row), key=abs)
     expect(page.locator(".dm-most")).to_contain_text(f"{most:+.2f}".replace("-", "−"))
     cells.nth(4 * 9 + 2).click()
-    expect(page.locator(".dv-read")).to_contain_text("block 5 · head 3", timeout=READY)
+    expect(page.locator(".dv-read")).to_contain_text("block 5 · head 3")
     expect(page.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
 
 
@@ -216,7 +216,7 @@ def test_a_picked_class_is_among_the_bars_and_ranked(page: Page, model: dsp_viz.
     opened(page)
     add(page, "Streams", 1)
     page.locator("#run").click()
-    expect(page.locator("#before-after .js-plotly-plot")).to_be_visible(timeout=READY)
+    expect(page.locator("#before-after .js-plotly-plot")).to_be_visible()
     names = "document.querySelector('#before-after .js-plotly-plot')._fullData[0].y"
     before = dsp_viz.analyse(model, EXAMPLES[0])
     (change,) = written(page)
@@ -232,7 +232,7 @@ def test_a_picked_class_is_among_the_bars_and_ranked(page: Page, model: dsp_viz.
     logit = float(before.trace.output[0, model.classes.index(picked)])
     expect(page.locator("#matter .dm-title")).to_contain_text(f"{picked}, {logit:.2f}".replace("-", "−"))
     choose(page, "Class to explain", "the most probable")  # answers for another class go
-    expect(page.locator(".dm button")).to_have_count(0, timeout=READY)
+    expect(page.locator(".dm button")).to_have_count(0)
 
 
 def test_what_was_told_goes_with_its_list(page: Page) -> None:
@@ -242,13 +242,13 @@ def test_what_was_told_goes_with_its_list(page: Page) -> None:
     for end in ("clear", "refuse"):
         add(page, "Streams", 1)
         page.locator("#run").click()
-        expect(bars).to_be_visible(timeout=READY)
-        expect(view).to_be_visible(timeout=READY)
+        expect(bars).to_be_visible()
+        expect(view).to_be_visible()
         if end == "clear":
             page.get_by_role("button", name="Clear").click()
         else:
             page.locator("#interventions textarea").fill("[{}]")
             page.locator("#run").click()
-            expect(page.locator("#whatif-message [role=alert]")).to_be_visible(timeout=READY)
-        expect(bars).to_have_count(0, timeout=READY)
+            expect(page.locator("#whatif-message [role=alert]")).to_be_visible()
+        expect(bars).to_have_count(0)
         expect(view).not_to_be_visible()

@@ -12,10 +12,13 @@ from dsp_viz.ui import modules
 #: Milliseconds that anything may take to appear: what is there sooner is not waited for, however busy the machine.
 READY = 60_000
 
+expect.set_options(timeout=READY)
+
 
 def ready(page: Page) -> None:
-    expect(page.locator("#view .dv")).to_have_attribute("data-busy", "false", timeout=READY)
-    expect(page.locator(".dv-read")).to_contain_text("token row", timeout=READY)
+    expect(page.locator("#view .dv")).to_have_attribute("data-busy", "false")
+    expect(page.locator("#view .dv")).to_have_attribute("data-pictured", "true")
+    expect(page.locator(".dv-read")).to_contain_text("token row")
 
 
 def described(page: Page, tab: str = "maps") -> dict[str, Any]:

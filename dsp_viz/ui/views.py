@@ -77,7 +77,7 @@ def notice(message: str) -> str:
     return f'<div class="notice" role="alert">{escape(message)}</div>'
 
 
-def left(again: str, was: Any, told: str) -> str:
+def left(again: str, was: Any = True, told: str = "") -> str:
     """Says that an answer was of another picture or class, as HTML; "" where there was none.
 
     Args:

@@ -31,6 +31,11 @@ ABOUT_DEPTH = """<div class="aside"><b>When does the model decide?</b> What its 
 all later blocks passed on what they are given. <b>An extrapolation: the head was trained on the last block's output
 only.</b></div>"""
 
+JUDGE_AGAIN, READ_AGAIN = "Judge the maps again.", "Read the answer again."
+
+#: What view, verdict and curves hold where nothing was judged.
+NOTHING = (None, "", gr.update(visible=False), gr.update(visible=False))
+
 
 class RelevanceView(gr.HTML):
     """Accounts of relevance over the picture, each beside its areas; see ``relevance.js`` for its value, JSON."""
@@ -148,27 +153,19 @@ class Relevance:
         target = self._results.target(current.model, choice)
         yield views.by_depth(found.probabilities.numpy(), _named(found, kept), kept.result.classes, target)
 
-    def gone(self, page: str, choice: str, verdict: str, told: str, depth: str, request: gr.Request) -> Values:
+    def gone(self, page: str, choice: str, verdict: str, told: str, depth: str, request: gr.Request) -> list[Any]:
         """Nothing of what was judged and read, with a word on it where there was something."""
         for asked in (self._judging, self._reading):
             asked.show(request, page, choice)
-        hidden = gr.update(visible=False)
-        return {
-            self.progress: views.left("Judge the maps again.", verdict, told),
-            self.view: None,
-            self.verdict: "",
-            self.deletion: hidden,
-            self.insertion: hidden,
-            self.depth: views.left("Read the answer again.", depth, depth),
-        }
+        return [views.left(JUDGE_AGAIN, verdict, told), *NOTHING, views.left(READ_AGAIN, depth, depth)]
 
     def listen(self, page: gr.Textbox, target: gr.Dropdown) -> None:
         """Connect the controls; ``page`` holds what is on the screen, ``target`` the class that is explained."""
         own: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         answers = [self.progress, self.view, self.verdict, self.deletion, self.insertion]
-        asked = [page, target]
-        self._judging.listen(self.judge, self.stop, self.judged, asked, answers, show_progress_on=[self.progress])
-        self._reading.listen(self.read, self.stop_reading, self.by_depth, asked, self.depth)
+        asked, left = [page, target], [views.left(JUDGE_AGAIN), *NOTHING]
+        self._judging.listen(self.judge, self.stop, self.judged, asked, answers, left, show_progress_on=[self.progress])
+        self._reading.listen(self.read, self.stop_reading, self.by_depth, asked, self.depth, views.left(READ_AGAIN))
         # Another picture, size, model or class: answers for the last one go, and what computes them stops.
         there = [*asked, self.verdict, self.progress, self.depth]
         gr.on([page.change, target.change], self.gone, there, [*answers, self.depth], **own)

@@ -79,18 +79,26 @@ class Asked:
     def awaits(self, request: gr.Request, *shown: Any) -> bool:
         """Whether the session waits for answers of this."""
         with self._lock:
-            session = request.session_hash
-            return not self._stopped.get(session) and self._shown.get(session, shown) == shown
+            return not self._stopped.get(request.session_hash) and not self._left(request, shown)
+
+    def left(self, request: gr.Request, *shown: Any) -> bool:
+        """Whether the session looks at something else by now."""
+        with self._lock:
+            return self._left(request, shown)
+
+    def _left(self, request: gr.Request, shown: tuple[Any, ...]) -> bool:
+        return self._shown.get(request.session_hash, shown) != shown
 
     def listen(
-        self, start: gr.Button, stop: gr.Button, long: Long, inputs: list[Any], outputs: Any, **how: Any
+        self, start: gr.Button, stop: gr.Button, long: Long, inputs: list[Any], outputs: Any, nothing: Any, **how: Any
     ) -> None:
         """Connect the buttons that start and stop something long; one of them can be pressed at a time.
 
         A click on ``start`` while it still runs would go unheard.
 
         Args:
-            long: what is started. inputs: what holds page and choice. outputs: where its answers go. how: options.
+            long: what is started. inputs: what holds page and choice. outputs: where its answers go.
+            nothing: what they hold once picture or class is left. how: options.
         """
 
         def answers(
@@ -103,9 +111,11 @@ class Asked:
                 return
             for answer in long(page, choice, progress):
                 if not self.awaits(request, page, choice):
-                    yield gr.skip()  # else Gradio would send the last answer once more
-                    return
+                    break
                 yield answer
+            # The last answer may have come after what took it away. Nothing newer can be there: the button still rests.
+            # Where it stays, Gradio would send it once more.
+            yield nothing if self.left(request, page, choice) else gr.skip()
 
         alone: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         # In the page alone, so that it does not matter how the event ends.

@@ -35,6 +35,8 @@ ABOUT_MATTER = """<div class="aside"><b>Which part matters?</b> Each head, scale
 turn, and the change for one class is measured: the class to explain, where one was picked, else the most probable
 one. This test takes the model as it is, without the interventions.</div>"""
 
+ASK_AGAIN = "Ask for the parts again."
+
 
 class MatterView(gr.HTML):
     """What each part is worth; a click shows the part's maps."""
@@ -169,7 +171,8 @@ class WhatIf:
         self.view.lost(compare, asked, told, **own, **busy)
         answers = [self.unranked, self.matter]
         ranking = [page, target]
-        self._ranking.listen(self.rank, self.stop, self.matters, ranking, answers, show_progress_on=[self.matter])
+        left = [views.left(ASK_AGAIN), None]
+        self._ranking.listen(self.rank, self.stop, self.matters, ranking, answers, left, show_progress_on=[self.matter])
         hidden = gr.update(visible=False)
         emptied: Values = {self.message: "", self.bars: hidden, self.view: hidden, self.ran: ""}
         self.clear.click(lambda: emptied, None, told, **own)
@@ -181,7 +184,7 @@ class WhatIf:
 
         def unranked(page: str, choice: str, matter: Any, message: str, request: gr.Request) -> Values:
             self._ranking.show(request, page, choice)
-            return {self.unranked: views.left("Ask for the parts again.", matter, message), self.matter: None}
+            return {self.unranked: views.left(ASK_AGAIN, matter, message), self.matter: None}
 
         page.change(again, [page, self.ran, self.message], told, **own)
         ranked = [*ranking, self.matter, self.unranked]

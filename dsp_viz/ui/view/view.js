@@ -72,10 +72,12 @@ export class View {
   async showPicture() {
     if (!this.result) return;
     const { result } = this;
+    this.root.setAttribute("data-pictured", "false");
     await this.newestPicture(loadPicture(result, this.state.seen), (loaded) => {
       this.picture = loaded;
       this.pictured = result;
       draw(this);
+      this.root.setAttribute("data-pictured", "true");
     });
   }
 
