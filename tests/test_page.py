@@ -252,6 +252,19 @@ def test_a_result_that_is_gone_is_analysed_again(browser: Browser, model: dsp_vi
         page.close()
 
 
+def test_a_phone_shows_the_controls_and_the_map_on_one_screen(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    ready(page)
+    page.wait_for_function(
+        """() => {
+            const box = (name) => document.querySelector(name).getBoundingClientRect();
+            const map = box(".dv-stage");
+            const controls = ["#picture", "#prediction", "#target", "#rail fieldset", "#examples"];
+            return controls.every((name) => box(name).bottom < map.top) && map.top < 720 && map.width > 0.85 * 390;
+        }"""
+    )
+
+
 @pytest.mark.parametrize("width", [390, 720])
 def test_titles_of_narrow_plots_stay_apart(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
