@@ -4,7 +4,11 @@ import csv
 import io
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -94,6 +98,22 @@ def test_tokens_of_a_grid_can_be_smaller(data: Path, tmp_path: Path) -> None:
     ablate.main([*arguments, "--dim", "16", "--depth", "1", "--patch", "4"])
     weights = load(tmp_path / "softmax-0" / "softmax-0.safetensors").network.state_dict()
     assert weights["positions"].shape == (1, (16 // 4) ** 2, 16)
+
+
+def test_runs_that_end_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    """Each in a grid of its own, as of another process."""
+    grids = [ablate.Grid(tmp_path, {}) for _ in range(8)]
+    start = Barrier(len(grids))
+
+    def add(seed: int) -> None:
+        run: Any = SimpleNamespace(recipe=Recipe(sizes=(16,), seed=seed), model=torch.nn.Linear(1, 1))
+        run.log = [{"top1": float(seed), "seconds": 1.0}]
+        start.wait()
+        grids[seed].add("dsp", run)
+
+    with ThreadPoolExecutor(len(grids)) as threads:
+        list(threads.map(add, range(len(grids))))
+    assert [run["top1"] for run in ablate.read_results(tmp_path / "ablation.csv")] == list(range(len(grids)))
 
 
 def _fewer(data: Path, copy: Path) -> Path:

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from scipy.stats import t as students_t
 
 from dsp_viz.builds import shapes_of
@@ -170,14 +171,15 @@ class Grid:
             "seconds": round(sum(epoch["seconds"] for epoch in run.log), 1),
         }
         new = {key: str(value) for key, value in line.items()}
-        others = _read(self.path) if self.path.is_file() else []  # another process may have added some
-        others = [other for other in others if (other["row"], other["seed"]) != (new["row"], new["seed"])]
-        runs = sorted([*others, new], key=lambda run: (int(run["seed"]), list(ROWS).index(run["row"])))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(runs)
-        write_atomically(self.path, text.getvalue().encode())
+        with FileLock(self.path.with_name(".ablation.csv.lock")):  # other processes may add some at the same time
+            others = _read(self.path) if self.path.is_file() else []
+            others = [other for other in others if (other["row"], other["seed"]) != (new["row"], new["seed"])]
+            runs = sorted([*others, new], key=lambda run: (int(run["seed"]), list(ROWS).index(run["row"])))
+            text = io.StringIO()
+            writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(runs)
+            write_atomically(self.path, text.getvalue().encode())
 
 
 def _seeds(text: str) -> list[int]:
