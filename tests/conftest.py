@@ -25,6 +25,7 @@ from browser import FLAGS, find
 from hostile_checkpoints import BUILD, write_small
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from viewing import READY
 
 import dsp_viz
 from dsp_attention import DSPImageClassifier
@@ -148,7 +149,9 @@ def _collected() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def _window(browser: Browser) -> BrowserContext:
     """One for all pages: what Gradio's scripts compile to is kept with it, and a new one costs as much as a page."""
-    return browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    window = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    window.set_default_timeout(READY)
+    return window
 
 
 @pytest.fixture
