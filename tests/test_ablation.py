@@ -18,6 +18,7 @@ from dsp_attention.optim import parameter_groups
 from dsp_viz.sources.checkpoint import PRETRAINED, load
 from dsp_viz.trace import trace
 from training import ablate
+from training.data import DataError
 from training.recipe import PARTS, Recipe, take_away
 
 
@@ -114,6 +115,14 @@ def test_runs_that_end_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
     with ThreadPoolExecutor(len(grids)) as threads:
         list(threads.map(add, range(len(grids))))
     assert [run["top1"] for run in ablate.read_results(tmp_path / "ablation.csv")] == list(range(len(grids)))
+
+
+def test_a_grid_whose_folder_takes_no_lock_says_so(tmp_path: Path) -> None:
+    grid = ablate.Grid(tmp_path, {})
+    (tmp_path / ".ablation.csv.lock").mkdir()
+    run: Any = SimpleNamespace(recipe=Recipe(sizes=(16,)), model=torch.nn.Linear(1, 1), log=[{"top1": 1, "seconds": 1}])
+    with pytest.raises(DataError, match=r"cannot lock .*ablation\.csv: "):
+        grid.add("dsp", run)
 
 
 def _fewer(data: Path, copy: Path) -> Path:

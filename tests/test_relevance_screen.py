@@ -178,6 +178,7 @@ def test_judging_can_be_stopped_and_goes_with_its_class(page: Page, model: dsp_v
         expect(page.locator(".de-card").first).to_be_visible(timeout=2 * READY)
         pick(page, name)
         expect(page.locator(".de-card")).to_have_count(0)
+        expect(page.locator("#judging")).to_contain_text("Judge the maps again.")
         page.wait_for_timeout(1000)
         expect(page.locator(".de-card")).to_have_count(0)
 

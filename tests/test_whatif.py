@@ -233,6 +233,11 @@ def test_a_picked_class_is_among_the_bars_and_ranked(page: Page, model: dsp_viz.
     expect(page.locator("#matter .dm-title")).to_contain_text(f"{picked}, {logit:.2f}".replace("-", "−"))
     choose(page, "Class to explain", "the most probable")  # answers for another class go
     expect(page.locator(".dm button")).to_have_count(0)
+    page.locator("#rank").click()
+    choose(page, "Class to explain", picked)  # while they are on their way, too
+    expect(page.get_by_text("Ask for the parts again.")).to_be_visible()
+    expect(page.locator("#rank")).to_be_enabled()
+    expect(page.locator(".dm button")).to_have_count(0)
 
 
 def test_what_was_told_goes_with_its_list(page: Page) -> None:

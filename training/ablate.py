@@ -14,6 +14,8 @@ import io
 import json
 import math
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,7 +173,7 @@ class Grid:
             "seconds": round(sum(epoch["seconds"] for epoch in run.log), 1),
         }
         new = {key: str(value) for key, value in line.items()}
-        with FileLock(self.path.with_name(".ablation.csv.lock")):  # other processes may add some at the same time
+        with self._alone():
             others = _read(self.path) if self.path.is_file() else []
             others = [other for other in others if (other["row"], other["seed"]) != (new["row"], new["seed"])]
             runs = sorted([*others, new], key=lambda run: (int(run["seed"]), list(ROWS).index(run["row"])))
@@ -180,6 +182,19 @@ class Grid:
             writer.writeheader()
             writer.writerows(runs)
             write_atomically(self.path, text.getvalue().encode())
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Other processes that end a run wait meanwhile."""
+        lock = FileLock(self.path.with_name(".ablation.csv.lock"))
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise DataError(f"cannot lock {self.path}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _seeds(text: str) -> list[int]:
