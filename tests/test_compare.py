@@ -238,6 +238,24 @@ def test_comparison_on_a_phone(page: Page) -> None:
         assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= 390)
 
 
+def test_picture_and_model_of_a_side_stand_beside_one_another(page: Page) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    ready(page)
+    tab(page, "Compare")
+    labels = [f"{what} {side}" for side in "AB" for what in ("Picture", "Model")]
+    expect(page.get_by_label(labels[-1], exact=True)).to_be_visible()
+    for width, lines in ((1440, [1, 1, 1, 1]), (820, [1, 1, 2, 2]), (390, [1, 1, 2, 2])):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            """([labels, lines]) => {
+                const tops = labels.map((label) =>
+                    Math.round(document.querySelector(`input[aria-label="${label}"]`).getBoundingClientRect().top));
+                return tops.every((top, i) => tops.every((o, j) => Math.sign(top - o) === Math.sign(lines[i] - lines[j])));
+            }""",
+            arg=[labels, lines],
+        )
+
+
 def test_a_model_without_a_twin_is_compared_with_itself(model: dsp_viz.Subject) -> None:
     """Pyramid and dsp_tiny do not tell the same classes apart; softmax_tiny and dsp_tiny do."""
     twin = dsp_viz.load("softmax_tiny")

@@ -53,7 +53,7 @@ class Comparison:
         twins = [name for name, model in results.models.items() if model.classes == classes]
         gr.HTML(ABOUT)
         self.pictures, self.models = [], []
-        with gr.Row():
+        with gr.Row(elem_id="compared"):
             other = CURRENT if len(twins) > 1 else pictures[-1]
             for side, picture, model in (("A", CURRENT, twins[0]), ("B", other, twins[-1])):
                 self.pictures.append(gr.Dropdown(pictures, value=picture, label=f"Picture {side}", min_width=140))
