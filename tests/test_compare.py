@@ -250,7 +250,8 @@ def test_picture_and_model_of_a_side_stand_beside_one_another(page: Page) -> Non
             """([labels, lines]) => {
                 const tops = labels.map((label) =>
                     Math.round(document.querySelector(`input[aria-label="${label}"]`).getBoundingClientRect().top));
-                return tops.every((top, i) => tops.every((o, j) => Math.sign(top - o) === Math.sign(lines[i] - lines[j])));
+                const found = tops.map((top) => 1 + new Set(tops.filter((other) => other < top)).size);
+                return String(found) === String(lines);
             }""",
             arg=[labels, lines],
         )
