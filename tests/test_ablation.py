@@ -192,7 +192,9 @@ def test_arguments_are_judged_before_pictures_are_read(tmp_path: Path, capsys: p
     assert not (tmp_path / "out").exists()
 
 
-GRIDS = pytest.mark.parametrize(("name", "rows"), [("ablation", len(ablate.ROWS)), ("tokens", 10), ("pyramids", 3)])
+GRIDS = pytest.mark.parametrize(
+    ("name", "rows"), [("ablation", len(ablate.ROWS)), ("tokens", 10), ("pyramids", 3), ("pyramids-time", 2)]
+)
 
 
 @GRIDS
@@ -208,7 +210,9 @@ def test_the_runs_of_the_card_end_as_their_logs_do(name: str, rows: int) -> None
     runs = ablate.read_results(PRETRAINED / "logs" / f"{name}.csv")
     assert len({run["row"] for run in runs}) == rows
     for run in runs:
-        with (PRETRAINED / "logs" / name / f"{run['row']}-{run['seed']}.csv").open() as log:
+        # The runs of DSP-Attention beside those of more epochs are those of the other table.
+        folder = "pyramids" if run["row"] == "dsp" and name == "pyramids-time" else name
+        with (PRETRAINED / "logs" / folder / f"{run['row']}-{run['seed']}.csv").open() as log:
             assert float(list(csv.DictReader(log))[-1]["top1"]) == run["top1"]
 
 
