@@ -79,15 +79,13 @@ class Asked:
     def awaits(self, request: gr.Request, *shown: Any) -> bool:
         """Whether the session waits for answers of this."""
         with self._lock:
-            return not self._stopped.get(request.session_hash) and not self._left(request, shown)
+            stopped = self._stopped.get(request.session_hash)
+        return not stopped and not self.left(request, *shown)
 
     def left(self, request: gr.Request, *shown: Any) -> bool:
         """Whether the session looks at something else by now."""
         with self._lock:
-            return self._left(request, shown)
-
-    def _left(self, request: gr.Request, shown: tuple[Any, ...]) -> bool:
-        return self._shown.get(request.session_hash, shown) != shown
+            return self._shown.get(request.session_hash, shown) != shown
 
     def listen(
         self, start: gr.Button, stop: gr.Button, long: Long, inputs: list[Any], outputs: Any, nothing: Any, **how: Any
