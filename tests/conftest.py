@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from viewing import READY
 import dsp_viz
 from dsp_attention import DSPImageClassifier
 from dsp_viz import ui
+from dsp_viz.builds import network_of
 from dsp_viz.config import Config
 from dsp_viz.sources.checkpoint import save
 from dsp_viz.store import Store
@@ -38,8 +40,9 @@ from dsp_viz.store import Store
 torch.set_num_threads(1)
 atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
-#: The three attentions in one small network, which most tests of the screen are written for.
-SMALL = ("dsp_tiny", "polaformer_tiny", "softmax_tiny")
+#: The three attentions in one small network, which most tests of the screen are written for. Of PolaFormer's there are
+#: no weights: see the fixture ``polaformer_small``.
+SMALL = ("dsp_tiny", "polaformer_small", "softmax_tiny")
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
 
@@ -114,9 +117,21 @@ def serving(models: list[dsp_viz.Subject], **options: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def address() -> Iterator[str]:
+def polaformer_small(model: dsp_viz.Subject, tmp_path_factory: pytest.TempPathFactory) -> dsp_viz.Subject:
+    """The network of ``dsp_tiny`` with PolaFormer's attention, as it is before it learns anything."""
+    assert model.config is not None
+    own = ("spectral_modes", "num_scales")
+    build = {key: value for key, value in model.config.model.items() if key not in own} | {"attention": "polaformer"}
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("small") / "polaformer_small.safetensors"
+    save(path, network_of(build), replace(model.config, model=build))
+    return dsp_viz.load(path)
+
+
+@pytest.fixture(scope="session")
+def address(model: dsp_viz.Subject, polaformer_small: dsp_viz.Subject) -> Iterator[str]:
     """The app with the small models, running: the three attentions in one network, of 16×16 tokens."""
-    with serving([dsp_viz.load(name) for name in SMALL]) as address:
+    with serving([model, polaformer_small, dsp_viz.load("softmax_tiny")]) as address:
         yield address
 
 

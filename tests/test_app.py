@@ -60,7 +60,7 @@ def test_api_takes_the_name_of_a_model(client: Client) -> None:
     direct = dsp_viz.analyse(dsp_viz.load("softmax_tiny"), EXAMPLES[1])
     assert (answer["model"], answer["digest"]) == ("softmax_tiny", direct.digest)
     assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
-    with pytest.raises(AppError, match="No model 'resnet': one of dsp_tiny, polaformer_tiny, softmax_tiny"):
+    with pytest.raises(AppError, match="No model 'resnet': one of dsp_tiny, polaformer_small, softmax_tiny"):
         client.predict(handle_file(EXAMPLES[1]), "resnet", api_name="/analyse")
 
 

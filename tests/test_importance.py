@@ -56,7 +56,7 @@ def test_importance_needs_one_picture_and_the_layer() -> None:
         importance(torch.nn.Conv2d(3, 4, 1), torch.zeros(1, 3, 128, 128))
 
 
-@pytest.mark.parametrize("name", ["polaformer_tiny", "softmax_tiny"])
+@pytest.mark.parametrize("name", ["polaformer_everyday", "softmax_tiny"])
 def test_every_attention_can_be_taken_apart(name: str) -> None:
     """Against the part's own columns of what enters the projection: without its maps, the convolution's stay."""
     model = dsp_viz.load(name)
@@ -64,8 +64,9 @@ def test_every_attention_can_be_taken_apart(name: str) -> None:
     x = images.to_tensor(cut, model.config.mean, model.config.std)
     result = importance(model, x)
     block = trace(model, x).blocks[4]
-    assert [len(result.heads[4]), len(result.scales[4]), len(result.streams[4])] == [4, 0, 2 * (len(block.streams) > 1)]
-    d = block.output.shape[-1] // 4
+    h = block.weights.shape[1]
+    assert [len(result.heads[4]), len(result.scales[4]), len(result.streams[4])] == [h, 0, 2 * (len(block.streams) > 1)]
+    d = block.output.shape[-1] // h
     local = torch.zeros_like(block.output) if block.local is None else block.local
     gate = torch.ones_like(block.output) if block.gate is None else block.gate
 
@@ -84,11 +85,11 @@ def test_every_attention_can_be_taken_apart(name: str) -> None:
     assert float(result.heads[4][2]) == pytest.approx(without(list(range(2 * d, 3 * d))), abs=1e-4)
     assert result.heads[4].abs().max() > 1e-3
     if len(block.streams) > 1:
-        second = [h * d + i for h in range(4) for i in range((d + 1) // 2, d)]
+        second = [head * d + i for head in range(h) for i in range((d + 1) // 2, d)]
         assert float(result.streams[4][1]) == pytest.approx(without(second), abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["dsp_tiny", "polaformer_tiny", "softmax_tiny"])
+@pytest.mark.parametrize("name", ["dsp_tiny", "polaformer_everyday", "softmax_tiny"])
 def test_worth_is_the_slope_of_the_logit(name: str) -> None:
     """Against leaving out a little of each part, in float64, of two pictures at once."""
     model = dsp_viz.load(name)

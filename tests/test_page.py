@@ -51,10 +51,11 @@ def test_a_link_in_an_open_tab_sets_the_view(page: Page) -> None:
 def test_a_link_in_an_open_tab_brings_its_picture_and_model(page: Page) -> None:
     ready(page)
     page.evaluate(
-        "text => { location.hash = text }", f"picture={EXAMPLES[4].stem}&model=polaformer_tiny&block=4&head=2&query=2,3"
+        "text => { location.hash = text }",
+        f"picture={EXAMPLES[4].stem}&model=polaformer_small&block=4&head=2&query=2,3",
     )
     expect(page.locator(".dv-read")).to_contain_text("row 3, column 4 · block 5 · head 3")
-    expect(page.locator("#prediction .facts")).to_contain_text("polaformer_tiny")
+    expect(page.locator("#prediction .facts")).to_contain_text("polaformer_small")
     assert described(page)["picture"] == EXAMPLES[4].stem
 
 
@@ -142,8 +143,8 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     assert said["interventions"] == box.input_value()
     tab(page, "Compare")
     expect(page.locator("#compare .dc")).to_have_attribute("data-busy", "false")
-    choose(page, "Model B", "polaformer_tiny")
-    expect(page.locator("#compare td").nth(1)).to_contain_text("polaformer_tiny")
+    choose(page, "Model B", "polaformer_small")
+    expect(page.locator("#compare td").nth(1)).to_contain_text("polaformer_small")
     choose(page, "Picture B", EXAMPLES[2].stem)
     expect(page.locator("#compare td").nth(1)).to_contain_text(EXAMPLES[2].stem)
     page.get_by_label("same block, head, scale and stream").uncheck()
@@ -153,7 +154,7 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     page.locator("#compare canvas").first.press("ArrowUp")
     link = link_of(page)
     said = said_by(link)
-    assert (said["tab"], said["modelA"], said["modelB"]) == ("compare", "dsp_tiny", "polaformer_tiny")
+    assert (said["tab"], said["modelA"], said["modelB"]) == ("compare", "dsp_tiny", "polaformer_small")
     assert (said["a"], said["b"], said["query"]) == ("2,0,1,0", "4,0,0,0", "7,8")
     other = page.context.new_page()
     other.goto(link)
@@ -161,7 +162,7 @@ def test_a_link_says_tab_comparison_and_interventions(page: Page) -> None:
     expect(other.locator("#compare td").nth(4)).to_have_text("block 3, head 1, 2×, same")
     expect(other.locator("#compare td").nth(5)).to_contain_text("block 5")
     assert described(other, "compare")["query"] == [7, 8]
-    expect(other.get_by_label("Model B", exact=True)).to_have_value("polaformer_tiny")
+    expect(other.get_by_label("Model B", exact=True)).to_have_value("polaformer_small")
     expect(other.get_by_label("Picture B", exact=True)).to_have_value(EXAMPLES[2].stem)
     tab(other, "What if")
     expect(other.locator("#interventions textarea")).to_have_value(re.compile("set_coefficient"))

@@ -21,7 +21,7 @@ HIDDEN = ["Spectral filters", "Coefficients", "Mixing weights"]
 
 
 @pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def several(polaformer_small: dsp_viz.Subject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app with the shipped models and one of somebody's own: other sizes, other classes, two blocks."""
     shipped = dsp_viz.load("dsp_tiny")
     sizes = {"image_size": 224, "patch": 16, "dim": 12, "num_heads": 2, "depth": 2, "num_classes": 2}
@@ -32,7 +32,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     path = tmp_path_factory.mktemp("own") / "mine224.safetensors"
     save(path, DSPImageClassifier(**sizes, **more), config)
-    models = [shipped, dsp_viz.load(path), dsp_viz.load("polaformer_tiny"), dsp_viz.load("softmax_tiny")]
+    models = [shipped, dsp_viz.load(path), polaformer_small, dsp_viz.load("softmax_tiny")]
     with serving(models) as address:
         yield address
 
@@ -111,7 +111,7 @@ def test_what_a_model_lacks_is_not_offered(screen: Page) -> None:
     for name in HIDDEN:
         expect(screen.get_by_role("tab", name=name, exact=True)).to_have_count(0)
     expect(screen.get_by_role("tab", name="Compare")).to_be_visible()
-    switch(screen, "polaformer_tiny")
+    switch(screen, "polaformer_small")
     screen.get_by_role("tab", name="What if").click()  # its streams can be left out; it has no filters of its own
     expect(screen.locator("#run")).to_be_visible()
     expect(screen.get_by_role("tab", name="Region")).to_be_visible()

@@ -101,7 +101,7 @@ def test_one_that_fails_does_not_take_the_others_along() -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["dsp_tiny", "polaformer_tiny", "softmax_tiny"])
+@pytest.mark.parametrize("name", ["dsp_tiny", "polaformer_everyday", "softmax_tiny"])
 def test_a_picture_among_others_is_as_it_is_alone(name: str) -> None:
     model = dsp_viz.load(name)
     prepared = [model.prepare(path) for path in EXAMPLES[:3]]
