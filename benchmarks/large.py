@@ -55,7 +55,7 @@ def measure(name: str, side: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", metavar="NAME", help="default: dsp_tiny and softmax_tiny")
+    parser.add_argument("models", nargs="*", metavar="NAME", help="default: dsp_everyday and softmax_everyday")
     parser.add_argument("--one", nargs=2, metavar=("NAME", "SIDE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -64,7 +64,7 @@ def main() -> None:
         return
     print("| model | side, px | tokens | plain s | analysis s | / plain | a map, ms | peak, GiB | maps off by |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for name in args.models or ["dsp_tiny", "softmax_tiny"]:
+    for name in args.models or ["dsp_everyday", "softmax_everyday"]:
         before = next_one = 0.0
         for side in SIDES:
             if next_one > MOST:

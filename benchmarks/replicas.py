@@ -54,7 +54,7 @@ def main() -> None:
     option("--seconds", type=float, default=30, help="of each of the three parts (default: %(default)s)")
     option("--api", type=int, default=6)
     option("--pages", type=int, default=6)
-    option("--model", default="softmax_tiny", help="of both replicas (default: %(default)s)")
+    option("--model", default="dsp_tiny", help="of both replicas (default: %(default)s)")
     args = parser.parse_args()
     with TemporaryDirectory() as name, ExitStack() as running:
         folder = Path(name)

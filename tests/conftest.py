@@ -29,7 +29,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from viewing import READY
 
 import dsp_viz
-from dsp_attention import DSPImageClassifier
+from dsp_attention import DSPImageClassifier, SoftmaxAttention
 from dsp_viz import ui
 from dsp_viz.builds import network_of
 from dsp_viz.config import Config
@@ -40,9 +40,9 @@ from dsp_viz.store import Store
 torch.set_num_threads(1)
 atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
-#: The three attentions in one small network, which most tests of the screen are written for. Of PolaFormer's there are
-#: no weights: see the fixture ``polaformer_small``.
-SMALL = ("dsp_tiny", "polaformer_small", "softmax_tiny")
+#: The three attentions in one small network, which most tests of the screen are written for. Of two of them there are
+#: no weights: see :func:`untrained`.
+SMALL = ("dsp_tiny", "polaformer_small", "softmax_small")
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
 
@@ -116,22 +116,37 @@ def serving(models: list[dsp_viz.Subject], **options: Any) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
-def polaformer_small(model: dsp_viz.Subject, tmp_path_factory: pytest.TempPathFactory) -> dsp_viz.Subject:
-    """The network of ``dsp_tiny`` with PolaFormer's attention, as it is before it learns anything."""
-    assert model.config is not None
+def untrained(attention: str, folder: Path) -> dsp_viz.Subject:
+    """The network of ``dsp_tiny`` with another attention, as it is before it learns anything; softmax attention with
+    larger queries and keys, so that its maps have peaks, as learned ones have."""
+    config = dsp_viz.load("dsp_tiny").config
+    assert config is not None
     own = ("spectral_modes", "num_scales")
-    build = {key: value for key, value in model.config.model.items() if key not in own} | {"attention": "polaformer"}
+    build = {key: value for key, value in config.model.items() if key not in own} | {"attention": attention}
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("small") / "polaformer_small.safetensors"
-    save(path, network_of(build), replace(model.config, model=build))
+    network = network_of(build)
+    for layer in network.modules():
+        if isinstance(layer, SoftmaxAttention):
+            layer.qkv.weight.data[: 2 * layer.dim] *= 4
+    path = folder / f"{attention}_small.safetensors"
+    save(path, network, replace(config, model=build))
     return dsp_viz.load(path)
 
 
 @pytest.fixture(scope="session")
-def address(model: dsp_viz.Subject, polaformer_small: dsp_viz.Subject) -> Iterator[str]:
+def polaformer_small(tmp_path_factory: pytest.TempPathFactory) -> dsp_viz.Subject:
+    return untrained("polaformer", tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def softmax_small(tmp_path_factory: pytest.TempPathFactory) -> dsp_viz.Subject:
+    return untrained("softmax", tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def address(model: dsp_viz.Subject, polaformer_small: dsp_viz.Subject, softmax_small: dsp_viz.Subject) -> Iterator[str]:
     """The app with the small models, running: the three attentions in one network, of 16×16 tokens."""
-    with serving([model, polaformer_small, dsp_viz.load("softmax_tiny")]) as address:
+    with serving([model, polaformer_small, softmax_small]) as address:
         yield address
 
 

@@ -55,12 +55,12 @@ def test_api_gives_what_python_gives(client: Client, model: dsp_viz.Subject) -> 
         torch.testing.assert_close(torch.tensor(sent), block.weights[0])
 
 
-def test_api_takes_the_name_of_a_model(client: Client) -> None:
-    answer = client.predict(handle_file(EXAMPLES[1]), "softmax_tiny", api_name="/analyse")
-    direct = dsp_viz.analyse(dsp_viz.load("softmax_tiny"), EXAMPLES[1])
-    assert (answer["model"], answer["digest"]) == ("softmax_tiny", direct.digest)
+def test_api_takes_the_name_of_a_model(client: Client, softmax_small: dsp_viz.Subject) -> None:
+    answer = client.predict(handle_file(EXAMPLES[1]), "softmax_small", api_name="/analyse")
+    direct = dsp_viz.analyse(softmax_small, EXAMPLES[1])
+    assert (answer["model"], answer["digest"]) == ("softmax_small", direct.digest)
     assert [(t["class"], pytest.approx(t["probability"], abs=1e-6)) for t in answer["top"]] == direct.top(5)
-    with pytest.raises(AppError, match="No model 'resnet': one of dsp_tiny, polaformer_small, softmax_tiny"):
+    with pytest.raises(AppError, match="No model 'resnet': one of dsp_tiny, polaformer_small, softmax_small"):
         client.predict(handle_file(EXAMPLES[1]), "resnet", api_name="/analyse")
 
 

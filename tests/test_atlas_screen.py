@@ -23,11 +23,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory, model: dsp_viz.Subject) ->
 
 
 @pytest.fixture(scope="module")
-def place(folders: tuple[Path, Path], model: dsp_viz.Subject) -> Iterator[str]:
+def place(folders: tuple[Path, Path], model: dsp_viz.Subject, softmax_small: dsp_viz.Subject) -> Iterator[str]:
     """An app with the survey of its first model."""
     store = Store(max_bytes=64 * 2**20)
     surveyed = Surveyed(open_survey(folders[0]), folders[1])
-    demo = ui.build([model, dsp_viz.load("softmax_tiny")], EXAMPLES, store, surveyed)
+    demo = ui.build([model, softmax_small], EXAMPLES, store, surveyed)
     with ui.serving(ui.create_app(demo, store)) as address:
         yield address
 
@@ -132,9 +132,9 @@ def test_dots_rows_and_keys_choose_the_same(atlas: Page) -> None:
 
 def test_another_model_is_told_and_the_survey_s_offered(atlas: Page) -> None:
     expect(atlas.locator(".da-other")).to_be_hidden()
-    choose(atlas, "Model", "softmax_tiny")
+    choose(atlas, "Model", "softmax_small")
     note = atlas.locator(".da-other")
-    expect(note).to_contain_text("This survey is of dsp_tiny; the model of the page is softmax_tiny")
+    expect(note).to_contain_text("This survey is of dsp_tiny; the model of the page is softmax_small")
     note.get_by_role("button", name="Choose dsp_tiny").click()
     expect(note).to_be_hidden()
     expect(atlas.locator("#prediction .facts")).to_contain_text("dsp_tiny")

@@ -149,7 +149,7 @@ def test_softmax_from_the_factors_is_close(scale: float) -> None:
     np.testing.assert_allclose(decoded.average[0], maps.block_maps(block, "all")[0][0].flatten(1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["polaformer_everyday", "softmax_tiny"])
+@pytest.mark.parametrize("name", ["polaformer_everyday", "softmax_everyday"])
 def test_numbers_and_figures_without_a_browser(name: str, tmp_path: Path) -> None:
     assert cli.main(["analyse", str(EXAMPLES[0]), "--out", str(tmp_path), "--model", name, "--query", "4,12"]) == 0
     result = dsp_viz.analyse(dsp_viz.load(name), EXAMPLES[0])

@@ -287,14 +287,14 @@ def test_the_model_runs_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest
 
 def test_trust_takes_side_and_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(EXAMPLES[1], tmp_path)
-    model = dsp_viz.load("softmax_tiny")
-    given = ["--model", "softmax_tiny", "--side", "64", "--whole", "--device", "cpu"]
+    model = dsp_viz.load("dsp_tiny")
+    given = ["--model", "dsp_tiny", "--side", "64", "--whole", "--device", "cpu"]
     assert main(["trust", str(tmp_path), *given]) == 0
     prepared = model.prepare(EXAMPLES[1], side=64, whole=True)
     assert prepared.frame.grid != (8, 8)
     assert table([trust(model, prepared.input)]) in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        main(["trust", str(tmp_path), "--model", "softmax_tiny", "--side", "65"])
+        main(["trust", str(tmp_path), "--model", "dsp_tiny", "--side", "65"])
     assert "side=65: must be a multiple of the model's patch, 8 pixels" in capsys.readouterr().err
 
 

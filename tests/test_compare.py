@@ -23,16 +23,13 @@ from dsp_viz.ui.tabs.compare import CURRENT, Comparison
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.mark.parametrize("name", ["polaformer_small", "softmax_tiny"])
-def test_maps_of_other_attentions_equal_the_exact_ones(
-    page: Page, polaformer_small: dsp_viz.Subject, name: str
-) -> None:
+@pytest.mark.parametrize("name", ["polaformer_small", "softmax_small"])
+def test_maps_of_other_attentions_equal_the_exact_ones(page: Page, name: str, request: pytest.FixtureRequest) -> None:
     ready(page)
     choose(page, "Model", name)
     expect(page.locator("#prediction .facts")).to_contain_text(name)
     ready(page)
-    model = polaformer_small if name == polaformer_small.name else dsp_viz.load(name)
-    block = dsp_viz.analyse(model, EXAMPLES[0]).trace.blocks[2]
+    block = dsp_viz.analyse(request.getfixturevalue(name), EXAMPLES[0]).trace.blocks[2]
     for query in ((0, 0), (15, 15), (3, 12), (8, 7), (15, 0)):
         ask(page, query)
         (got,) = maps_of(page)
@@ -51,12 +48,12 @@ def test_another_model_changes_the_view_and_the_link(page: Page) -> None:
     stage.focus()
     for key in ("s", "p", "d"):  # the second scale, the opposite stream, the index: softmax has none of them
         stage.press(key)
-    choose(page, "Model", "softmax_tiny")
-    expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny")
+    choose(page, "Model", "softmax_small")
+    expect(page.locator("#prediction .facts")).to_contain_text("softmax_small")
     expect(page.locator(".dv-read")).to_contain_text("head 1 · softmax")
     other = page.context.new_page()
-    other.goto(page.url.split("#")[0] + f"#model=softmax_tiny&picture={EXAMPLES[0].stem}")
-    expect(other.locator("#prediction .facts")).to_contain_text("softmax_tiny")
+    other.goto(page.url.split("#")[0] + f"#model=softmax_small&picture={EXAMPLES[0].stem}")
+    expect(other.locator("#prediction .facts")).to_contain_text("softmax_small")
     other.close()
     choose(page, "Model", "dsp_tiny")
     expect(page.locator("#prediction .facts")).to_contain_text("dsp_tiny")
@@ -104,15 +101,15 @@ def check(
         assert numbers[6:] == ["–"] * 3
 
 
-def test_two_models_on_one_picture(page: Page) -> None:
+def test_two_models_on_one_picture(page: Page, model: dsp_viz.Subject, softmax_small: dsp_viz.Subject) -> None:
     """Numbers of both, and their difference as it is drawn."""
     opened(page)
     assert told(page, 0)[0] == f"{EXAMPLES[0].stem}, dsp_tiny"
-    assert told(page, 1)[0] == f"{EXAMPLES[0].stem}, softmax_tiny"
+    assert told(page, 1)[0] == f"{EXAMPLES[0].stem}, softmax_small"
     press(page, "ArrowUp", "ArrowRight")
     page.locator('[data-side="0"][data-key="head"]').select_option(index=2)
     expect(page.locator(".dc td").nth(5)).to_contain_text("head 3")  # both sides follow
-    results = [dsp_viz.analyse(dsp_viz.load(name), EXAMPLES[0]) for name in ("dsp_tiny", "softmax_tiny")]
+    results = [dsp_viz.analyse(one, EXAMPLES[0]) for one in (model, softmax_small)]
     for side, result in enumerate(results):
         check(told(page, side), result, 2, 2, 0, 0, (7, 9))
     end = float(page.locator(".dc-sides p").nth(2).inner_text().split("teal ")[1].split(" ×")[0].removeprefix("≥ "))
@@ -182,6 +179,7 @@ def test_sides_apart_and_other_pictures(page: Page, polaformer_small: dsp_viz.Su
 
 def test_a_map_that_passes_the_common_end_says_so(page: Page) -> None:
     opened(page)
+    marked = set()
     for place in ((8, 8), (7, 7), (0, 15)):
         box = page.locator(".dc-sides canvas").first.bounding_box()
         assert box is not None
@@ -195,7 +193,8 @@ def test_a_map_that_passes_the_common_end_says_so(page: Page) -> None:
             assert beyond == (peak > end * 1.005)
             bar = page.locator(".dc-scale").nth(side).get_attribute("aria-label") or ""
             assert end_of_scale(bar) == (beyond, end)
-        assert end_of_scale(page.locator(".dc-sides p").nth(1).inner_text())[0], "softmax's peak lies far beyond"
+            marked.add(beyond)
+    assert marked == {True, False}
 
 
 def test_comparison_follows_the_picture_on_the_screen(page: Page) -> None:
@@ -208,10 +207,14 @@ def test_comparison_follows_the_picture_on_the_screen(page: Page) -> None:
 def test_what_is_chosen_while_the_last_is_answered_stays_chosen(page: Page) -> None:
     opened(page)
     slow(page, 1500)
-    for label, value in (("Picture B", EXAMPLES[1].stem), ("Picture B", EXAMPLES[2].stem), ("Model A", "softmax_tiny")):
+    for label, value in (
+        ("Picture B", EXAMPLES[1].stem),
+        ("Picture B", EXAMPLES[2].stem),
+        ("Model A", "softmax_small"),
+    ):
         choose(page, label, value)
         page.wait_for_timeout(400)  # each asks on its own
-    expect(page.locator(".dc td").nth(0)).to_contain_text("softmax_tiny")
+    expect(page.locator(".dc td").nth(0)).to_contain_text("softmax_small")
     expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem)
     page.wait_for_timeout(2000)  # nothing comes after it that sets it back
     expect(page.locator(".dc td").nth(1)).to_contain_text(EXAMPLES[2].stem)
@@ -260,12 +263,11 @@ def test_picture_and_model_of_a_side_stand_beside_one_another(page: Page) -> Non
         )
 
 
-def test_a_model_without_a_twin_is_compared_with_itself(model: dsp_viz.Subject) -> None:
-    """Pyramid and dsp_tiny do not tell the same classes apart; softmax_tiny and dsp_tiny do."""
-    twin = dsp_viz.load("softmax_tiny")
+def test_a_model_without_a_twin_is_compared_with_itself(model: dsp_viz.Subject, softmax_small: dsp_viz.Subject) -> None:
+    """Pyramid and dsp_tiny do not tell the same classes apart; softmax_small and dsp_tiny do."""
     for models, picture, name in (
         ([model, pyramid.subject()], EXAMPLES[-1].stem, "dsp_tiny"),
-        ([model, twin, pyramid.subject()], CURRENT, "softmax_tiny"),
+        ([model, softmax_small, pyramid.subject()], CURRENT, "softmax_small"),
     ):
         with gr.Blocks():
             compare = Comparison(Results(models, EXAMPLES, Store(max_bytes=1)))

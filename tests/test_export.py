@@ -167,7 +167,7 @@ def test_the_figure_draws_every_map_on_one_scale(result: dsp_viz.Analysis) -> No
     assert [w for w in words if w.startswith("head")] == ["head 1", "head 2", "head 3", "head 4"]
 
 
-def test_a_caption_tells_what_was_changed_and_fits(model: dsp_viz.Subject) -> None:
+def test_a_caption_tells_what_was_changed_and_fits(model: dsp_viz.Subject, softmax_small: dsp_viz.Subject) -> None:
     changes = [SetCoefficient(value=0, head=1), SetCoefficient(value=1, scale=0)]
     name = f"{'a very long name ' * 12}.jpeg"
     for given, count, words in ((changes, 3, "2 interventions"), (changes[:1], 3, "1 intervention")):
@@ -177,7 +177,7 @@ def test_a_caption_tells_what_was_changed_and_fits(model: dsp_viz.Subject) -> No
         assert shown[1].endswith(f"16×16 tokens · {words}")
         assert shown[0].startswith("a very long name")
         assert shown[0].endswith(".jpeg")
-    softmax = dsp_viz.analyse(dsp_viz.load("softmax_tiny"), EXAMPLES[0].read_bytes())
+    softmax = dsp_viz.analyse(softmax_small, EXAMPLES[0].read_bytes())
     assert softmax.name == ""
     titles = [t.get_text() for t in export.maps_figure(softmax, block=0, query="all").texts]
     assert not any("name" in title for title in titles)

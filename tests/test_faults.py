@@ -53,7 +53,7 @@ def test_a_full_disk_is_survived(tmp_path: Path) -> None:
     large, small = (tmp_path / name for name in ("large.jpg", "small.jpg"))
     shutil.copy(min(EXAMPLES, key=lambda path: path.stat().st_size), small)
     large.write_bytes(small.read_bytes() + bytes(2**20))
-    command = f"ulimit -f 128 && exec {sys.executable} {ROOT / 'app.py'} --model softmax_tiny --port 0"
+    command = f"ulimit -f 128 && exec {sys.executable} {ROOT / 'app.py'} --model dsp_tiny --port 0"
     inherited = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
     process = subprocess.Popen(
         ["bash", "-c", command],
@@ -74,7 +74,7 @@ def test_a_full_disk_is_survived(tmp_path: Path) -> None:
             assert status >= 400
             assert len(text) < 2000
             assert send(address, "/healthz")[0] == 200
-            assert '"top"' in call(address, {"path": upload(address, small)}, "softmax_tiny", [])
+            assert '"top"' in call(address, {"path": upload(address, small)}, "dsp_tiny", [])
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
@@ -110,12 +110,11 @@ class Small(nn.Module):
 
 
 @pytest.mark.parametrize("most", [1, 0])
-def test_where_memory_runs_out_pictures_run_alone(most: int) -> None:
+def test_where_memory_runs_out_pictures_run_alone(most: int, softmax_small: dsp_viz.Subject) -> None:
     from test_turns import all_at_once
 
-    usual = dsp_viz.load("softmax_tiny")
-    network = Small(usual.network, most)
-    model = dsp_viz.Subject(network, usual.preparation, classes=usual.classes, name="own", digest="x")
+    network = Small(softmax_small.network, most)
+    model = dsp_viz.Subject(network, softmax_small.preparation, classes=softmax_small.classes, name="own", digest="x")
     prepared = [model.prepare(path) for path in EXAMPLES[:3]]
     turns, found = Turns(), dict[int, object]()
     passes = Passes(turns)
@@ -130,7 +129,9 @@ def test_where_memory_runs_out_pictures_run_alone(most: int) -> None:
     assert network.tried == [3, 1, 1, 1]
     for i, one in enumerate(prepared):
         if most:
-            assert found[i] == pytest.approx(dsp_viz.analysis.analyse_prepared(usual, one).probabilities, abs=1e-6)
+            assert found[i] == pytest.approx(
+                dsp_viz.analysis.analyse_prepared(softmax_small, one).probabilities, abs=1e-6
+            )
         else:
             assert isinstance(found[i], torch.OutOfMemoryError)
 

@@ -51,11 +51,11 @@ def test_history_is_read(changing: dsp_viz.Subject) -> None:
 
 def test_unreadable_history_is_named(tmp_path: Path) -> None:
     for ending in (".safetensors", ".json"):
-        shutil.copy(PRETRAINED / f"softmax_tiny{ending}", tmp_path)
-    assert dsp_viz.load(tmp_path / "softmax_tiny.safetensors").history == {}
-    (tmp_path / "softmax_tiny.snapshots.npz").write_bytes(b"PK\x03\x04 no archive")
-    with pytest.raises(dsp_viz.CheckpointError, match=r"softmax_tiny\.snapshots\.npz holds no readable snapshots"):
-        dsp_viz.load(tmp_path / "softmax_tiny.safetensors")
+        shutil.copy(PRETRAINED / f"softmax_everyday{ending}", tmp_path)
+    assert dsp_viz.load(tmp_path / "softmax_everyday.safetensors").history == {}
+    (tmp_path / "softmax_everyday.snapshots.npz").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(dsp_viz.CheckpointError, match=r"softmax_everyday\.snapshots\.npz holds no readable snapshots"):
+        dsp_viz.load(tmp_path / "softmax_everyday.safetensors")
 
 
 #: Values of the filters' panels as plotly reads them, and the end of their colour scale.
@@ -63,8 +63,8 @@ DRAWN = """(() => { const { z, zmax } = document.querySelector("#past-gain .js-p
 return { values: Array.from(z, row => Array.from(row)).flat().filter(Number.isFinite), zmax } })()"""
 
 
-def test_slider_over_epochs(browser: Browser, changing: dsp_viz.Subject) -> None:
-    with serving([changing, dsp_viz.load("softmax_tiny")]) as address:
+def test_slider_over_epochs(browser: Browser, changing: dsp_viz.Subject, softmax_small: dsp_viz.Subject) -> None:
+    with serving([changing, softmax_small]) as address:
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.goto(address)
         ready(page)
@@ -87,8 +87,8 @@ def test_slider_over_epochs(browser: Browser, changing: dsp_viz.Subject) -> None
             ends.append(told["zmax"])
         shared = max(0.25, np.quantile(np.abs(octaves), 0.995, method="higher"))
         assert ends == [pytest.approx(shared)] * 3  # colours mean the same at every epoch
-        choose(page, "Model", "softmax_tiny")
-        expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny")
+        choose(page, "Model", "softmax_small")
+        expect(page.locator("#prediction .facts")).to_contain_text("softmax_small")
         expect(page.get_by_role("tab", name="Training")).to_have_count(0)  # it comes without snapshots
         expect(page.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
         page.context.close()

@@ -56,7 +56,7 @@ def test_importance_needs_one_picture_and_the_layer() -> None:
         importance(torch.nn.Conv2d(3, 4, 1), torch.zeros(1, 3, 128, 128))
 
 
-@pytest.mark.parametrize("name", ["polaformer_everyday", "softmax_tiny"])
+@pytest.mark.parametrize("name", ["polaformer_everyday", "softmax_everyday"])
 def test_every_attention_can_be_taken_apart(name: str) -> None:
     """Against the part's own columns of what enters the projection: without its maps, the convolution's stay."""
     model = dsp_viz.load(name)
@@ -89,7 +89,7 @@ def test_every_attention_can_be_taken_apart(name: str) -> None:
         assert float(result.streams[4][1]) == pytest.approx(without(second), abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["dsp_tiny", "polaformer_everyday", "softmax_tiny"])
+@pytest.mark.parametrize("name", ["dsp_tiny", "polaformer_everyday", "softmax_everyday"])
 def test_worth_is_the_slope_of_the_logit(name: str) -> None:
     """Against leaving out a little of each part, in float64, of two pictures at once."""
     model = dsp_viz.load(name)

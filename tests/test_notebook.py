@@ -122,10 +122,11 @@ def test_the_explorer_runs_within_a_cell(
     browser: Browser,
     monkeypatch: pytest.MonkeyPatch,
     notebook: Callable[[str], str],
+    softmax_small: dsp_viz.Subject,
 ) -> None:
     """As if it were asked for in a kernel."""
     monkeypatch.setattr(program, "in_notebook", lambda: True)
-    screen = dsp_viz.explore(model, dsp_viz.load("softmax_tiny"), examples=EXAMPLES[2:4], height=700)
+    screen = dsp_viz.explore(model, softmax_small, examples=EXAMPLES[2:4], height=700)
     assert screen is not None
     try:
         page = browser.new_page()

@@ -243,8 +243,8 @@ def test_a_function_is_called_by_name(tmp_path: Path, monkeypatch: pytest.Monkey
     place = "folder_of_mine.models"
     assert dsp_viz.load(f"{place}:make").name == dsp_viz.load(f"{place}:ready").name == "made"
     names = [f"{place}:{name}" for name in ("make", "bare", "failing", "absent", "make")]
-    subjects, faults = load_all(["softmax_tiny", "no_such", "absent.module:make", *names])
-    assert [subject.name for subject in subjects] == ["softmax_tiny", "made"]
+    subjects, faults = load_all(["dsp_tiny", "no_such", "absent.module:make", *names])
+    assert [subject.name for subject in subjects] == ["dsp_tiny", "made"]
     wanted = [
         "no_such: no model 'no_such': give one of dsp_",
         "absent.module:make: ModuleNotFoundError: No module named 'absent'",

@@ -54,8 +54,8 @@ def test_a_class_is_picked_and_a_link_says_so(page: Page, model: dsp_viz.Subject
     expect(page.locator("#prediction [role=listitem]")).to_have_count(5)
     link = link_of(page)
     assert f"class={name.replace(' ', '+')}" in link
-    choose(page, "Model", "softmax_tiny")  # it has the class too
-    expect(page.locator("#prediction .facts").last).to_contain_text("softmax_tiny")
+    choose(page, "Model", "softmax_small")  # it has the class too
+    expect(page.locator("#prediction .facts").last).to_contain_text("softmax_small")
     expect(page.locator("#prediction .picked")).to_contain_text(name)
     expect(page.get_by_label("Class to explain", exact=True)).to_have_value(name)
     other = page.context.new_page()

@@ -21,7 +21,9 @@ HIDDEN = ["Spectral filters", "Coefficients", "Mixing weights"]
 
 
 @pytest.fixture(scope="module")
-def several(polaformer_small: dsp_viz.Subject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def several(
+    polaformer_small: dsp_viz.Subject, softmax_small: dsp_viz.Subject, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The app with the shipped models and one of somebody's own: other sizes, other classes, two blocks."""
     shipped = dsp_viz.load("dsp_tiny")
     sizes = {"image_size": 224, "patch": 16, "dim": 12, "num_heads": 2, "depth": 2, "num_classes": 2}
@@ -32,7 +34,7 @@ def several(polaformer_small: dsp_viz.Subject, tmp_path_factory: pytest.TempPath
     )
     path = tmp_path_factory.mktemp("own") / "mine224.safetensors"
     save(path, DSPImageClassifier(**sizes, **more), config)
-    models = [shipped, dsp_viz.load(path), polaformer_small, dsp_viz.load("softmax_tiny")]
+    models = [shipped, dsp_viz.load(path), polaformer_small, softmax_small]
     with serving(models) as address:
         yield address
 
@@ -105,7 +107,7 @@ def test_what_the_view_had_to_choose_otherwise_holds_on_all_tabs(screen: Page) -
 def test_what_a_model_lacks_is_not_offered(screen: Page) -> None:
     screen.get_by_role("tab", name="Spectral filters").click()
     expect(screen.locator("#gain .js-plotly-plot")).to_be_visible()
-    choose(screen, "Model", "softmax_tiny")
+    choose(screen, "Model", "softmax_small")
     expect(screen.get_by_role("tab", name="Attention maps")).to_have_attribute("aria-selected", "true")
     ready(screen)
     for name in HIDDEN:

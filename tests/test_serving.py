@@ -45,7 +45,7 @@ def program(tmp_path: Path) -> Iterator[Any]:
     def start(*arguments: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
         inherited = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py"), "--model", "softmax_tiny", *arguments],
+            [sys.executable, str(ROOT / "app.py"), "--model", "dsp_tiny", *arguments],
             env=inherited | {"TMPDIR": str(tmp_path)} | environment,
             cwd=tmp_path,
             stdout=subprocess.PIPE,
@@ -97,7 +97,7 @@ def test_what_lies_in_a_folder_that_was_named_stays_for_others(program: Any, tmp
 
 
 def test_models_that_cannot_be_loaded_are_told_and_the_others_start(tmp_path: Path) -> None:
-    names = ["no_such", "softmax_tiny", "hf-hub:bad", "softmax_tiny", "no.module:make"]
+    names = ["no_such", "dsp_tiny", "hf-hub:bad", "dsp_tiny", "no.module:make"]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "app.py"), "--port", "0", "--model", *names],
         stdout=subprocess.PIPE,
@@ -117,7 +117,7 @@ def test_models_that_cannot_be_loaded_are_told_and_the_others_start(tmp_path: Pa
     wanted = (
         "no_such: no model",
         "hf-hub:bad: 'hf-hub:bad' is no address",
-        "softmax_tiny: another model is called soft",
+        "dsp_tiny: another model is called dsp_tiny",
     )
     for line, start in zip(left, (*wanted, "no.module:make: ModuleNotFoundError"), strict=True):
         assert line.startswith(f"left out: {start}")

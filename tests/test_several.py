@@ -208,11 +208,13 @@ def test_it_can_be_stopped_and_goes_on(page: Page, files: list[Path]) -> None:
     expect(page.locator(".dn-work")).to_be_hidden()
 
 
-def test_another_model_is_offered_for_all_of_them(page: Page, files: list[Path]) -> None:
+def test_another_model_is_offered_for_all_of_them(
+    page: Page, files: list[Path], softmax_small: dsp_viz.Subject
+) -> None:
     opened(page)
     take(page, files[:2])
     done(page, "2 of 2 analysed")
-    choose(page, "Model", "softmax_tiny")
+    choose(page, "Model", "softmax_small")
     other = page.locator(".dn-other")
     expect(other).to_contain_text("These are of dsp_tiny at 128 px, not as chosen now.")
     before = entropies(page)
@@ -220,13 +222,12 @@ def test_another_model_is_offered_for_all_of_them(page: Page, files: list[Path])
     done(page, "2 of 2 analysed")
     expect(other).to_be_hidden()
     expect(page.locator(".dn-which")).to_have_text(re.compile("^block 3 · head 1 · "))
-    softmax = dsp_viz.load("softmax_tiny")
-    traces = [dsp_viz.analyse(softmax, files[0].parent / name).trace for name in ("a9.jpg", "a10.jpg")]
+    traces = [dsp_viz.analyse(softmax_small, files[0].parent / name).trace for name in ("a9.jpg", "a10.jpg")]
     want = [maps.entropy(maps.query_map(t, block=2, scale=0, head=0, query=(8, 8))).item() for t in traces]
     assert entropies(page) == pytest.approx(want, abs=1.1e-3)
     assert entropies(page) != before
     choose(page, "Model", "dsp_tiny")
-    expect(other).to_contain_text("These are of softmax_tiny")
+    expect(other).to_contain_text("These are of softmax_small")
     take(page, files[2:3])  # more of them: all become what is chosen now
     done(page, "3 of 3 analysed")
     expect(other).to_be_hidden()

@@ -100,7 +100,7 @@ def test_how_to_read_it_stays_closed(page: Page, address: str) -> None:
 
 def test_another_attention_another_table(page: Page, tmp_path: Path) -> None:
     summed_up(page)
-    choose(page, "Model", "softmax_tiny")
+    choose(page, "Model", "softmax_small")
     expect(page.locator(".dv-numbers th[scope=col]")).to_have_text(["all keys alike", "softmax"])
     summed_up(page)
     names = ["looks this far away", "entropy of a row", "entropy of the average", "to its own place"]

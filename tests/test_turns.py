@@ -101,7 +101,7 @@ def test_one_that_fails_does_not_take_the_others_along() -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["dsp_tiny", "polaformer_everyday", "softmax_tiny"])
+@pytest.mark.parametrize("name", ["dsp_tiny", "polaformer_everyday", "softmax_everyday"])
 def test_a_picture_among_others_is_as_it_is_alone(name: str) -> None:
     model = dsp_viz.load(name)
     prepared = [model.prepare(path) for path in EXAMPLES[:3]]
@@ -114,12 +114,12 @@ def test_a_picture_among_others_is_as_it_is_alone(name: str) -> None:
 
 
 def same(got: Layer, want: Layer) -> None:
-    """All that a record holds, tensor by tensor, to float32."""
+    """All that a record holds, tensor by tensor, to what rounding in float32 grows to in a dozen layers."""
     pairs = list(zip(tensors(got), tensors(want), strict=True))
     assert len(pairs) > 4
     for a, b in pairs:
         assert a.shape == b.shape
-        torch.testing.assert_close(a, b, atol=2e-5 * max(1.0, float(b.abs().max())), rtol=0)
+        torch.testing.assert_close(a, b, atol=1e-4 * max(1.0, float(b.abs().max())), rtol=0)
 
 
 def tensors(value: Any) -> list[Tensor]:
@@ -150,12 +150,13 @@ class Mixing(nn.Module):
 
 
 @pytest.mark.parametrize("mixes", [False, True])
-def test_a_network_that_mixes_its_pictures_gets_them_one_by_one(mixes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    inner = dsp_viz.load("softmax_tiny")
+def test_a_network_that_mixes_its_pictures_gets_them_one_by_one(
+    mixes: bool, monkeypatch: pytest.MonkeyPatch, softmax_small: dsp_viz.Subject
+) -> None:
     model = dsp_viz.Subject(
-        Mixing(inner.network) if mixes else inner.network,
-        inner.preparation,
-        classes=inner.classes,
+        Mixing(softmax_small.network) if mixes else softmax_small.network,
+        softmax_small.preparation,
+        classes=softmax_small.classes,
         name="own",
         digest="x",
     )

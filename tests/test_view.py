@@ -201,7 +201,7 @@ def test_what_softmax_lacks_is_not_offered(page: Page) -> None:
     ready(page)
     stage = page.locator(".dv-stage")
     expect(page.locator('[data-set="show"]')).to_be_visible()
-    choose(page, "Model", "softmax_tiny")
+    choose(page, "Model", "softmax_small")
     expect(page.locator(".dv-read")).to_contain_text("softmax")
     expect(page.locator('[data-set="show"]')).to_be_hidden()
     stage.focus()

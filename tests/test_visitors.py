@@ -47,11 +47,13 @@ def test_a_link_gives_away_what_the_model_saw(page: Page, browser: Browser, tmp_
     stranger.close()
 
 
-def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser, model: dsp_viz.Subject) -> None:
+def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(
+    browser: Browser, model: dsp_viz.Subject, softmax_small: dsp_viz.Subject
+) -> None:
     """The store keeps one result only, and a dozen strangers come by while the tab sleeps, as in the background;
     Gradio forgets its choices. The page goes on as if nothing had been."""
     store = Store(max_bytes=1)
-    models = [model, dsp_viz.load("softmax_tiny")]
+    models = [model, softmax_small]
     demo = ui.build(models, EXAMPLES, store)
     with ui.serving(ui.create_app(demo, store)) as address:
         page = browser.new_page()
@@ -81,8 +83,8 @@ def test_nothing_of_a_visitor_is_remembered_so_nothing_is_lost(browser: Browser,
         page.get_by_role("radio", name="256 px").check()
         expect(page.locator("#prediction .facts")).to_contain_text("32×32 tokens")
         demo.state_holder.session_data.clear()
-        choose(page, "Model", "softmax_tiny")
-        expect(page.locator("#prediction .facts")).to_contain_text("softmax_tiny")
+        choose(page, "Model", "softmax_small")
+        expect(page.locator("#prediction .facts")).to_contain_text("softmax_small")
         page.close()
 
 
