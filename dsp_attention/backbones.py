@@ -129,8 +129,8 @@ def create_dsp_model(
     Args:
         dim: ``C``. num_heads: ``h``. depth: blocks. A backbone has its own.
         num_classes: classes.
-        spectral_modes: ``M``. num_scales: ``S``. With a backbone a number is the most that a stage gets, see
-            :class:`HierarchicalClassifier`; it counts where a stage has DSP-Attention.
+        spectral_modes: ``M``. num_scales: ``S``. Only DSP-Attention has them. With a backbone a number is the most that
+            a stage gets, see :class:`HierarchicalClassifier`.
         backbone: None, or one of :data:`BACKBONES`, such as ``"pvt_tiny"``.
         attention: see :class:`DSPModel`, and :func:`backbone_arguments` for a backbone.
         options: further arguments of :class:`DSPModel` and its attention, or of :class:`HierarchicalClassifier`.
@@ -145,7 +145,7 @@ def create_dsp_model(
     scales: dict[str, Any] = {"spectral_modes": spectral_modes, "num_scales": num_scales}
     if backbone is None:
         sizes: dict[str, Any] = {"depth": depth, "num_classes": num_classes, "attention": attention}
-        return DSPModel(dim, num_heads, **sizes, **scales, **options)
+        return DSPModel(dim, num_heads, **sizes, **(scales if attention == "dsp" else {}), **options)
     if (dim, num_heads, depth) != _SIZES:
         raise ValueError(
             f"dim={dim}, num_heads={num_heads}, depth={depth}: backbone={backbone!r} has sizes of its own; give either"

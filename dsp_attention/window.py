@@ -1,5 +1,6 @@
 """Softmax attention within windows of the token grid, as in Swin (Liu et al., ICCV 2021, arXiv 2103.14030)."""
 
+import math
 from typing import ClassVar
 
 import torch
@@ -72,7 +73,8 @@ class WindowAttention(nn.Module):
         H, W = check_tokens(x, self.dim, H, W)
         window, shift = self.window_of(H, W)
         q, k, v = self.heads(cut(self.qkv(x), H, W, window, shift))  # (B·windows, h, w², d)
-        scores = (q @ k.mT * q.shape[-1] ** -0.5).unflatten(0, (x.shape[0], -1))  # (B, windows, h, w², w²)
+        windows = padded(H, window) * padded(W, window) // window**2
+        scores = (q @ k.mT * q.shape[-1] ** -0.5).unflatten(0, (x.shape[0], windows))  # (B, windows, h, w², w²)
         weights = (scores + self._bias_and_mask(H, W, window, shift, q)).softmax(-1).flatten(0, 1)
         out = self.attn_drop(weights).to(v.dtype) @ v
         y: Tensor = self.proj_drop(self.proj(put_together(out.transpose(1, 2).flatten(2), H, W, window, shift)))
@@ -141,7 +143,8 @@ def cut(x: Tensor, H: int, W: int, window: int, shift: int) -> Tensor:
 def put_together(x: Tensor, H: int, W: int, window: int, shift: int) -> Tensor:
     """What :func:`cut` cut: windows ``(B·windows, w², C)`` as tokens ``(B, H·W, C)``."""
     rows, columns = padded(H, window), padded(W, window)
-    field: Tensor = x.unflatten(1, (window, window)).unflatten(0, (-1, rows // window, columns // window))
+    windows = rows // window, columns // window
+    field: Tensor = x.unflatten(1, (window, window)).unflatten(0, (len(x) // math.prod(windows), *windows))
     field = field.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (B, rows, columns, C)
     if shift:
         field = field.roll((shift, shift), (1, 2))

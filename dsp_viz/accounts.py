@@ -33,6 +33,11 @@ class Account(NamedTuple):
 
 _KNOWN = {
     RECEIVED: Account("what a patch gets from all queries, all blocks and heads averaged", UNIFORM),
+    f"{RECEIVED}, signed": Account(
+        "what a patch gets from all queries, all blocks and heads averaged; maps of this model may be negative",
+        UNIFORM,
+        signed=True,
+    ),
     "rollout": Account(
         "attention followed back from the answer through all blocks",
         UNIFORM,

@@ -9,6 +9,7 @@ The standard library does it: a pool such as pebble's starts its processes with 
 """
 
 import json
+import logging
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from types import TracebackType
@@ -26,6 +28,8 @@ from PIL import Image
 from .decode_process import Process, Refused
 from .framing import SQUARE, Fitting, Frame, frame, preview_size, sharp_size
 from .reading import ImageError, Reading
+
+_log = logging.getLogger("dsp_viz")
 
 #: Processes that are kept when there is nothing to do.
 _KEPT = 4
@@ -190,10 +194,17 @@ class Decoder:
                     raise ImageError("Too many pictures are being decoded at the moment. Try again in a few seconds.")
                 if self._closed:
                     raise ImageError(self._why(0))
-                worker = self._ready()
+                try:
+                    worker = self._ready()
+                except OSError as error:
+                    _log.warning("no process to decode with: %s", error)
+                    raise ImageError(
+                        f"No process can be started to decode the picture with ({error.strerror}). Try again later."
+                    ) from error
                 self._busy.add(worker)
                 if not self._idle and len(self._busy) < self._workers:
-                    self._idle.append(Process(self._limits))
+                    with suppress(OSError):  # a spare one, to be ready sooner
+                        self._idle.append(Process(self._limits))
                 return worker
             finally:
                 self._waiting.remove(turn)

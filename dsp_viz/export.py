@@ -13,6 +13,7 @@ from torch import Tensor
 
 from . import __version__, maps
 from .analysis import UNSURE, Analysis
+from .files import replacing
 from .layer import Grid, Layer, Scale
 
 if TYPE_CHECKING:
@@ -144,12 +145,12 @@ def save_npz(result: Analysis, file: str | Path | BinaryIO, *, compressed: bool 
         compressed: which takes longer.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; what was there before is untouched.
     """
     arrays = {"settings": np.array(json.dumps(settings(result), ensure_ascii=False)), **numbers(result)}
     if isinstance(file, str | Path):
         # Opened here, because numpy would append `.npz` to any other name.
-        with open(file, "wb") as opened:
+        with replacing(Path(file)) as opened:
             save_npz(result, opened, compressed=compressed)
         return
     (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)
@@ -173,6 +174,7 @@ def maps_figure(result: Analysis, *, block: int, query: maps.Query) -> "PrintFig
     """
     from .figures.print import maps_sheet  # imports matplotlib, which only figures need
 
+    query = tuple(query) if isinstance(query, list) else query
     blocks = result.trace.blocks
     if not 0 <= block < len(blocks):
         raise ValueError(f"block={block!r}: must be within 0 and {len(blocks) - 1}")

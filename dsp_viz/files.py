@@ -3,7 +3,7 @@
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -55,16 +55,17 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write to a temporary file, then rename it: whole or not at all, whoever else writes the same file.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file to write to, which then gets its name: whole or not at all, whoever else writes the same file.
 
     Raises:
-        CheckpointError: the file cannot be written; what was there before is untouched.
+        OSError: the file cannot be written; what was there before is untouched.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())  # before it has its name: a name that is there stands for a file that is whole
         os.replace(temporary, path)
@@ -72,6 +73,33 @@ def write_atomically(path: Path, data: bytes) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            told = f"cannot write {path}: {error.strerror}; the last good file is untouched"
-            raise CheckpointError(told) from error
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file as :func:`replacing` does.
+
+    Raises:
+        CheckpointError: the file cannot be written; what was there before is untouched.
+    """
+    try:
+        with replacing(path) as file:
+            file.write(data)
+    except OSError as error:
+        told = f"cannot write {path}: {error.strerror}; the last good file is untouched"
+        raise CheckpointError(told) from error
+
+
+def numbered(paths: Iterable[Path]) -> list[str]:
+    """The stems of files; equal ones are numbered, also where only case differs."""
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        name, number = path.stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{path.stem}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names

@@ -231,7 +231,9 @@ def entropy(maps: Tensor) -> Tensor:
     p = p / total.clamp_min(torch.finfo(p.dtype).tiny)
     # As xlogy, at half its time: 0·log 0 is 0, and what is negative has no logarithm.
     nats = -p.log().clamp_min_(torch.finfo(p.dtype).min).mul_(p).sum(-1)
-    return torch.where(total[..., 0] > 0, nats / math.log(n), 1.0) if n > 1 else torch.ones_like(nats)
+    if n == 1:
+        return torch.ones_like(nats)
+    return torch.where((total[..., 0] > 0) | nats.isnan(), nats / math.log(n), 1.0)
 
 
 def _item(items: Sequence[T], index: int, what: str) -> T:

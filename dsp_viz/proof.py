@@ -10,6 +10,7 @@ is what its output projection was given. No map of a layer that fails is ever sh
 
 import math
 from collections.abc import Hashable, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -72,10 +73,17 @@ def prove(model: nn.Module, records: Mapping[str, Layer], x: Tensor, made_by: Ha
 def refusal(model: nn.Module, name: str, fault: str) -> str:
     """A sentence that says which layer is not shown, and of which release of which library it is."""
     layer = model.get_submodule(name)
-    package = type(layer).__module__.split(".")[0]
-    released = [f"{found} {version(found)}" for found in packages_distributions().get(package, [])[:1]]
     called = name or "the model itself"
-    return f"{called} is not shown: {fault}. It is {type(layer).__qualname__} of {(released or [package])[0]}"
+    package = _released(type(layer).__module__.split(".")[0])
+    return f"{called} is not shown: {fault}. It is {type(layer).__qualname__} of {package}"
+
+
+@cache
+def _released(package: str) -> str:
+    """The distribution that a package comes from, with its version; its name where it comes from none. Found once: it
+    takes half a second, and a model may have many layers that are refused, in each of its passes."""
+    released = [f"{found} {version(found)}" for found in packages_distributions().get(package, [])[:1]]
+    return (released or [package])[0]
 
 
 def _tells(record: Layer) -> bool:

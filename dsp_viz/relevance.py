@@ -27,8 +27,9 @@ def relevances(model: nn.Module, x: Tensor, target: int) -> dict[str, Tensor]:
 
     - ``received``: what a token gets on average over queries, blocks and heads, in the effective maps
       (:func:`dsp_viz.maps.layer_map`), streams added up; where all blocks have the same several streams, of each too,
-      such as ``received same``. What prefix tokens get and ask is no part of it;
-    - ``rollout``: :func:`rollout`; ``gradient × map``: :func:`gradient_times_map`;
+      such as ``received same``. What prefix tokens get and ask is no part of it. Where entries of maps may be negative
+      (the rule ``product``) it is ``received, signed``;
+    - ``rollout``: :func:`rollout`, where they may not; ``gradient × map``: :func:`gradient_times_map`;
     - ``gradient``: ``Σ |∂ logit/∂ pixel|`` over a token's pixels and channels (captum's Saliency);
     - ``integrated gradients``: ``Σ`` over a token's pixels and channels (captum's IntegratedGradients,
       Sundararajan et al. 2017), from the mean colour in :data:`STEPS` steps: Gauss-Legendre on each of as many equal
@@ -39,8 +40,8 @@ def relevances(model: nn.Module, x: Tensor, target: int) -> dict[str, Tensor]:
             ``(1, 3, height, width)``, on any device. target: index of the class.
 
     Returns:
-        By name, ``(H, W)`` on the model's finest grid of tokens, on the CPU: larger is more relevant; only the last and
-        ``gradient × map`` have a sign.
+        By name, ``(H, W)`` on the model's finest grid of tokens, on the CPU: larger is more relevant. See
+        :func:`dsp_viz.accounts.account` for which have a sign.
 
     Raises:
         ValueError: the model has no attention that is known here.
@@ -59,7 +60,7 @@ def relevance_steps(
     traced = trace(model, x)
     tokens = traced.grid.rows * traced.grid.columns
     parts = 1 << (math.ceil(STEPS / batch_size(tokens)) - 1).bit_length()
-    found |= _received(traced) | {"rollout": rollout(traced)}
+    found |= _received(traced) | ({} if _signed(traced) else {"rollout": rollout(traced)})
     yield Step(1, 3 + parts, "accounts of relevance")
     found["gradient × map"] = gradient_times_map(model, x, target)
     yield Step(2, 3 + parts, "accounts of relevance")
@@ -85,7 +86,13 @@ def _received(traced: Trace) -> dict[str, Tensor]:
     by_stream: dict[str, Tensor] = {}
     if len(names) == 1 and len(each[0]) > 1:
         by_stream = dict(zip((f"received {n}" for n in names.pop()), torch.stack(each).mean(0), strict=True))
-    return by_stream | {"received": torch.stack([one.sum(0) for one in each]).mean(0)}
+    name = "received, signed" if _signed(traced) else "received"
+    return by_stream | {name: torch.stack([one.sum(0) for one in each]).mean(0)}
+
+
+def _signed(traced: Trace) -> bool:
+    """Whether entries of maps may be negative. Then rows have no common sum, and none that attention could follow."""
+    return any(block.finish == "product" for block in traced.blocks)
 
 
 @contextmanager
@@ -152,7 +159,8 @@ def rollout(traced: Trace) -> Tensor:
     for block in reversed(traced.blocks):
         r, above = _carried(r, above, block), block
         seen = maps.layer_row(block, r).sum(0).mean(0)
-        # Every row of a layer has the same sum, Σ_s w_s c_s over both streams, so the whole may be scaled at once.
+        # Every row of a layer has the same sum, Σ_s w_s c_s over both streams, so the whole may be scaled at once; but
+        # not by the rule `product`, of which there is no rollout here.
         # Where a layer's attention is left out, that sum is 0, and only the residual flows.
         total = seen.sum()
         r = (r + seen * (r.sum() / total)) / 2 if total > 0 else r

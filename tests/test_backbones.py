@@ -86,7 +86,8 @@ def test_swin_keeps_a_position_embedding_out_only_where_something_else_tells_pla
 
 def test_without_a_backbone_it_is_a_model_over_tokens() -> None:
     assert isinstance(create_dsp_model(16, 2, 1, 3), DSPModel)
-    assert isinstance(create_dsp_model(16, 2, 1, 3, attention="dsp", mlp_ratio=2), DSPModel)
+    for attention in ("dsp", "polaformer", "softmax"):
+        assert isinstance(create_dsp_model(16, 2, 1, 3, attention=attention, mlp_ratio=2), DSPModel)
 
 
 def test_the_published_sizes_stay_as_they_are() -> None:

@@ -129,7 +129,7 @@ def test_existing_files_are_kept_without_force(
         main(arguments)
     assert exit_.value.code == 2
     assert "last.json (and 3 more) exists already: give --force to overwrite" in capsys.readouterr().err
-    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    assert {path: path.read_bytes() for path in out.iterdir() if path.suffix != ".json"} == before
     assert main([*arguments, "--force"]) == 0
     after = {path: path.read_bytes() for path in out.iterdir()}
     assert {path.name for path in before if after[path] != before[path]} >= {"last.png", "last.svg"}
@@ -171,6 +171,74 @@ def test_a_folder_becomes_a_folder_of_results_and_a_table(
     with pytest.raises(SystemExit):
         main([*ANALYSE, str(tmp_path / "empty"), "--out", str(tmp_path / "out")])
     assert "holds no picture" in capsys.readouterr().err
+
+
+def test_pictures_that_lie_in_out_are_not_left_out_without_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(EXAMPLES[0], tmp_path)
+    with pytest.raises(SystemExit):
+        main([*ANALYSE, str(tmp_path), "--out", str(tmp_path)])
+    assert f"--out {tmp_path}: all pictures of {tmp_path} lie in it" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files are limited by bash's ulimit, in blocks of Linux")
+def test_a_full_disk_leaves_the_files_of_before(tmp_path: Path) -> None:
+    picture, out = shutil.copy(EXAMPLES[0], tmp_path), tmp_path / "out"
+    assert run(picture, "--out", out, "--figures", "png").returncode == 0
+    before = {path: path.read_bytes() for path in out.iterdir() if path.suffix != ".json"}  # which tells the seconds
+    largest = len(before[out / f"{EXAMPLES[0].stem}.npz"])
+    command = [sys.executable, "-m", "dsp_viz", *ANALYSE, picture, "--out", out, "--figures", "png", "--force"]
+    limited = f"ulimit -f {largest // 2048} && exec {shlex.join(map(str, command))}"  # half of it, in kB
+    done = subprocess.run(["bash", "-c", limited], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert f"{EXAMPLES[0].stem}.npz cannot be written (File too large)." in done.stderr
+    assert {path: path.read_bytes() for path in out.iterdir() if path.suffix != ".json"} == before
+
+
+#: A network of somebody's own, which takes one size.
+FIXED = """
+import torch
+import dsp_viz
+from dsp_attention import DSPImageClassifier
+
+class Fixed(DSPImageClassifier):
+    def forward(self, x):
+        assert x.shape[2:] == (24, 24), f"Input size ({x.shape[2]}) does not match model (24)."
+        return super().forward(x)
+
+def make():
+    network = Fixed(image_size=24, dim=12, num_heads=2, depth=1, num_classes=2)
+    look = {"size": 24, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    return dsp_viz.wrap(network, **look, patch=8, classes=["a", "b"], name="fixed")
+"""
+
+
+@pytest.mark.parametrize("command", ["analyse", "trust", "survey"])
+def test_a_model_that_fails_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (tmp_path / f"own_{command}.py").write_text(FIXED)
+    monkeypatch.chdir(tmp_path)
+    wide, square = tmp_path / "pictures" / "1.png", tmp_path / "pictures" / "2.png"
+    wide.parent.mkdir()
+    Image.new("RGB", (60, 30)).save(wide)
+    Image.new("RGB", (30, 30), "red").save(square)
+    given = [command, str(wide.parent), "--model", f"own_{command}:make", "--out", str(tmp_path / "out")]
+    given += ["--device", "cpu"]
+    if command == "analyse":
+        assert main([*given, "--side", "48"]) == 1
+    else:
+        with pytest.raises(SystemExit):
+            main([*given, "--side", "48"])
+    said = capsys.readouterr().err
+    assert "fixed fails at 48 px (AssertionError: Input size (48) does not match model (24).)" in said
+    assert "It was made for 24 px of a picture's middle: choose these." in said
+    if command == "analyse":  # one picture fails, and the others are there
+        assert main([*given, "--whole", "--figures", "png", "--force"]) == 1
+        assert "1.png: fixed fails at 24 px of the whole picture (AssertionError" in capsys.readouterr().err
+        assert (tmp_path / "out" / "2.npz").is_file()
+        assert (tmp_path / "out" / "pictures.csv").read_text().count("2.png") == 1
 
 
 def test_a_picture_whose_files_cannot_be_written_is_reported(

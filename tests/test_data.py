@@ -102,7 +102,7 @@ def test_pictures_are_read_upright(tmp_path: Path) -> None:
     assert image[:, 8:].mean() < 50 < 200 < image[:, :8].mean()
 
 
-@pytest.mark.parametrize("listing", ['{"classes": [', '{"classes": [{"dir": "n1"}]}', "[]"])
+@pytest.mark.parametrize("listing", ['{"classes": [', '{"classes": [{"dir": "n1"}]}', '{"classes": ["n1"]}', "[]"])
 def test_a_list_of_classes_that_is_none_is_named(data: Path, tmp_path: Path, listing: str) -> None:
     for split in ("train", "val"):
         (tmp_path / split).symlink_to(data / split)

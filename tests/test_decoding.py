@@ -1,5 +1,6 @@
 """Decoding in processes of their own: the same pictures, the limits, and what is left of the processes."""
 
+import errno
 import json
 import os
 import random
@@ -387,3 +388,26 @@ def test_an_answer_is_not_taken_on_trust() -> None:
     ):
         with pytest.raises(EOFError):
             _header(line)
+
+
+def test_a_spare_process_that_cannot_start_costs_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the system has no more files to open: the picture that has a process is decoded all the same."""
+    with Decoder(workers=2) as decoder:
+        started: list[Process] = []
+
+        def start(limits: dict) -> Process:
+            if started:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            started.append(Process(limits))
+            return started[0]
+
+        monkeypatch.setattr("dsp_viz.decoding.Process", start)
+        decoder.preview(EXAMPLES[0], 64)
+        decoder.preview(EXAMPLES[0], 64)
+        assert not decoder._busy
+        decoder._idle.pop().end()
+        with pytest.raises(ImageError, match=r"No process can be started .*\(Too many open files\)"):
+            decoder.preview(EXAMPLES[0], 64)
+        monkeypatch.undo()
+        assert decoder.preview(EXAMPLES[0], 64).picture.width == 64
+        assert not decoder._busy

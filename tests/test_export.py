@@ -336,3 +336,12 @@ def test_text_of_a_model_is_never_markup(result: dsp_viz.Analysis) -> None:
     assert set(fragment.tags) == {"div", "span", "img"}
     assert set(classes[:2]) <= set(fragment.words)
     assert any(r"<b>$\frac$" in words for words in fragment.words)
+
+
+def test_a_query_may_be_a_list(result: dsp_viz.Analysis) -> None:
+    texts = [
+        [text.get_text() for text in export.maps_figure(result, block=2, query=query).texts]
+        for query in ([7, 9], (7, 9))
+    ]
+    assert texts[0] == texts[1]
+    assert "Block 3 of 6, query at row 8, column 10" in texts[0]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dsp_attention import DSPImageClassifier, SoftmaxAttention
 from dsp_viz import factors, maps
+from dsp_viz.accounts import account
 from dsp_viz.figures import screen
 from dsp_viz.figures.print import maps_sheet
 from dsp_viz.importance import importance
@@ -111,8 +112,9 @@ def test_all_questions_can_be_asked_of_it() -> None:
     network = inline.classifier()
     picture = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     found = trust(network, picture)
-    assert list(found.relevance) == ["received", "rollout", "gradient × map", "gradient", "integrated gradients"]
+    assert list(found.relevance) == ["received, signed", "gradient × map", "gradient", "integrated gradients"]
     assert all(r.shape == (8, 8) and torch.isfinite(r).all() for r in found.relevance.values())
+    assert account("received, signed").signed
     # Without its values a head adds nothing, which zeros in the columns of what enters the projection say too.
     worth = importance(network, picture, target=4)
 

@@ -128,6 +128,7 @@ def test_entropy_by_hand() -> None:
     stacked = torch.stack([spike, halves, torch.full((2, 3), 7.0, dtype=torch.double), torch.zeros(2, 3).double()])
     want = torch.tensor([0.0, 0.38685280723454163, 1.0, 1.0], dtype=torch.double)  # ln 2 / ln 6
     torch.testing.assert_close(maps.entropy(stacked), want, rtol=1e-12, atol=1e-12)
+    assert maps.entropy(torch.tensor([[[-1.0, 2.0]], [[-1.0, 0.5]], [[-1.0, -2.0]]])).isnan().all()
 
 
 def test_full_spectrum_is_that_of_a_real_kernel(block: Layer) -> None:

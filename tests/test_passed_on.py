@@ -130,6 +130,11 @@ def test_a_slim_survey_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixtu
         (pictures / row.path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(pictures / row.path)
     (out / "classes.json").rename(tmp_path / "classes.json")
+    (tmp_path / "others").mkdir()
+    with pytest.raises(SystemExit):
+        slim.main([str(out), str(tmp_path / "slim"), "--pictures", str(tmp_path / "others"), "--open", "cat/*"])
+    assert "others has no cat/0.png: give the folder that was surveyed" in capsys.readouterr().err
+    assert not (tmp_path / "slim").exists()
     slim.main([str(out), str(tmp_path / "slim"), "--pictures", str(pictures), "--open", "cat/*"])
     assert "30 pictures" in capsys.readouterr().out
 

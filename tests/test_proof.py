@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import dsp_viz
 from dsp_attention import SoftmaxAttention
-from dsp_viz import export
+from dsp_viz import export, proof
 from dsp_viz.interventions import Restrict, SetCoefficient, applied
 from dsp_viz.kinds import KINDS, softmax
 from dsp_viz.kinds.kind import Seen
@@ -129,3 +129,20 @@ def test_what_is_rounded_is_said(dtype: torch.dtype, rounded: str) -> None:
     assert found.trace.rounded == rounded
     assert export.settings(found)["rounded"] == rounded
     assert Manifest.of(found).rounded == rounded
+
+
+def test_the_release_of_a_library_is_looked_up_once(model: Two, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes half a second; a model may have many layers that are refused, in each of its passes."""
+    asked: list[int] = []
+
+    def counted() -> dict[str, list[str]]:
+        asked.append(1)
+        return {}
+
+    monkeypatch.setattr(proof, "packages_distributions", counted)
+    proof._released.cache_clear()
+    model.second.qkv.weight[-1] = math.inf
+    for _ in range(3):
+        assert len(trace(model, x).refused) == 1
+    proof._released.cache_clear()
+    assert len(asked) == 1

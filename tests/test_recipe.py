@@ -270,6 +270,9 @@ def test_average_forgets_its_start() -> None:
         (["--balance", "-1"], "balance=-1.0: must lie within 0 and 1"),
         (["--lessons", "some", "--taught", "2"], "taught=2.0: must lie within 0 and 1"),
         (["--aspect", "0.6"], "aspect=0.6: must be 1 or more"),
+        (["--aspect", "inf"], "aspect=inf: must be 1 or more, and finite"),
+        (["--seed", "99999999999999999"], "seed=99999999999999999: must lie within 0 and 4294967295"),
+        (["--name", "my model/v1"], "'my model/v1' is no name of a file: give one without a folder"),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(
@@ -377,6 +380,8 @@ def test_an_out_that_is_a_file_and_a_damaged_state_are_named(data: Path, tmp_pat
     with pytest.raises(SystemExit, match=r"error: .*file is no folder that can be made \(File exists\)"):
         run(data, tmp_path / "file", "--sizes", "16x1")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "state.pt").write_bytes(b"damaged")
-    with pytest.raises(SystemExit, match=r"error: .*state\.pt cannot be read"):
-        run(data, tmp_path / "run", "--sizes", "16x1", "--resume")
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "others.pt")
+    for content in (b"damaged", b"a text of several words\n", (tmp_path / "others.pt").read_bytes()):
+        (tmp_path / "run" / "state.pt").write_bytes(content)
+        with pytest.raises(SystemExit, match=r"error: .*state\.pt cannot be read"):
+            run(data, tmp_path / "run", "--sizes", "16x1", "--resume")

@@ -1,9 +1,12 @@
 """What the screen does where a model fails, refuses layers, or has no classes. No browser: the handlers as they are."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 import torch
 from conftest import EXAMPLES
@@ -11,13 +14,15 @@ from torch import Tensor, nn
 
 import dsp_viz
 from dsp_attention import DSPImageClassifier
+from dsp_viz.faults import ModelError
 from dsp_viz.interventions import SetCoefficient, to_json
 from dsp_viz.store import Store
 from dsp_viz.subject import Preparation
 from dsp_viz.ui.blocks import Blocks
 from dsp_viz.ui.kept import Kept, Source
 from dsp_viz.ui.layout import MAPS, Screen
-from dsp_viz.ui.results import ModelError, Results
+from dsp_viz.ui.links import Links
+from dsp_viz.ui.results import Results
 
 REQUEST: Any = SimpleNamespace(session_hash="one page")
 SIZES: dict[str, Any] = {"image_size": 24, "patch": 8, "dim": 12, "num_heads": 2, "depth": 2, "num_scales": 2}
@@ -113,3 +118,18 @@ def test_a_model_without_classes_has_interventions_and_no_ranking() -> None:
     assert run[screen.whatif.bars]["visible"] is False
     sides = run[screen.whatif.view]["value"]
     assert [sides[side]["changed"] for side in "ab"] == [False, True]
+
+
+def test_examples_of_equal_names_are_told_apart(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "0001.jpg" for folder in ("a", "b")]
+    for path, example in zip(paths, EXAMPLES, strict=False):
+        path.parent.mkdir()
+        shutil.copy(example, path)
+    results = Results([subject(DSPImageClassifier(**SIZES, num_classes=3))], paths, Store(max_bytes=1))
+    assert results.examples == {"0001": str(paths[0]), "0001-2": str(paths[1])}
+    with gr.Blocks() as demo:
+        links = Links(results, paths, demo)
+    for name, path in ((None, paths[0]), ("0001", paths[0]), ("0001-2", paths[1])):
+        found, note = links.source({} if name is None else {"picture": name})
+        assert (found.path, note) == (str(path), "")
+        assert results.name_of(found.path) == (name or "0001")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -279,6 +280,8 @@ def test_other_pictures_model_or_settings_are_another_survey(
         engine.planned(subject, folder, files, tmp_path, side=side + patch),
         engine.planned(subject, folder, files[1:], tmp_path, side=side),
         engine.planned(other, folder, files, tmp_path, side=side),
+        engine.planned(_like(subject, temperature=2.0), folder, files, tmp_path, side=side),
+        engine.planned(_like(subject, classes=subject.classes[::-1]), folder, files, tmp_path, side=side),
     ]
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -286,7 +289,18 @@ def test_other_pictures_model_or_settings_are_another_survey(
     with (copy / files[3]).open("ab") as file:
         file.write(b"\0")
     others.append(engine.planned(subject, copy, files, tmp_path, side=side))
-    assert len({plan.target for plan in (base, *others)}) == 6
+    assert len({plan.target for plan in (base, *others)}) == 8
+
+
+def _like(subject: dsp_viz.Subject, **changes: Any) -> dsp_viz.Subject:
+    """The same weights under the same name."""
+    same = {name: getattr(subject, name) for name in ("classes", "name", "digest", "temperature")}
+    return dsp_viz.Subject(subject.network, subject.preparation, **same | changes)
+
+
+def test_nothing_is_worth_anything_for_no_class(folder: Path, subject: dsp_viz.Subject, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--worth: small has no classes"):
+        engine.planned(_like(subject, classes=()), folder, (), tmp_path, side=24, worth=True)
 
 
 def test_numbers_are_computed_where_the_model_runs(subject: dsp_viz.Subject, small: Path) -> None:

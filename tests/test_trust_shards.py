@@ -1,5 +1,7 @@
 """``trust`` keeps what it finds, goes on, is shared out, and follows another class."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +91,19 @@ def test_trust_refuses(
     with pytest.raises(SystemExit):
         main(["trust", str(folder), "--model", str(small), *arguments])
     assert message in capsys.readouterr().err
+
+
+def test_another_temperature_is_judged_anew(
+    small: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = Path(shutil.copytree(small.parent, tmp_path / "model")) / small.name
+    given = ["trust", str(folder), "--model", str(own), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    main(given)
+    first = capsys.readouterr().out
+    config = own.with_suffix(".json")
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"temperature": 5.0}))
+    main(given)
+    second = capsys.readouterr().out
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert second != first
+    assert _table(own, folder, None) in second

@@ -139,3 +139,9 @@ def test_dropout_acts_in_training_alone(name: str) -> None:
 def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         WindowAttention(**{"dim": 8, "num_heads": 2} | arguments)
+
+
+@pytest.mark.parametrize(("window", "shift"), [(2, 0), (2, 1), (8, 0)])
+def test_no_picture_is_no_picture(window: int, shift: int) -> None:
+    layer = WindowAttention(8, 2, window=window, shift=shift)
+    assert layer(torch.zeros(0, 15, 8), 3, 5).shape == (0, 15, 8)

@@ -144,7 +144,7 @@ def _names(root: Path, directories: list[str]) -> tuple[str, ...]:
         try:
             entries = json.loads(listing.read_text())["classes"]
             named = {entry.get("directory", entry.get("dir")): entry["name"] for entry in entries}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f'{listing} is no list of classes, {{"classes": [{{"directory": …, "name": …}}, …]}}: '
                 f"{type(error).__name__}: {error}"

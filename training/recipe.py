@@ -50,7 +50,7 @@ class Recipe:
     Raises:
         ValueError: a part is unknown, or is to be left out of another attention than DSP's; the patch is no power of
             two, a size is not a multiple of it, or ``dim`` is not one of the number of heads; there is no block; a
-            share or an aspect is out of its range.
+            share, an aspect or the seed is out of its range.
     """
 
     sizes: tuple[int, ...]
@@ -91,8 +91,10 @@ class Recipe:
         for name in ("balance", "taught"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must lie within 0 and 1")
-        if not self.aspect >= 1:
-            raise ValueError(f"aspect={self.aspect}: must be 1 or more, the longer side by the shorter one")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed={self.seed}: must lie within 0 and {2**32 - 1}")
+        if not 1 <= self.aspect < math.inf:
+            raise ValueError(f"aspect={self.aspect}: must be 1 or more, and finite, the longer side by the shorter one")
         if self.depth < 1:
             raise ValueError(f"depth={self.depth}: at least one block is needed")
         if self.dim < HEADS or self.dim % HEADS:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -121,7 +120,9 @@ class Run:
         try:
             # To the CPU: what belongs on the device is copied there below, and the snapshots stay.
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            if not (isinstance(state, dict) and {"recipe", "model", "optimizers", "log", "epoch"} <= state.keys()):
+                raise EOFError("it is no state of a run")
+        except Exception as error:  # torch raises whatever comes up in a file that is none of its own
             raise CheckpointError(f"{self.state_file} cannot be read ({error}): remove it to start anew") from error
         begun = len(state["log"]) + (state["epoch"][0] > 0) if replan else None
         defaults = {field.name: field.default for field in fields(Recipe)}  # what an older state does not say

@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"{args.pictures} is no folder: give the one that was surveyed")
     if survey.missing:
         parser.error(f"{args.survey} lacks {len(survey.missing)} of its files of rows: finish it first")
+    passed_on = [path for path in survey.paths if fnmatchcase(path, args.open)]
+    if gone := [path for path in passed_on if not (args.pictures / path).is_file()]:
+        parser.error(f"{args.pictures} has no {gone[0]}: give the folder that was surveyed")
     layers = [
         replace(layer, quantities=tuple(name for name in layer.quantities if name not in WITHOUT))
         for layer in survey.layers
@@ -48,10 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_atomically(args.out / file_of(shard), slim(survey.path / file_of(shard), layers, BITS))
     settings = survey.settings | {"layers": [layer.described() for layer in layers]}
     write_atomically(args.out / SETTINGS, json.dumps(settings, indent=1).encode())
-    for path in survey.paths:
-        if fnmatchcase(path, args.open):
-            (args.out / "pictures" / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(args.pictures / path, args.out / "pictures" / path)
+    for path in passed_on:
+        (args.out / "pictures" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(args.pictures / path, args.out / "pictures" / path)
     for listing in (args.pictures / "classes.json", args.pictures.parent / "classes.json"):
         if listing.is_file():
             entries = [

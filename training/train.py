@@ -27,6 +27,12 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _name(text: str) -> str:
+    if Path(text).name != text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a file: give one without a folder")
+    return text
+
+
 def add_settings(parser: argparse.ArgumentParser, *, sizes: str) -> None:
     """The arguments that a run and a grid of runs have in common; ``sizes``: of the epochs, where none are given."""
     parser.add_argument("--sizes", type=_sizes, default=sizes, help="SIDExEPOCHS,… (default %(default)s)")
@@ -70,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     add_settings(parser, sizes="64x7,96x4,128x5")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--name", help="of the weights (default: ATTENTION_tiny)")
+    parser.add_argument("--name", type=_name, help="of the weights (default: ATTENTION_tiny)")
     args = parser.parse_args(arguments)
     keep_freed_memory()
     try:

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from .. import export
 from ..analysis import Analysis, analyse
-from ..files import CheckpointError, write_atomically
+from ..faults import running
+from ..files import CheckpointError, numbered, replacing, write_atomically
 from ..interventions import Intervention, InterventionError, applied, from_json
 from ..maps import Query
 from ..shards import pictures
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.whole and (interventions or args.block is not None or isinstance(args.query, tuple)):
             # Every picture has the same grid and the same layers then, so what does not fit is told before any is read.
             x = torch.zeros(1, 3, side, side, device=model.device)
-            with applied(model, interventions, shown(model, x)):
+            with running(model, side), applied(model, interventions, shown(model, x)):
                 found = trace(model, x)
             _block_of(model.name, args.block, len(found.blocks))
             _query_of(args.query, found.grid.size)
@@ -108,13 +109,14 @@ def run(args: argparse.Namespace) -> int:
     pairs = list(zip(files, targets, strict=True))
     for picture, target in tqdm(pairs, desc="analysing", unit="picture", disable=None):
         try:
-            result = analyse(model, picture, side=side, whole=args.whole, interventions=interventions)
+            with running(model, side, whole=args.whole):
+                result = analyse(model, picture, side=side, whole=args.whole, interventions=interventions)
             block = _block_of(model.name, args.block, len(result.trace.blocks))
             query = _query_of(args.query, result.grid)
             figure = export.maps_figure(result, block=block, query=query)
             _write(result, target, picture=picture, figure=figure, formats=args.figures, dpi=args.dpi)
             rows.append(_row(picture, result, side))
-        except ValueError as error:  # of the picture, the interventions or the query
+        except ValueError as error:  # of the picture, the model, the interventions or the query
             fault = str(error)
         except OSError as error:
             fault = f"{error.filename or target} cannot be written ({error.strerror or error})."
@@ -200,12 +202,18 @@ def _files(named: list[Path], out: Path) -> list[Path]:
     """The pictures, and in place of a folder those in it; not what was written there before, into ``out``.
 
     Raises:
-        ValueError: a folder holds none.
+        ValueError: a folder holds none, or all that it holds lies in ``out``.
     """
     files: list[Path] = []
     for path in named:
-        found = [path / name for name in pictures(path)] if path.is_dir() else [path]
-        files += [file for file in found if file == path or not file.resolve().is_relative_to(out.resolve())]
+        if not path.is_dir():
+            files.append(path)
+            continue
+        found = [path / name for name in pictures(path)]
+        kept = [file for file in found if not file.resolve().is_relative_to(out.resolve())]
+        if not kept:
+            raise ValueError(f"--out {out}: all pictures of {path} lie in it, and count as its figures: give another")
+        files += kept
     return files
 
 
@@ -225,17 +233,8 @@ def _table(rows: list[list[object]]) -> bytes:
 
 
 def _targets(pictures: list[Path], out: Path) -> list[Path]:
-    """Where each picture's files go, without their ending: equal stems are numbered, also where only case differs."""
-    taken: set[str] = set()
-    targets = []
-    for picture in pictures:
-        name, number = picture.stem, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{picture.stem}-{number}"
-        taken.add(name.casefold())
-        targets.append(out / name)
-    return targets
+    """Where each picture's files go, without their ending."""
+    return [out / name for name in numbered(pictures)]
 
 
 def _file(target: Path, ending: str) -> Path:
@@ -262,7 +261,9 @@ def _write(
     }
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
     # A file's name need not be UTF-8. The bytes that Python could not decode become escapes, as in JSON.
-    _file(target, ".json").write_text(text, encoding="utf-8", errors="backslashreplace")
+    with replacing(_file(target, ".json")) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
     export.save_npz(result, _file(target, ".npz"))
     for kind in formats:
-        figure.savefig(_file(target, f".{kind}"), dpi=dpi)
+        with replacing(_file(target, f".{kind}")) as file:
+            figure.savefig(file, format=kind, dpi=dpi)

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import __version__
+from ..faults import running
 from ..files import CheckpointError
 from ..images import ImageError
 from ..shards import Done, Making, Plan, pictures, plan, work
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         "version": __version__,
         "model": model.name,
         "digest": model.digest,
+        "temperature": model.temperature,
         "side": side,
         "whole": args.whole,
         "preparation": asdict(model.preparation),
@@ -126,7 +128,8 @@ def _judged(
     def judge(file: str, x: Tensor | str) -> Kept:
         if isinstance(x, str):
             return Kept(file, x, {})
-        result = trust(model, x, target=target, seed=seeds[file])
+        with running(model, side, whole=whole):
+            result = trust(model, x, target=target, seed=seeds[file])
         rises = result.rise()
         return Kept(file, None, {name: (*areas, rises[name]) for name, areas in result.areas().items()})
 

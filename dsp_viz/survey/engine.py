@@ -5,6 +5,7 @@ those of :mod:`dsp_viz.heads`, computed where the model runs. Meanwhile threads 
 the checks and to the pixel of :meth:`dsp_viz.subject.Subject.prepare`.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import __version__, heads, importance
+from ..faults import running
 from ..files import write_atomically
 from ..layer import Layer, Trace
 from ..reading import ImageError, read
@@ -63,8 +65,9 @@ def planned(
     whole: bool = False,
     worth: bool = False,
 ) -> Plan:
-    """Where a survey goes: a folder named by the hash of the weights, the version of this package and of the files, how
-    pictures are prepared, and which they are (their names and sizes in bytes).
+    """Where a survey goes: a folder named by the hash of the weights, the temperature and the names of the classes, the
+    version of this package and of the files, how pictures are prepared, and which they are (their names and sizes in
+    bytes).
 
     Batch, device and threads are not in it: they change no digit that is kept but by chance the last one.
 
@@ -73,12 +76,20 @@ def planned(
         side, whole: see :meth:`dsp_viz.subject.Subject.prepare`.
         worth: whether what parts are worth is among the numbers, see :func:`dsp_viz.importance.worth`: it takes a
             backward pass.
+
+    Raises:
+        ValueError: worth of a model without classes.
     """
+    if worth and not subject.classes:
+        raise ValueError(f"--worth: {subject.name} has no classes, and worth is what a part does for a class")
+    named = json.dumps([subject.classes, _directories(subject)]).encode()
     settings = {
         "survey": FORMAT,
         "version": __version__,
         "model": subject.name,
         "digest": subject.digest,
+        "temperature": subject.temperature,
+        "names": hashlib.sha256(named).hexdigest()[:12],
         "side": side,
         "whole": whole,
         "preparation": asdict(subject.preparation),
@@ -151,7 +162,8 @@ def _described(subject: Subject, side: int, *, whole: bool, worth: bool) -> tupl
     """The layers, and how far their maps were off, see :mod:`dsp_viz.proof`."""
     # Noise, the same each time: of a picture of one colour any map would do.
     x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    found = trace(subject, x.to(subject.device))
+    with running(subject, side, whole=whole):
+        found = trace(subject, x.to(subject.device))
     layers = tuple(_layer(i, block, whole=whole, worth=worth) for i, block in enumerate(found.blocks))
     return layers, found.verified
 
@@ -210,12 +222,13 @@ def _shard(subject: Subject, pictures: Iterator[Ready], settings: Settings) -> M
 def _run(subject: Subject, batch: list[tuple[int, Ready]], rows: dict[int, Row], settings: Settings) -> Done:
     """Put rows of a batch among the others."""
     x = torch.cat([picture.input for _, picture in batch if picture.input is not None])
-    found = trace(subject, x.to(subject.device), near=False)
     slopes = None
-    if any("worth" in layer.quantities for layer in settings.layers):
-        slopes = dict(
-            zip((block.name for block in found.blocks), importance.worth(subject, x, found.blocks), strict=True)
-        )
+    with running(subject, settings.side, whole=settings.whole):
+        found = trace(subject, x.to(subject.device), near=False)
+        if any("worth" in layer.quantities for layer in settings.layers):
+            slopes = dict(
+                zip((block.name for block in found.blocks), importance.worth(subject, x, found.blocks), strict=True)
+            )
     numbers, missing = _numbers(found, settings.layers, slopes)
     top, shares = _top(subject, found.output)
     for n, (i, picture) in enumerate(batch):

@@ -94,7 +94,7 @@ class Survey:
         """The class that each picture's folder stands for, an index among :attr:`classes`, int32; −1: none."""
         known = {name: i for names in ("classes", "directories") for i, name in enumerate(self.settings[names])}
         labels = self._about["label"].to_pylist()
-        return np.array([-1 if label is None else known[label] for label in labels], np.int32)
+        return np.array([known.get(label, -1) for label in labels], np.int32)
 
     @cached_property
     def errors(self) -> list[str | None]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..faults import ModelError
 from ..images import ImageError
 from ..interventions import KINDS, InterventionError, from_json
 from . import views
@@ -13,7 +14,7 @@ from .answers import Answers
 from .blocks import API
 from .kept import Source
 from .picture import Picture
-from .results import ModelError, Results
+from .results import Results
 
 _log = logging.getLogger("dsp_viz")
 

@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.data_classes import _StaticFiles
 from starlette.routing import Route
 
+from ..faults import ModelError
 from ..images import ImageError
 from ..interventions import InterventionError, from_json, to_json
 from ..store import Store
@@ -28,7 +29,7 @@ from .links import Links
 from .maps_view import MapsView
 from .pages import Page, Pages
 from .rail import SHOWN, Rail
-from .results import MOST_PROBABLE, ModelError, Results
+from .results import MOST_PROBABLE, Results
 from .tabs import Shown, Tab, Values, together
 from .tabs.atlas import Atlas
 from .tabs.compare import Comparison

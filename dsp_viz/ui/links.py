@@ -28,7 +28,7 @@ class Links:
         if model not in models:
             gone = f"The link's model, {model[:60]}, is not offered here. Here is another instead."
             return self._first(), gone
-        name = asked.get("picture", self._examples[0].stem)
+        name = asked.get("picture", next(iter(self._results.examples)))
         sides = self._results.sides(model)
         path = self._results.named(name)
         if path is not None:

@@ -59,7 +59,7 @@ class Rail:
                 label="Whole picture, not only its middle", value=False, visible=not model.preparation.fixed
             )
         self.gallery = gr.Gallery(
-            [(str(path), path.stem.replace("-", " ")) for path in examples],
+            [(path, name.replace("-", " ")) for name, path in results.examples.items()],
             label="Examples",
             columns=3,
             object_fit="cover",

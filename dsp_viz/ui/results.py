@@ -13,6 +13,8 @@ from dsp_attention import DynamicSpectralPolarityAttention, PolaFormerAttention
 
 from ..analysis import Analysis
 from ..decoding import Decoder
+from ..faults import ModelError, failure
+from ..files import numbered
 from ..interventions import InterventionError
 from ..kinds import kind_of
 from ..store import Store, new_token
@@ -38,10 +40,6 @@ SIZES = (1, 2, 4)
 #: And, up to so many pixels, of models all of whose attention is linear: 16,384 tokens of 8 pixels, whose every map is
 #: 1 GB if it is made.
 LARGE, LARGEST = 8, 1024
-
-
-class ModelError(ValueError):
-    """A model that fails on a picture as it was asked to see it; the message says how, and what to do."""
 
 
 class Results:
@@ -71,7 +69,8 @@ class Results:
         self.limits = limits
         self.models = {model.name: model for model in models}
         self._sides = {name: _sides_of(model, large=limits.large) for name, model in self.models.items()}
-        self.examples = {path.stem: str(path) for path in examples}
+        self.examples = dict(zip(numbered(examples), map(str, examples), strict=True))
+        self._names = {path: name for name, path in self.examples.items()}
         self.surveyed = surveyed
         self.decoder = Decoder()
         self._store = store
@@ -97,9 +96,8 @@ class Results:
 
     def name_of(self, path: str) -> str | None:
         """What links call a file, if it is offered to everybody: an example, or a picture of the survey."""
-        name = Path(path).stem
-        if self.examples.get(name) == path:
-            return name
+        if path in self._names:
+            return self._names[path]
         return None if self.surveyed is None else self.surveyed.pictures.name_of(path)
 
     def is_surveyed(self, path: str) -> bool:
@@ -167,14 +165,7 @@ class Results:
             raise
         except Exception as error:  # somebody's own network may raise anything
             _log.warning("%s failed at %s px: %s: %.300s", model.name, source.side, type(error).__name__, error)
-            raise ModelError(self._failure(source, error)) from error
-
-    def _failure(self, source: Source, error: Exception) -> str:
-        said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])[:240]
-        usual = self.usual(source)
-        size = " of the whole picture" if source.whole else ""
-        remedy = "" if usual == source else f" It was made for {usual.side} px of a picture's middle: choose these."
-        return f"{source.model} fails at {source.side} px{size} ({said}).{remedy}"
+            raise ModelError(failure(model, source.side, error, whole=source.whole)) from error
 
     def prepared(self, source: Source) -> Prepared:
         """The picture of a source as its model sees it; errors as for :meth:`of`."""

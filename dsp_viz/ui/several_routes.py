@@ -8,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from ..faults import ModelError
 from ..images import ImageError
 from .kept import Source
 from .lines import Full, Line
-from .results import ModelError, Results
+from .results import Results
 
 #: Pictures that are analysed at a time for all pages together, and how many more may be waited for. A page asks for
 #: one at a time, so pages take turns.

@@ -6,11 +6,12 @@ from typing import Any
 
 import gradio as gr
 
+from ...faults import ModelError
 from ...images import ImageError
 from ...subject import Subject
 from .. import views
 from ..kept import Kept
-from ..results import ModelError, Results
+from ..results import Results
 from ..theme import COMPARE_JAVASCRIPT, COMPARE_MARKUP
 from . import Shown, Values
 

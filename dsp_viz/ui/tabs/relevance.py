@@ -9,13 +9,14 @@ import gradio as gr
 
 from ...accounts import account, in_units
 from ...depth import Depth, depth_steps
+from ...faults import ModelError
 from ...figures import predictions
 from ...images import ImageError
 from ...subject import Subject
 from ...trust import SoFar, trust_steps
 from .. import views
 from ..kept import Kept, Source
-from ..results import ModelError, Results
+from ..results import Results
 from ..stages import block_names
 from ..theme import RELEVANCE_JAVASCRIPT, RELEVANCE_MARKUP
 from . import Shown, Values, drawn

@@ -8,6 +8,7 @@ import gradio as gr
 import numpy as np
 
 from ...analysis import Analysis
+from ...faults import ModelError
 from ...figures import predictions
 from ...images import ImageError
 from ...importance import Importance, importance_steps
@@ -16,7 +17,7 @@ from ...layer import Layer
 from ...subject import Subject
 from .. import views
 from ..kept import Kept
-from ..results import MOST_PROBABLE, ModelError, Results
+from ..results import MOST_PROBABLE, Results
 from ..stages import block_names
 from ..theme import MATTER_JAVASCRIPT, MATTER_MARKUP
 from . import Shown, Values, drawn
