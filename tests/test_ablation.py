@@ -193,7 +193,7 @@ def test_arguments_are_judged_before_pictures_are_read(tmp_path: Path, capsys: p
 
 
 GRIDS = pytest.mark.parametrize(
-    ("name", "rows"), [("ablation", len(ablate.ROWS)), ("tokens", 10), ("pyramids", 3), ("pyramids-time", 2)]
+    ("name", "rows"), [("ablation", len(ablate.ROWS)), ("tokens", 10), ("pyramids", 5), ("pyramids-time", 2)]
 )
 
 
