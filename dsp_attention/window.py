@@ -144,7 +144,7 @@ def put_together(x: Tensor, H: int, W: int, window: int, shift: int) -> Tensor:
     """What :func:`cut` cut: windows ``(B·windows, w², C)`` as tokens ``(B, H·W, C)``."""
     rows, columns = padded(H, window), padded(W, window)
     windows = rows // window, columns // window
-    field: Tensor = x.unflatten(1, (window, window)).unflatten(0, (len(x) // math.prod(windows), *windows))
+    field: Tensor = x.unflatten(1, (window, window)).unflatten(0, (x.shape[0] // math.prod(windows), *windows))
     field = field.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (B, rows, columns, C)
     if shift:
         field = field.roll((shift, shift), (1, 2))

@@ -73,3 +73,18 @@ def test_its_parts_are_ranked(opened: Page) -> None:
     expect(opened.locator(".dm button")).to_have_count(3 * 3)  # blocks × heads
     opened.locator(".dm button").nth(4).click()  # the second head of the second block
     expect(opened.locator(".dv-read")).to_contain_text("block 2 · head 2 · inline")
+
+
+def test_what_takes_long_is_shown_by_a_slow_page(opened: Page) -> None:
+    """All answers may be there before the page knows what they answer, and are then shown at once."""
+    opened.reload()
+    ready(opened)
+    slow = opened.context.new_cdp_session(opened)
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    opened.get_by_role("tab", name="What if").click()
+    opened.locator("#rank").click()
+    expect(opened.locator(".dm button")).to_have_count(3 * 3)
+    opened.get_by_role("tab", name="Relevance").click()
+    opened.get_by_role("button", name="Judge the maps").click()
+    expect(opened.locator(".js-plotly-plot").filter(visible=True)).to_have_count(2)
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 1})

@@ -15,7 +15,7 @@ class Limits:
         long: of these, those for what takes long (ranking, judging), beyond those that go on by turns.
         each: requests of one page or program that may wait at a time.
         mcp: whether language models may be let in.
-        large: whether 16,384 tokens may be asked for, which take some 2 GB for the time that they are computed.
+        large: whether 1,024 px may be asked for: 16,384 tokens in every block take some 2 GB while they are computed.
     """
 
     upload: int = 32 * 2**20

@@ -38,7 +38,7 @@ MOST_PROBABLE = "the most probable"
 SIZES = (1, 2, 4)
 
 #: And, up to so many pixels, of models all of whose attention is linear: 16,384 tokens of 8 pixels, whose every map is
-#: 1 GB if it is made.
+#: 1 GB if it is made, or 65,536 of 4, and 17 GB.
 LARGE, LARGEST = 8, 1024
 
 

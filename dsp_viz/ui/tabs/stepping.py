@@ -112,8 +112,10 @@ class Asked:
                     break
                 yield answer
             # The last answer may have come after what took it away. Nothing newer can be there: the button still rests.
-            # Where it stays, Gradio would send it once more.
-            yield nothing if self.left(request, page, choice) else gr.skip()
+            # Where it stays, Gradio sends it once more. To skip instead would save that, and on a slow page lose the
+            # answer: Gradio (6.31) writes what comes next into what it has not shown yet.
+            if self.left(request, page, choice):
+                yield nothing
 
         alone: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         # In the page alone, so that it does not matter how the event ends.

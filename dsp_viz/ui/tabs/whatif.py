@@ -1,5 +1,6 @@
 """The tab that takes parts away: predictions and maps before and after, and what each part is worth."""
 
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +41,8 @@ ASK_AGAIN = "Ask for the parts again."
 
 
 class MatterView(gr.HTML):
-    """What each part is worth; a click shows the part's maps."""
+    """What each part is worth; a click shows the part's maps. Its value is JSON: Gradio (6.31) writes what is sent next
+    into an object that was sent before, also where the page has not shown that yet."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(html_template=MATTER_MARKUP, js_on_load=MATTER_JAVASCRIPT, **arguments)
@@ -155,7 +157,7 @@ class WhatIf:
         blocks = self._results.of(current).result.trace.blocks
         told = {"target": model.classes[found.target], "logit": found.logit}
         told |= {"rows": [_row(found, i, block) for i, block in enumerate(blocks)], "names": block_names(blocks)}
-        yield "", told
+        yield "", json.dumps(told)
 
     def listen(self, page: gr.Textbox, target: gr.Dropdown, busy: dict[str, Any]) -> None:
         """Connect the controls; ``page`` holds what is on the screen, ``target`` the class that is explained, ``busy``

@@ -61,12 +61,13 @@ function mostText({ rows, names }) {
   return `Most: ${most.map(({ block, name, change }) => `${names[block]} ${name} ${signed(change)}`).join(", ")}.`;
 }
 
-/** @param {import("./elements.js").Mounting<Value>} mounting */
+/** @param {import("./elements.js").Mounting<string>} mounting */
 export function mount({ element, props, watch }) {
   const key = find(element, ".dm-key", HTMLCanvasElement);
   const [title, most] = [".dm-title", ".dm-most"].map((selector) => find(element, selector, HTMLElement));
   const show = () => {
-    const { value } = props;
+    /** @type {Value | null} */
+    const value = props.value ? JSON.parse(props.value) : null;
     key.hidden = !value;
     const top = Math.max(1e-6, ...(value?.rows ?? []).flat().map(({ change }) => Math.abs(change)));
     find(element, ".dm table", HTMLElement).replaceChildren(...(value ? rowsOf(value, top) : []));
